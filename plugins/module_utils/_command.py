@@ -1,0 +1,102 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The one way in which engines run programs: argument lists, no shell, every exit status looked at.
+
+Secrets are never arguments or environment values: pass the path of a 0600 file (``PGPASSFILE``, an identity file).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Mapping, Sequence
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import publish
+
+SHOWN = 300
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a program left behind; ``duration`` in seconds."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+    duration: float
+
+
+def find_tool(name: str, directory: str | None = None) -> str:
+    """Absolute path of the program ``name``, in ``directory`` when given, else on PATH; raises when missing."""
+    path = shutil.which(name, path=directory) if directory else shutil.which(name)
+    if path is None:
+        place = directory or "PATH"
+        raise MigrationError(f"the program {name} was not found in {place}: install it, or say where it is")
+    return path
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A small, predictable environment: messages in English, no inherited PG* or tool settings, plus ``extra``."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**kept, "LC_ALL": "C.UTF-8", **(extra or {})}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    stdin: str | None = None,
+    timeout: float | None = None,
+    log: str | None = None,
+    check: bool = True,
+) -> Finished:
+    """Run ``argv`` to its end and return what it printed.
+
+    ``env`` is added to :func:`environment`. ``log`` names a file (published 0600) that keeps the whole output.
+    Raises :class:`MigrationError` when the program cannot start, exceeds ``timeout`` seconds (it is killed with its
+    process group) or, with ``check``, exits with another status than 0. The message names the program and the
+    status only: what a server printed may contain rows, so it stays in ``log``.
+    """
+    program = os.path.basename(argv[0])
+    started = time.monotonic()
+    try:
+        process = subprocess.Popen(  # pylint: disable=consider-using-with  # the group must be killed on a timeout
+            list(argv), env=environment(env), cwd=cwd, text=True, errors="backslashreplace", start_new_session=True,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+    except OSError as error:
+        raise MigrationError(f"{program} could not be started: {error.strerror}") from None
+    try:
+        out, err = process.communicate(stdin, timeout=timeout)
+    except BaseException as error:
+        kill_group(process)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise MigrationError(f"{program} did not end within {timeout:g} s and was stopped") from None
+        raise
+    finished = Finished(tuple(argv), process.returncode, out, err, time.monotonic() - started)
+    if log is not None:
+        publish(log, (out + err).encode())
+    if check and finished.status != 0:
+        raise MigrationError(f"{program} failed with exit status {finished.status}" + (f", its output is in {log}" if log else ""))
+    return finished
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """End a process started with ``start_new_session`` and all its children, and reap it."""
+    try:
+        os.killpg(process.pid, 9)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def cut(text: str) -> str:
+    """``text`` in one line of at most 300 characters, for results and messages."""
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
