@@ -1,0 +1,89 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The tiers of the test run, fast ones first, and the steps of each."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from dataclasses import dataclass
+
+from dev.testing.steps import Step
+from dev.testing.system import Need
+
+POSTGRES_15 = Need("/usr/lib/postgresql/15/bin/initdb", "postgresql-15")
+CONTAINERS = (Need("podman"), Need("runc"), Need("debootstrap"), Need("ssh", "openssh-client"), Need("rsync"))
+BROWSERS = (Need("chromium"),)
+SERVERS = (POSTGRES_15, Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A part of the run; ``workers`` steps of it run at a time, ``needs`` are system programs it can use."""
+
+    name: str
+    steps: tuple[Step, ...]
+    workers: int = 1
+    needs: tuple[Need, ...] = ()
+
+
+def tool(name: str) -> str:
+    """Path of a program that lives beside the interpreter of the virtual environment."""
+    return str(pathlib.Path(sys.executable).parent / name)
+
+
+def pytest(name: str, *arguments: str, timeout: float, each: int) -> Step:
+    """A pytest run; ``each`` is the limit of one test in seconds."""
+    return Step(name, (sys.executable, "-m", "pytest", f"--junitxml=build/junit/{name}.xml", f"--timeout={each}", "-p", "no:cacheprovider",
+                       "-rs", *arguments), timeout=timeout, writes_junit=True)
+
+
+def unit() -> Tier:
+    """Needs nothing but the virtual environment; two steps at a time."""
+    return Tier("unit", (
+        pytest("unit", "tests/unit", timeout=180, each=30),
+        Step("ansible-lint", (tool("ansible-lint"), "--offline", "--strict", "--nocolor"), timeout=180),
+        Step("ruff", (tool("ruff"), "check", "--no-cache", ".")),
+        Step("mypy", (sys.executable, "-m", "dev.testing.type_check")),
+        Step("role-readme", (sys.executable, "dev/role_readme.py", "--check")),
+        Step("changelog", (tool("antsibull-changelog"), "lint")),
+    ), workers=2)
+
+
+def sanity() -> Tier:
+    """What Ansible and Galaxy ask of a collection, on a copy of the committed and new files."""
+    return Tier("sanity", (
+        Step("galaxy-build", (sys.executable, "-m", "dev.testing.collection", "build")),
+        Step("documentation", (sys.executable, "-m", "dev.testing.collection", "docs")),
+        Step("ansible-test", (sys.executable, "-m", "dev.testing.collection", "sanity"), timeout=900),
+    ))
+
+
+def integration() -> Tier:
+    """Real servers on loopback, one test after the other."""
+    return Tier("integration", (pytest("integration", "tests/integration", timeout=900, each=300),), needs=SERVERS)
+
+
+def chaos() -> Tier:
+    """Kills, full disks and races: a seeded sample, with ``CHAOS=full`` all of them."""
+    whole = os.environ.get("CHAOS") == "full"
+    return Tier("chaos", (pytest("chaos", "tests/chaos", timeout=7200 if whole else 420, each=600 if whole else 180),), needs=SERVERS)
+
+
+def molecule(root: pathlib.Path) -> Tier:
+    """Every scenario in real containers."""
+    scenarios = sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
+    return Tier("molecule", tuple(
+        Step(f"molecule-{name}", (sys.executable, "-m", "dev.testing.containers", "test", name), timeout=900) for name in scenarios),
+        needs=CONTAINERS)
+
+
+def browser() -> Tier:
+    """A real browser opens what the demo built."""
+    return Tier("browser", (pytest("browser", "tests/browser", timeout=600, each=420),), needs=BROWSERS)
+
+
+def tiers(root: pathlib.Path) -> list[Tier]:
+    """All tiers in the order in which they run."""
+    return [unit(), sanity(), integration(), chaos(), molecule(root), browser()]
