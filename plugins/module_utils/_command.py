@@ -7,17 +7,22 @@ Secrets are never arguments or environment values: pass the path of a 0600 file 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import publish
 
 SHOWN = 300
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be loaded between fork and exec
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,9 @@ def run(
     """
     program = os.path.basename(argv[0])
     started = time.monotonic()
-    try:
-        process = subprocess.Popen(  # pylint: disable=consider-using-with  # the group must be killed on a timeout
-            list(argv), env=environment(env), cwd=cwd, text=True, errors="backslashreplace", start_new_session=True,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
-    except OSError as error:
-        raise MigrationError(f"{program} could not be started: {error.strerror}") from None
+    process = start(argv, env=env, cwd=cwd, text=True, errors="backslashreplace",
+                    stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = process.communicate(stdin, timeout=timeout)
     except BaseException as error:
@@ -85,6 +86,25 @@ def run(
     if check and finished.status != 0:
         raise MigrationError(f"{program} failed with exit status {finished.status}" + (f", its output is in {log}" if log else ""))
     return finished
+
+
+def start(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **popen: Any) -> subprocess.Popen:
+    """Start ``argv`` as leader of its own process group, ended by SIGTERM when the thread that started it dies.
+
+    A worker killed with SIGKILL thus leaves no program at work behind it. ``popen`` are arguments of ``Popen``.
+    """
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    try:
+        return subprocess.Popen(  # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
+            list(argv), env=environment(env), start_new_session=True, preexec_fn=die_with_parent, **popen)
+    except OSError as error:
+        raise MigrationError(f"{os.path.basename(argv[0])} could not be started: {error.strerror}") from None
 
 
 def kill_group(process: subprocess.Popen) -> None:
