@@ -7,6 +7,7 @@ Secrets are never arguments or environment values: pass the path of a 0600 file 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -109,10 +110,8 @@ def start(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **popen:
 
 def kill_group(process: subprocess.Popen) -> None:
     """End a process started with ``start_new_session`` and all its children, and reap it."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
