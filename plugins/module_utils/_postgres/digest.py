@@ -13,12 +13,17 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
-    Endpoint, connect, describe_error, import_psycopg2, pin_session,
+    Endpoint,
+    connect,
+    describe_error,
+    import_psycopg2,
+    pin_session,
 )
 
 ALGORITHM = "dihya-row-digest-1"
@@ -224,7 +229,7 @@ def digest_database(
 
 
 @contextlib.contextmanager
-def transaction(endpoint: Endpoint, database: str, snapshot: str | None, application_name: str) -> Iterator[Any]:
+def transaction(endpoint: Endpoint, database: str | None, snapshot: str | None, application_name: str) -> Iterator[Any]:
     """A pinned connection inside a read-only repeatable-read transaction, on ``snapshot`` when given; closed at the end."""
     connection = connect(endpoint, database, application_name)
     try:
@@ -235,7 +240,7 @@ def transaction(endpoint: Endpoint, database: str, snapshot: str | None, applica
                 cursor.execute("SET TRANSACTION SNAPSHOT %s", (snapshot,))
         yield connection
     except import_psycopg2().Error as error:
-        raise MigrationError(f"database {database} on {endpoint} could not be read: {describe_error(error)}") from None
+        raise MigrationError(f"database {database or endpoint.dbname} on {endpoint} could not be read: {describe_error(error)}") from None
     finally:
         connection.close()
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import pathlib
 
@@ -38,10 +39,8 @@ def load_pairs(server, database):
     connection = server.connect(database)
     with connection.cursor() as cursor:
         for extension in ("citext", "hstore", "seg", "cube"):
-            try:
+            with contextlib.suppress(psycopg2.Error):
                 cursor.execute(f"CREATE EXTENSION {extension}")
-            except psycopg2.Error:
-                pass
         for number, pair in enumerate(pairs()):
             try:
                 for side in ("a", "b"):
