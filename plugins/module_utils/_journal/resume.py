@@ -1,0 +1,174 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the events of a journal mean for the next run, without I/O: attempt, resume, completeness, what was created."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable
+
+from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import RUN
+
+Event = dict  # an event as chain.py reads it
+
+SETTLED = ("ok", "not_applicable", "skipped")
+"""A unit with this last status is probed again, not run again."""
+AFTER_FREEZE = ("freeze", "migrate", "verify", "commit")
+MOVING = ("migrate", "commit")
+"""Purposes of runs whose outcome ``ok`` completes the migration."""
+
+
+def last_attempt(events: list[Event]) -> int:
+    """Number of the last attempt, 0 for an empty journal."""
+    return max((event["attempt"] for event in events), default=0)
+
+
+def of_attempt(events: Iterable[Event], attempt: int) -> list[Event]:
+    """The events of one attempt, in order."""
+    return [event for event in events if event["attempt"] == attempt]
+
+
+def next_attempt(events: list[Event], purpose: str) -> int:
+    """The attempt of a run that begins now: a rollback, begun or done, ends the attempt for everything but itself."""
+    attempt = last_attempt(events)
+    if attempt == 0:
+        return 1
+    rolled_back = any(event["verb"] == "rollback" for event in of_attempt(events, attempt))
+    return attempt + 1 if rolled_back and purpose != "rollback" else attempt
+
+
+def unended_run(events: list[Event]) -> Event | None:
+    """The ``begin`` of the last run when no ``end`` followed it."""
+    begun: Event | None = None
+    for event in events:
+        if event["stack"] != RUN:
+            continue
+        if event["verb"] == "begin":
+            begun = event
+        elif event["verb"] == "end" and begun is not None and event["run_id"] == begun["run_id"]:
+            begun = None
+    return begun
+
+
+def last_unit(events: Iterable[Event], run_id: str | None = None) -> dict[str, str]:
+    """Where a run stood: stack, verb, host and status of its last unit event; empty when it had none."""
+    for event in reversed(list(events)):
+        if event["stack"] != RUN and run_id in (None, event["run_id"]):
+            return {key: event[key] for key in ("stack", "verb", "host", "status")}
+    return {}
+
+
+def previous_end(events: Iterable[Event]) -> dict[str, str]:
+    """Outcome, time and run_id of the last run that ended; empty when none did."""
+    for event in reversed(list(events)):
+        if event["stack"] == RUN and event["verb"] == "end":
+            return {"outcome": event["facts"]["outcome"], "time": event["time"], "run_id": event["run_id"]}
+    return {}
+
+
+def last_moving_end(events: list[Event], attempt: int) -> tuple[str, list[str]]:
+    """Outcome and stacks of the attempt's last run that was to migrate or commit and ended; ``("", [])`` when none."""
+    begun: dict[str, dict[str, Any]] = {}
+    found: tuple[str, list[str]] = ("", [])
+    for event in of_attempt(events, attempt):
+        if event["stack"] != RUN:
+            continue
+        if event["verb"] == "begin":
+            begun[event["run_id"]] = event["facts"].get("run", {})
+        elif event["verb"] == "end" and begun.get(event["run_id"], {}).get("purpose") in MOVING:
+            found = (event["facts"]["outcome"], begun[event["run_id"]].get("stacks", []))
+    return found
+
+
+def passed_commit_point(events: list[Event], attempt: int) -> bool:
+    """Whether a client write may have been admitted to the target in this attempt."""
+    return any((event["stack"], event["verb"], event["status"]) == (RUN, "commit_point", "ok") for event in of_attempt(events, attempt))
+
+
+def created(events: list[Event], attempt: int) -> dict[str, list[dict[str, Any]]]:
+    """What the attempt created, per stack, each once, with the host that recorded it."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for event in of_attempt(events, attempt):
+        for item in event["facts"].get("created", []):
+            entry = dict(item, host=event["host"])
+            if entry not in found.setdefault(event["stack"], []):
+                found[event["stack"]].append(entry)
+    return found
+
+
+def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str, Any]:
+    """What a run of ``purpose`` over ``stacks`` that begins now has to know; see RETURN of the module."""
+    attempt = next_attempt(events, purpose)
+    outcome, moved = last_moving_end(events, attempt)
+    unended = unended_run(events)
+    complete = outcome == "ok" and unended is None and sorted(moved) == sorted(stacks)
+    return {
+        "attempt": attempt,
+        "resumed": not complete and any(event["stack"] != RUN for event in of_attempt(events, attempt)),
+        "complete": complete,
+        "held": outcome == "waiting" and not passed_commit_point(events, attempt),
+        "past_commit_point": passed_commit_point(events, attempt),
+        "previous": previous_end(events),
+        "created": created(events, attempt),
+        "interrupted_after": last_unit(events, unended["run_id"]) if unended else {},
+    }
+
+
+def last_of_unit(events: list[Event], attempt: int, host: str, stack: str, verb: str) -> Event | None:
+    """The last event of a unit (attempt, host, stack, verb)."""
+    for event in reversed(events):
+        if (event["attempt"], event["host"], event["stack"], event["verb"]) == (attempt, host, stack, verb):
+            return event
+    return None
+
+
+def decide(events: list[Event], attempt: int, purpose: str, unit: tuple[str, str, str], inputs: str | None) -> str:
+    """``probe`` when the unit (host, stack, verb) was done in this attempt with the same inputs, else ``run``.
+
+    A run whose purpose is the verb itself (a new backup, another verification) always runs it; and what was done
+    under a freeze counts no longer once the source was reopened.
+    """
+    host, stack, verb = unit
+    if purpose in ("backup", "verify") and verb == purpose:
+        return "run"
+    mine = [event for event in events if (event["attempt"], event["host"], event["stack"], event["verb"]) == (attempt, host, stack, verb)]
+    if not mine or mine[-1]["status"] not in SETTLED:
+        return "run"
+    starts = [event for event in mine if event["status"] == "started"]
+    if not starts or starts[-1].get("inputs_sha256") != inputs:
+        return "run"
+    reopened = any(event["verb"] == "reopened" and event["stack"] == RUN and event["seq"] > starts[-1]["seq"] for event in of_attempt(events, attempt))
+    return "run" if reopened and verb in AFTER_FREEZE else "probe"
+
+
+def is_repetition(events: list[Event], attempt: int, run_verb: str, probing: bool) -> bool:
+    """Whether a run-level event says what the attempt's journal already says and is therefore not written again."""
+    known = [event for event in of_attempt(events, attempt) if event["stack"] == RUN and event["status"] == "ok"]
+    seen = [event["verb"] for event in known if event["verb"] in ("checklist", "frozen", "reopened", "commit_point")]
+    if run_verb in ("frozen", "reopened"):
+        fences = [verb for verb in seen if verb in ("frozen", "reopened")]
+        return fences[-1:] == [run_verb]
+    return run_verb in seen and (run_verb == "commit_point" or probing)
+
+
+def summary(events: list[Event]) -> dict[str, Any]:
+    """The short state for ``playbooks/status.yml``: attempt, outcome, last event per stack, times of freeze and commit point."""
+    attempt = last_attempt(events)
+    mine = of_attempt(events, attempt)
+    stacks: dict[str, dict[str, str]] = {}
+    fences: dict[str, str] = {}
+    for event in mine:
+        if event["stack"] != RUN:
+            stacks[event["stack"]] = {key: event[key] for key in ("verb", "host", "status", "time")}
+        elif event["verb"] in ("frozen", "reopened", "commit_point"):
+            fences[event["verb"]] = event["time"]
+    reopened = fences.get("reopened", "") > fences.get("frozen", "")
+    unended = unended_run(events)
+    return {
+        "attempt": attempt,
+        "outcome": "" if unended else previous_end(mine).get("outcome", ""),
+        "running": unended["run_id"] if unended else "",
+        "stacks": stacks,
+        "frozen_since": "" if reopened else fences.get("frozen", ""),
+        "commit_point": fences.get("commit_point", ""),
+        "last_event": events[-1]["time"] if events else "",
+    }
