@@ -116,7 +116,7 @@ def readme_of(role: pathlib.Path) -> str:
     """What the README of the role in directory ``role`` should hold; raises ``ValueError`` when it has no specs."""
     path = role / "meta" / "argument_specs.yml"
     if not path.exists():
-        raise ValueError(f"roles/{role.name} has no meta/argument_specs.yml")
+        raise ValueError("it has no meta/argument_specs.yml")
     specs = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("argument_specs") or {}
     meta = role / "meta" / "main.yml"
     info = (yaml.safe_load(meta.read_text(encoding="utf-8")) or {}) if meta.exists() else {}
@@ -134,7 +134,7 @@ def main() -> int:
         try:
             text = readme_of(role)
         except (ValueError, yaml.YAMLError) as error:
-            print(error)
+            print(f"roles/{role.name}: {error}")
             wrong += 1
             continue
         path = role / "README.md"

@@ -36,7 +36,7 @@ def test_every_variable_default_choice_and_key_is_told(tmp_path):
 
 
 def test_a_role_without_specs_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"has no meta/argument_specs\.yml"):
+    with pytest.raises(ValueError, match=r"it has no meta/argument_specs\.yml"):
         readme_of(tmp_path)
 
 

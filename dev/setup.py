@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Bring everything that a profile needs into the checkout: ``.venv`` from PyPI, ``.tools`` from npm.
+
+Usage: ``python3 dev/setup.py [demo | test | …]``. A profile is ``requirements/<profile>.txt``; ``demo`` comes with all.
+Standard library only, no root, no system package. A step whose stamp (digest of what it reads) is unchanged is not
+done again. Exit status 1 with one sentence and its remedy where it cannot go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+TOOLS = ROOT / ".tools"
+FRONTEND = ROOT / "demo" / "app" / "frontend"
+OLDEST = (3, 11)
+NEEDED_MB = 1500
+
+
+class Missing(Exception):
+    """What is missing, and what to do about it; shown as it is."""
+
+
+def say(text: str) -> None:
+    """One progress line."""
+    sys.stdout.write("setup: " + text + "\n")
+    sys.stdout.flush()
+
+
+def use_new_enough_python() -> None:
+    """Go on under Python >= 3.11: this one, else the newest on the PATH."""
+    if sys.version_info[:2] >= OLDEST:
+        return
+    for minor in range(14, OLDEST[1] - 1, -1):
+        other = shutil.which("python3.%d" % minor)
+        if other:
+            os.execv(other, [other, __file__] + sys.argv[1:])
+    raise Missing("Python %d.%d or newer is needed, %s is %d.%d and no newer one is on the PATH. Install one, or name it: make PYTHON=/path/to/python3.12 …"
+                  % (OLDEST + (sys.executable,) + sys.version_info[:2]))
+
+
+def check_disk() -> None:
+    """Refuse to begin what the disk cannot hold."""
+    free = shutil.disk_usage(str(ROOT)).free // 2**20
+    if free < NEEDED_MB:
+        raise Missing("%d MB are needed under %s, %d MB are free. Free some space." % (NEEDED_MB, ROOT, free))
+
+
+def digest(paths: list[pathlib.Path], *more: str) -> str:
+    """sha256 over the contents of ``paths`` and the words ``more``."""
+    found = hashlib.sha256("\0".join(more).encode())
+    for path in paths:
+        found.update(path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def run(argv: list[str], log: pathlib.Path, **options) -> None:
+    """Run ``argv`` with all it says in ``log``; raises ``Missing`` with the likely cause."""
+    with log.open("ab") as stream:
+        stream.write((" ".join(argv) + "\n").encode())
+        stream.flush()
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, check=False, **options)
+    if done.returncode != 0:
+        raise Missing(explain(log.read_text(encoding="utf-8", errors="replace")[-6000:], pathlib.Path(argv[0]).name, log))
+
+
+def explain(output: str, program: str, log: pathlib.Path) -> str:
+    """The cause of a failed download or build, as far as its output tells."""
+    causes = (
+        (("No space left", "ENOSPC"), "the disk is full. Free some space"),
+        (("Temporary failure in name resolution", "Network is unreachable", "Failed to establish a new connection", "Connection refused",
+          "NewConnectionError", "ConnectTimeout", "ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT"),
+         "there is no network, or no way to the package registry. Connect, or configure your proxy or mirror for pip and npm"),
+        (("CERTIFICATE_VERIFY_FAILED", "SELF_SIGNED_CERT", "unable to get local issuer"),
+         "the registry's TLS certificate is not trusted. Tell pip and npm your proxy's CA (PIP_CERT, NODE_EXTRA_CA_CERTS)"),
+        (("No matching distribution",), "a package has no build for this Python or machine (Linux x86_64 or aarch64, Python 3.11 to 3.13)"),
+    )
+    for words, cause in causes:
+        if any(word in output for word in words):
+            return "%s failed: %s. Its output: %s" % (program, cause, log)
+    return "%s failed. Its output: %s" % (program, log)
+
+
+def make_venv(log: pathlib.Path) -> pathlib.Path:
+    """The virtual environment's python, made when it is not there or no longer starts."""
+    python = VENV / "bin" / "python"
+    if python.exists() and subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+        return python
+    say("virtual environment .venv (Python %d.%d)" % sys.version_info[:2])
+    shutil.rmtree(VENV, ignore_errors=True)
+    try:
+        import venv
+    except ImportError:
+        raise Missing("this Python has no venv module. Install it (Debian, Ubuntu: sudo apt-get install python3-venv)") from None
+    if subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True, check=False).returncode == 0:
+        venv.create(str(VENV), with_pip=True, symlinks=True)
+    elif subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+        # Debian keeps ensurepip in python3-venv; a pip of the system's Python can fill the environment as well.
+        venv.create(str(VENV), with_pip=False, symlinks=True)
+        run([sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "pip"], log)
+    else:
+        raise Missing("this Python has neither ensurepip nor pip. Install one (Debian, Ubuntu: sudo apt-get install python3-venv)")
+    return python
+
+
+def step(title: str, stamp: pathlib.Path, wanted: str, work) -> None:
+    """Do ``work`` unless ``stamp`` says that exactly this was done."""
+    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted:
+        say(title + ": ready")
+        return
+    say(title)
+    began = time.monotonic()
+    stamp.unlink(missing_ok=True)
+    work()
+    stamp.write_text(wanted, encoding="ascii")
+    say("%s: done in %.0f s" % (title, time.monotonic() - began))
+
+
+def install_python_packages(profile: str, python: pathlib.Path, log: pathlib.Path) -> None:
+    """``pip install -r requirements/<profile>.txt``."""
+    requirements = ROOT / "requirements" / (profile + ".txt")
+    if not requirements.exists():
+        raise Missing("there is no profile %s (no file requirements/%s.txt)" % (profile, profile))
+    step("Python packages for the %s" % profile, VENV / ("stamp-" + profile), digest([requirements], str(VENV)),
+         lambda: run([str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", str(requirements)], log))
+
+
+def install_node_packages(python: pathlib.Path, log: pathlib.Path) -> None:
+    """``npm ci`` of the front end into .tools/frontend, by the Node that came into .venv."""
+    target = TOOLS / "frontend"
+    locks = [FRONTEND / "package.json", FRONTEND / "package-lock.json"]
+
+    def work() -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for lock in locks:
+            shutil.copy(str(lock), str(target))
+        environment = dict(os.environ, PATH=str(VENV / "bin") + os.pathsep + os.environ.get("PATH", ""))
+        run([str(python), str(VENV / "bin" / "npm"), "ci", "--no-audit", "--no-fund"], log, cwd=str(target), env=environment)
+
+    step("Node packages of the front end", TOOLS / "stamp-frontend", digest(locks, str(ROOT)), work)
+
+
+def main(arguments: list[str]) -> int:
+    """Set up the profiles named (``demo`` when none is); returns the exit status."""
+    try:
+        use_new_enough_python()
+        check_disk()
+        TOOLS.mkdir(exist_ok=True)
+        log = TOOLS / "setup.log"
+        log.write_text("", encoding="utf-8")
+        python = make_venv(log)
+        for profile in dict.fromkeys(["demo"] + arguments):
+            install_python_packages(profile, python, log)
+        install_node_packages(python, log)
+    except Missing as missing:
+        sys.stderr.write("setup: cannot go on: %s\n" % missing)
+        return 1
+    except OSError as error:
+        sys.stderr.write("setup: cannot go on: %s\n" % error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
