@@ -1,0 +1,311 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The whole report in one language: the guide's template, then everything that stands behind it."""
+
+from __future__ import annotations
+
+import datetime
+
+from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import (
+    Bullets,
+    Cell,
+    Code,
+    Document,
+    Foreign,
+    Paragraph,
+    Section,
+    Strong,
+    Table,
+)
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import ReportData, parse_time
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.template import sentence_case, template_lines
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary import (
+    COUNTS,
+    ITEMS,
+    NOT_PROVED,
+    NOTICES,
+    OUTCOMES,
+    PURPOSES,
+    STATES,
+    STATUSES,
+    VERBS,
+    VERDICTS,
+)
+
+
+def compose(data: ReportData, words: Words, timezone: datetime.tzinfo | None = None) -> Document:
+    """``data`` as a document; ``timezone`` (the local one by default) is that of the header, details are in UTC."""
+    say = Phrases(words)
+    sections = [
+        _summary(data, say, timezone),
+        _problems(data, say),
+        _checklist(data, say),
+        _steps(data, say),
+        _figures(data, say),
+        _tests(data, say),
+        _freeze(data, say),
+        _rollback(data, say),
+        _not_proved(data, say),
+        _proofs(data, say),
+        _versions(data, say),
+        _journal(data, say),
+    ]
+    return Document(
+        language=words.html_language,
+        direction=words.direction,
+        title=words("Migration report: {migration}", migration=data.migration_id),
+        verdict="OK" if data.outcome == "ok" else "KO",
+        when=words.clock(parse_time(data.started).astimezone(timezone)),
+        lines=template_lines(data, say, timezone),
+        sections=[section for section in sections if section.blocks],
+    )
+
+
+def utc(time: str) -> str:
+    """A journal time in UTC to the second, empty when there is none."""
+    return parse_time(time).astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ") if time else ""
+
+
+def _verdict(say: Phrases, verdict: str) -> Strong:
+    return Strong(say.term(VERDICTS, verdict))
+
+
+def _summary(data: ReportData, say: Phrases, timezone: datetime.tzinfo | None) -> Section:
+    words = say.words
+    run = data.run
+    window = run.get("window") or {}
+    rows: list[tuple[str, Cell]] = [
+        (words("Migration"), Code(data.migration_id)),
+        (words("Attempt"), words("{attempt} of {total}", attempt=data.attempt, total=len(data.attempts))),
+        (words("Outcome"), say.term(OUTCOMES, data.outcome)),
+        (words("Now"), say.term(STATES, data.writes)),
+        (words("Began"), f"{words.clock(parse_time(data.started).astimezone(timezone))} ({utc(data.started)})"),
+        (words("Last event"), f"{words.clock(parse_time(data.ended).astimezone(timezone))} ({utc(data.ended)})"),
+        (words("Duration"), words.duration(data.seconds)),
+        (words("Strategy"), str(run.get("strategy") or "")),
+        (words("Profile"), str(run.get("profile") or "")),
+        (words("Ticket"), str(run.get("ticket") or "")),
+        (words("Window"), " → ".join(str(window[end]) for end in ("start", "end") if window.get(end))),
+        (words("Controller"), Code(run.get("controller") or "")),
+    ]
+    rows += [
+        (
+            words("Run"),
+            (
+                Code(entry["run_id"]),
+                f" · {say.term(PURPOSES, entry['purpose'] or 'migrate')} · {utc(entry['started'])} · {say.term(OUTCOMES, entry['outcome'])}",
+            ),
+        )
+        for entry in data.runs
+    ]
+    rows += [
+        (words("Earlier attempt"), f"{entry['attempt']} · {utc(entry['started'])} · {say.term(OUTCOMES, entry['outcome'])}")
+        for entry in data.attempts
+        if entry["attempt"] < data.attempt
+    ]
+    rows += [(words("Notice"), f"{say.term(NOTICES, notice['kind'])} {utc(notice['time'])}") for notice in data.notices]
+    table = Table(words("The migration at a glance"), [words("What"), words("Value")], [[name, value] for name, value in rows if value])
+    return Section("summary", words("Summary"), [table])
+
+
+def _problems(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    rows: list[list[Cell]] = []
+    unit = tuple(data.cause.get(name) for name in ("stack", "verb", "host"))
+    failed = [step for step in data.steps if step.status == "failed"]
+    if data.cause and data.outcome != "ok" and unit not in [(step.stack, step.verb, step.host) for step in failed]:
+        rows.append([sentence_case(words("cause")), say.cause(data), Code(data.cause.get("task") or ""), ""])
+    for step in failed:
+        error = step.facts.get("error") or {}
+        subject = error.get("subject") or (data.cause.get("task") if unit == (step.stack, step.verb, step.host) else "")
+        rows.append([say.place(step.stack, step.host), say.failure(step), Code(subject or ""), say.text(error.get("remedy") or "")])
+    blocks: list = [
+        Table(words("What failed, and what to do"), [words("Where"), words("What happened"), words("Subject"), words("Remedy")], rows)
+    ]
+    return Section("problems", words("Problems"), blocks if rows else [])
+
+
+def _checklist(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    rows: list[list[Cell]] = [
+        [
+            say.term(ITEMS, entry["item"]),
+            say.text(entry["expected"]),
+            say.text(entry["observed"]) if entry["observed"] else words("nothing"),
+            _verdict(say, entry["verdict"]),
+            _evidence(entry.get("evidence"), say),
+        ]
+        for entry in data.checklist
+    ]
+    head = [words("Item"), words("Expected"), words("Observed"), words("Verdict"), words("Evidence")]
+    return Section("checklist", words("Checklist before the migration"), [Table(words("The eight items of the guide"), head, rows)])
+
+
+def _evidence(evidence: object, say: Phrases) -> Cell:
+    """Evidence as one cell; each entry is a sentence or a dict with path, who, when, until, sha256."""
+    entries = evidence if isinstance(evidence, list) else [evidence] if evidence else []
+    parts: list[str] = []
+    for entry in entries:
+        parts += [" · "] if parts else []
+        if isinstance(entry, dict):
+            shown = [(name, str(entry[name])) for name in ("path", "document", "who", "when", "why", "until", "sha256") if entry.get(name)]
+            for place, (name, value) in enumerate(shown):
+                parts += [", "] if place else []
+                parts.append(Code(value) if name in ("path", "document", "sha256") else Foreign(value))
+        else:
+            parts.append(Foreign(str(entry)))
+    return tuple(parts)
+
+
+def _steps(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    rows: list[list[Cell]] = [
+        [
+            sentence_case(say.term(VERBS, step.verb)),
+            step.stack,
+            step.host,
+            Strong(say.term(STATUSES, step.status)),
+            utc(step.started),
+            words.duration(step.seconds) if step.seconds is not None else "",
+            say.text(step.facts.get("summary") or step.facts.get("not_applicable") or ""),
+        ]
+        for step in data.steps
+    ]
+    head = [words("Step"), words("Stack"), words("Host"), words("Status"), words("Began (UTC)"), words("Duration"), words("Result")]
+    blocks: list = (
+        [Table(words("Every step, in the order in which it began"), head, rows)] if rows else [Paragraph(words("No step began."))]
+    )
+    return Section("steps", words("Steps"), blocks)
+
+
+def _figures(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    rows: list[list[Cell]] = []
+    for step in data.steps:
+        place = f"{sentence_case(say.term(VERBS, step.verb))} · {say.place(step.stack, step.host)}"
+        for name, value in (step.facts.get("counts") or {}).items():
+            shown = words.size(value) if name == "bytes" else words.number(value)
+            rows.append([place, say.term(COUNTS, name), shown])
+        for name, value in (step.facts.get("digests") or {}).items():
+            rows.append([place, words("digest of {name}", name=name), Code(value)])
+    table = Table(words("What was counted and computed"), [words("Where"), words("What"), words("Value")], rows)
+    return Section("figures", words("Counts and digests"), [table] if rows else [])
+
+
+def _tests(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    rows: list[list[Cell]] = [
+        [
+            test.get("name", "?"),
+            say.place(step.stack, step.host),
+            _verdict(say, test.get("verdict", "")),
+            *(words.number(test[key]) if isinstance(test.get(key), int) else "" for key in ("passed", "failed", "skipped")),
+            Code(test.get("log") or ""),
+        ]
+        for step in data.steps
+        for test in step.facts.get("tests") or []
+    ]
+    head = [words("Test"), words("Where"), words("Verdict"), words("Passed"), words("Failed"), words("Skipped"), words("Log")]
+    blocks: list = [Table(words("Tests that were run on the new site"), head, rows)] if rows else [Paragraph(words("No test was run."))]
+    return Section("tests", words("Tests"), blocks)
+
+
+def _freeze(data: ReportData, say: Phrases) -> Section:
+    words, freeze = say.words, data.freeze
+    ends = {
+        "commit": words("ended by the switch-over"),
+        "reopened": words("ended by reopening the old site"),
+        "": words("writes are still refused"),
+    }
+    rows: list[tuple[str, Cell]] = [
+        (words("From"), utc(freeze.start)),
+        (words("To"), utc(freeze.stop)),
+        (words("Duration"), words.duration(freeze.seconds) if freeze.seconds is not None else ""),
+        (words("End"), ends[freeze.end]),
+        (words("Fence (proof that nothing wrote since)"), Code(freeze.fence.get("value") or "")),
+        (words("Fence read from"), Foreign(freeze.fence.get("source") or "")),
+        (words("Fence read at"), str(freeze.fence.get("at") or "")),
+    ]
+    table = Table(
+        words("How long users could not write"), [words("What"), words("Value")], [[name, value] for name, value in rows if value]
+    )
+    return Section("freeze", words("Write freeze"), [table] if freeze.start else [Paragraph(words("Writes were never stopped."))])
+
+
+def _rollback(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    if data.outcome == "failed_after_commit":
+        text = words(
+            "After the switch-over nothing is rolled back by itself: users may have written on the new site since {time}, and restoring "
+            "the old data would lose it. The old site stays fenced. Only an explicit rollback goes back, and it restores data over a "
+            "live database only with migration_restore_data: true.",
+            time=utc(data.committed),
+        )
+        return Section("rollback", words("Rollback"), [Paragraph(text)])
+    rows: list[list[Cell]] = [[entry["stack"], entry["host"], _verdict(say, entry["verdict"])] for entry in data.rollback]
+    table = Table(words("What was brought back, in reverse order"), [words("Stack"), words("Host"), words("Verdict")], rows)
+    created: list[Cell] = [
+        (f"{say.place(entry['stack'], entry['host'])}: {entry.get('kind', '')} ", Code(entry.get("name", ""))) for entry in data.created
+    ]
+    blocks: list = [table] if rows else [Paragraph(words("There was nothing to roll back, or no rollback was run."))]
+    if created:
+        blocks += [Paragraph(words("Made by this migration (only this is ever removed):")), Bullets(created)]
+    return Section("rollback", words("Rollback"), blocks)
+
+
+def _not_proved(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    items: list[Cell] = []
+    for entry in data.not_proved:
+        kind = say.term(NOT_PROVED, entry["kind"])
+        if entry["verb"] == "checklist":
+            items.append((Strong(sentence_case(kind)), words(": "), say.term(ITEMS, entry["text"])))
+        else:
+            place = say.place(entry["stack"], entry["host"])
+            items.append(
+                (Strong(sentence_case(kind)), f" ({say.term(VERBS, entry['verb'])}, {place})", words(": "), say.text(entry["text"]))
+            )
+    items.append(words("A row digest has 64 bits: it detects accidents, not an adversary who chooses the rows."))
+    items.append(
+        words(
+            "The journal's chain shows a changed or removed line; that its end was cut off can only be shown against an anchor kept "
+            "elsewhere, such as the head below in this report."
+        )
+    )
+    return Section("not_proved", words("Not demonstrated"), [Bullets(items)])
+
+
+def _proofs(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    rows: list[list[Cell]] = [
+        [proof.get("kind", ""), proof.get("host", ""), Code(proof.get("path") or ""), Code(proof.get("sha256") or "")]
+        for proof in data.proofs
+    ]
+    table = Table(words("Files that prove it"), [words("Kind"), words("Host"), words("Path"), "SHA-256"], rows)
+    return Section("proofs", words("Proofs"), [table] if rows else [])
+
+
+def _versions(data: ReportData, say: Phrases) -> Section:
+    versions = {"ansible-core": data.run.get("ansible_version") or "", **data.versions}
+    rows: list[list[Cell]] = [[name, Code(version)] for name, version in sorted(versions.items()) if version]
+    table = Table(say.words("Versions of what took part"), [say.words("Component"), say.words("Version")], rows)
+    return Section("versions", say.words("Versions"), [table] if rows else [])
+
+
+def _journal(data: ReportData, say: Phrases) -> Section:
+    words, chain = say.words, data.chain
+    intact = {True: words("intact"), False: words("broken")}.get(chain.get("intact", ""), words("not checked"))
+    rows: list[tuple[str, Cell]] = [
+        (words("File"), Code(data.journal)),
+        (words("Chain"), Strong(intact)),
+        (words("Events"), words.number(chain["events"]) if isinstance(chain.get("events"), int) else ""),
+        (words("Head (keep it elsewhere)"), Code(chain.get("head") or "")),
+        (words("What is wrong"), Foreign(chain.get("problem") or "")),
+        (words("Unfinished last line"), words.size(chain["torn"]) if chain.get("torn") else ""),
+    ]
+    table = Table(
+        words("The record this report is made from"), [words("What"), words("Value")], [[name, value] for name, value in rows if value]
+    )
+    return Section("journal", words("Journal"), [table])

@@ -1,0 +1,315 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From the events of one journal to what happened in one attempt. Pure: no clock, no file, no language."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+
+VERBS = ("preflight", "backup", "freeze", "migrate", "verify", "commit", "rollback")
+CHECKLIST = ("backup", "access", "documentation", "rehearsal", "rollback_plan", "notification", "window", "compliance")
+RUN_LEVEL = "migration"
+OUTCOMES = ("ok", "rolled_back", "rollback_incomplete", "interrupted", "waiting", "failed_after_commit", "refused")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to report; ``attempt`` 0 means the last one."""
+
+    attempt: int = 0
+    language: str = "fr"
+    timezone: datetime.tzinfo | None = None
+    journal_path: str = ""
+
+
+@dataclass
+class Step:
+    """The last state of one (stack, verb, host): times are RFC 3339 in UTC, ``seconds`` None when unknown."""
+
+    stack: str
+    verb: str
+    host: str
+    status: str = "started"
+    started: str = ""
+    ended: str = ""
+    seconds: float | None = None
+    runs: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Freeze:
+    """``end`` is ``commit``, ``reopened`` or empty while writes are still stopped."""
+
+    start: str = ""
+    stop: str = ""
+    end: str = ""
+    seconds: float | None = None
+    fence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ReportData:
+    """One attempt, language-neutral; ``dataclasses.asdict`` of it is the JSON report's body."""
+
+    migration_id: str
+    attempt: int
+    attempts: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    run: dict[str, Any]
+    outcome: str
+    cause: dict[str, Any]
+    started: str
+    ended: str
+    seconds: float
+    steps: list[Step]
+    checklist: list[dict[str, Any]]
+    freeze: Freeze
+    committed: str
+    reopened: str
+    writes: str
+    rollback: list[dict[str, Any]]
+    not_proved: list[dict[str, str]]
+    proofs: list[dict[str, Any]]
+    created: list[dict[str, Any]]
+    versions: dict[str, str]
+    notices: list[dict[str, str]]
+    chain: dict[str, Any]
+    journal: str
+
+
+def parse_time(text: str) -> datetime.datetime:
+    """An RFC 3339 time as an aware datetime; raises ``ValueError``."""
+    moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)
+
+
+def seconds_between(start: str, stop: str) -> float | None:
+    """Seconds from ``start`` to ``stop`` (RFC 3339), None when either is missing or malformed."""
+    try:
+        return (parse_time(stop) - parse_time(start)).total_seconds()
+    except ValueError:
+        return None
+
+
+def build(events: list[dict[str, Any]], chain: dict[str, Any], options: Options | None = None) -> ReportData:
+    """What the journal says about one attempt. Raises :class:`MigrationError` when it says nothing about it."""
+    options = options or Options()
+    numbers = sorted({event["attempt"] for event in events})
+    if not numbers:
+        raise MigrationError("the journal holds no event yet: there is nothing to report")
+    attempt = options.attempt or numbers[-1]
+    if attempt not in numbers:
+        raise MigrationError(f"the journal holds no attempt {attempt}: it has {', '.join(map(str, numbers))}")
+    mine = [event for event in events if event["attempt"] == attempt]
+    ends = _run_level(mine, "end")
+    outcome, cause = _outcome(mine)
+    steps = _steps(mine)
+    committed, reopened = _last_time(mine, "commit_point"), _last_time(mine, "reopened")
+    freeze = _freeze(mine, steps, committed, reopened)
+    checklist = _checklist(mine)
+    return ReportData(
+        migration_id=mine[0]["migration_id"],
+        attempt=attempt,
+        attempts=[_attempt(events, number) for number in numbers],
+        runs=_runs(mine),
+        run=_run_facts(mine),
+        outcome=outcome,
+        cause=cause,
+        started=mine[0]["time"],
+        ended=mine[-1]["time"],
+        seconds=seconds_between(mine[0]["time"], mine[-1]["time"]) or 0.0,
+        steps=steps,
+        checklist=checklist,
+        freeze=freeze,
+        committed=committed,
+        reopened=reopened,
+        writes=_writes(steps, freeze, committed, reopened),
+        rollback=_rollback(ends, steps),
+        not_proved=_not_proved(steps, checklist),
+        proofs=_collect(mine, "proofs"),
+        created=_collect(mine, "created"),
+        versions=_versions(mine),
+        notices=_notices(mine),
+        chain=dict(chain),
+        journal=options.journal_path,
+    )
+
+
+def to_json(data: ReportData) -> dict[str, Any]:
+    """``data`` as plain JSON types."""
+    return dataclasses.asdict(data)
+
+
+def _run_level(events: list[dict[str, Any]], verb: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["stack"] == RUN_LEVEL and event["verb"] == verb]
+
+
+def _last_time(events: list[dict[str, Any]], verb: str) -> str:
+    times = [event["time"] for event in _run_level(events, verb) if event["status"] == "ok"]
+    return times[-1] if times else ""
+
+
+def _outcome(events: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """The outcome of the last run of an attempt; a run with a beginning and no end was interrupted."""
+    last_run = events[-1]["run_id"]
+    ends = [event for event in _run_level(events, "end") if event["run_id"] == last_run]
+    if not ends:
+        unfinished = [step for step in _steps(events) if step.status == "started"]
+        cause = {"stack": unfinished[-1].stack, "verb": unfinished[-1].verb, "host": unfinished[-1].host} if unfinished else {}
+        return "interrupted", cause
+    facts = ends[-1].get("facts") or {}
+    outcome = facts.get("outcome", "interrupted")
+    return (outcome if outcome in OUTCOMES else "interrupted"), dict(facts.get("cause") or {})
+
+
+def _attempt(events: list[dict[str, Any]], number: int) -> dict[str, Any]:
+    mine = [event for event in events if event["attempt"] == number]
+    return {"attempt": number, "outcome": _outcome(mine)[0], "started": mine[0]["time"], "ended": mine[-1]["time"]}
+
+
+def _runs(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    runs: dict[str, dict[str, Any]] = {}
+    for event in events:
+        run = runs.setdefault(
+            event["run_id"], {"run_id": event["run_id"], "started": event["time"], "purpose": "", "outcome": "interrupted"}
+        )
+        run["ended"] = event["time"]
+        facts = event.get("facts") or {}
+        if event["stack"] == RUN_LEVEL and event["verb"] == "begin":
+            run["purpose"] = (facts.get("run") or {}).get("purpose", "")
+        if event["stack"] == RUN_LEVEL and event["verb"] == "end":
+            run["outcome"] = facts.get("outcome", "interrupted")
+    return list(runs.values())
+
+
+def _run_facts(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the runs of the attempt declared; a later run completes and overrides an earlier one."""
+    merged: dict[str, Any] = {}
+    for event in _run_level(events, "begin"):
+        declared = (event.get("facts") or {}).get("run") or {}
+        merged.update({name: value for name, value in declared.items() if value not in (None, "", [], {})})
+    return merged
+
+
+def _steps(events: list[dict[str, Any]]) -> list[Step]:
+    """Steps in the order in which they first began; a second ``started`` is a resumed step."""
+    steps: dict[tuple[str, str, str], Step] = {}
+    for event in events:
+        if event["stack"] == RUN_LEVEL:
+            continue
+        key = (event["stack"], event["verb"], event["host"])
+        step = steps.setdefault(key, Step(*key))
+        if event["run_id"] not in step.runs:
+            step.runs.append(event["run_id"])
+        step.status = event["status"]
+        if event["status"] == "started":
+            step.started, step.ended, step.seconds = event["time"], "", None
+            continue
+        facts = event.get("facts") or {}
+        step.ended, step.facts = event["time"], facts
+        step.seconds = facts.get("duration", seconds_between(step.started, event["time"]))
+    return list(steps.values())
+
+
+def _freeze(events: list[dict[str, Any]], steps: list[Step], committed: str, reopened: str) -> Freeze:
+    fences = [event["facts"]["fence"] for event in events if (event.get("facts") or {}).get("fence")]
+    fence = dict(fences[-1]) if fences else {}
+    proved = _last_time(events, "frozen") or max(
+        (step.ended for step in steps if step.verb == "freeze" and step.status == "ok"), default=""
+    )
+    if not proved:
+        return Freeze(fence=fence)
+    # Users feel the freeze from its first step on, not from the moment in which it was proved.
+    lifted = max((time for time in (committed, reopened) if time and time < proved), default="")
+    start = min((event["time"] for event in events if event["verb"] == "freeze" and event["time"] > lifted), default=proved)
+    # Whichever came first after the freeze ended it: a commit or a reopening (a later rollback may also reopen).
+    ends = sorted((time, name) for time, name in ((committed, "commit"), (reopened, "reopened")) if time and time >= start)
+    stop, end = ends[0] if ends else ("", "")
+    return Freeze(start=start, stop=stop, end=end, seconds=seconds_between(start, stop), fence=fence)
+
+
+def _writes(steps: list[Step], freeze: Freeze, committed: str, reopened: str) -> str:
+    """Where clients can write, as far as the journal knows: source, target, nowhere, or uncertain."""
+    if reopened and reopened >= max(committed, freeze.start):
+        return "source"
+    if committed:
+        return "target"
+    if freeze.start:
+        return "nowhere"
+    touched = any(step.verb == "freeze" and step.status in ("started", "failed") for step in steps)
+    return "uncertain" if touched else "source"
+
+
+def _checklist(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Always the eight items, in the guide's order: what was never looked at is not demonstrated."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in _run_level(events, "checklist"):
+        found.update({entry["item"]: entry for entry in (event.get("facts") or {}).get("checklist") or []})
+    empty = {"expected": "", "observed": "", "verdict": "not_demonstrated", "evidence": []}
+    return [{**empty, **found.get(item, {}), "item": item} for item in CHECKLIST]
+
+
+def _rollback(ends: list[dict[str, Any]], steps: list[Step]) -> list[dict[str, Any]]:
+    """One verdict per stack and host: what the rollback itself journaled, completed by the end of the run."""
+    verdicts = {(step.stack, step.host): step.status for step in steps if step.verb == "rollback"}
+    for end in ends:
+        for entry in (end.get("facts") or {}).get("rollback") or []:
+            verdicts[(entry.get("stack", ""), entry.get("host", ""))] = entry.get("verdict", "")
+    return [{"stack": stack, "host": host, "verdict": verdict} for (stack, host), verdict in verdicts.items()]
+
+
+def _not_proved(steps: list[Step], checklist: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Everything a reader might take for proved and that is not."""
+    found = []
+    for step in steps:
+        place = {"stack": step.stack, "verb": step.verb, "host": step.host}
+        found += [{"kind": "not_proved", "text": text, **place} for text in step.facts.get("not_proved") or []]
+        found += [{"kind": "skipped", "text": text, **place} for text in step.facts.get("skipped") or []]
+        found += [
+            {"kind": "explained", "text": f"{entry.get('rule', '')}: {entry.get('object', '')}", **place}
+            for entry in step.facts.get("explained") or []
+        ]
+        found += [
+            {"kind": "test_skipped", "text": test.get("name", ""), **place}
+            for test in step.facts.get("tests") or []
+            if test.get("verdict") == "skipped" or test.get("skipped")
+        ]
+        if step.status == "skipped":
+            found.append({"kind": "step_skipped", "text": step.facts.get("summary", ""), **place})
+    for entry in checklist:
+        if entry["verdict"] in ("not_demonstrated", "waived"):
+            found.append({"kind": entry["verdict"], "text": entry["item"], "stack": "", "verb": "checklist", "host": ""})
+    return found
+
+
+def _collect(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """All entries of one list fact, first seen first, without repetition, with where they come from."""
+    found: list[dict[str, Any]] = []
+    for event in events:
+        for entry in (event.get("facts") or {}).get(name) or []:
+            known = {**entry, "host": entry.get("host") or event["host"], "stack": event["stack"], "verb": event["verb"]}
+            if known not in found:
+                found.append(known)
+    return found
+
+
+def _versions(events: list[dict[str, Any]]) -> dict[str, str]:
+    versions: dict[str, str] = {}
+    for event in events:
+        versions.update((event.get("facts") or {}).get("versions") or {})
+    return versions
+
+
+def _notices(events: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Run-level events that a reader must know of: a lock taken over, a torn line set aside."""
+    return [
+        {"kind": event["verb"], "time": event["time"], "run_id": event["run_id"]}
+        for event in events
+        if event["stack"] == RUN_LEVEL and event["verb"] in ("takeover", "torn_write")
+    ]

@@ -1,0 +1,166 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The journal's words as messages: English here, every other language in the catalogs."""
+
+from __future__ import annotations
+
+from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import N_, NP_
+
+# The guide's own words for the parts of an application, in its order.
+GUIDE_STACKS = ("Frontend", "Backend", "Mobile", "DB", "Infra")
+STACK_WORDS = {
+    "frontend": "Frontend",
+    "backend": "Backend",
+    "mobile": "Mobile",
+    "postgresql": "DB",
+    "mongodb": "DB",
+    "infrastructure": "Infra",
+    "cicd": "Infra",
+    "monitoring": "Infra",
+}
+# The template of the guide, line by line.
+FIELDS = {
+    "date_time": N_("Date/Time"),
+    "stack": N_("Stack concerned"),
+    "description": N_("Description"),
+    "steps": N_("Steps done"),
+    "tests": N_("Tests passed"),
+    "problems": N_("Problems met"),
+    "rollback": N_("Rollback done"),
+    "status": N_("Final status"),
+    "responsible": N_("Person in charge"),
+    "proofs": N_("Proofs"),
+    "comment": N_("Comment"),
+}
+VERBS = {
+    "preflight": N_("checks beforehand"),
+    "backup": N_("backup"),
+    "freeze": N_("write freeze"),
+    "migrate": N_("migration"),
+    "verify": N_("verification"),
+    "commit": N_("switch-over"),
+    "rollback": N_("rollback"),
+    "checklist": N_("checklist"),
+    "begin": N_("start of the run"),
+    "end": N_("end of the run"),
+}
+STATUSES = {
+    "ok": N_("done"),
+    "failed": N_("failed"),
+    "skipped": N_("skipped"),
+    "not_applicable": N_("nothing to do"),
+    "started": N_("begun, not finished"),
+}
+OUTCOMES = {
+    "ok": N_("succeeded"),
+    "rolled_back": N_("failed and rolled back"),
+    "rollback_incomplete": N_("failed, rolled back only in part"),
+    "interrupted": N_("interrupted"),
+    "waiting": N_("waiting for the switch-over"),
+    "failed_after_commit": N_("failed after the switch-over"),
+    "refused": N_("refused before it began"),
+}
+STATUS_NOTES = {
+    "rollback_incomplete": N_("rolled back only in part"),
+    "interrupted": N_("interrupted"),
+    "waiting": N_("not finished: waiting for the switch-over"),
+    "failed_after_commit": N_("after the switch-over"),
+    "refused": N_("refused before it began"),
+}
+PURPOSES = {
+    "migrate": N_("whole migration"),
+    "backup": N_("backup only"),
+    "verify": N_("verification only"),
+    "commit": N_("switch-over"),
+    "rollback": N_("rollback"),
+    "preflight": N_("checks beforehand"),
+}
+VERDICTS = {
+    "proved": N_("proved"),
+    "attested": N_("attested"),
+    "waived": N_("waived"),
+    "not_demonstrated": N_("not demonstrated"),
+    "failed": N_("failed"),
+    "passed": N_("passed"),
+    "skipped": N_("skipped"),
+    "ok": N_("done"),
+    "owed": N_("still owed"),
+    "unreachable": N_("host unreachable, still owed"),
+    "not_applicable": N_("nothing to do"),
+    "started": N_("begun, not finished"),
+}
+# The eight items, worded as the guide words them.
+ITEMS = {
+    "backup": N_("Complete backup (data, configuration, secrets, assets, logs)"),
+    "access": N_("Access checked (RBAC, MFA)"),
+    "documentation": N_("Documentation up to date (README, configuration, scripts)"),
+    "rehearsal": N_("Migration scripts tested in staging"),
+    "rollback_plan": N_("Rollback plan ready and tested"),
+    "notification": N_("Stakeholders notified (Slack, e-mail)"),
+    "window": N_("Maintenance window approved"),
+    "compliance": N_("Compliance approved (GDPR, accessibility, sovereignty)"),
+}
+COUNTS = {
+    "tables": N_("tables"),
+    "rows": N_("rows"),
+    "files": N_("files"),
+    "bytes": N_("volume"),
+    "databases": N_("databases"),
+    "roles": N_("roles"),
+    "large_objects": N_("large objects"),
+    "directories": N_("directories"),
+    "links": N_("links"),
+    "sequences": N_("sequences"),
+    "indexes": N_("indexes"),
+    "extensions": N_("extensions"),
+    "schemas": N_("schemas"),
+    "views": N_("views"),
+    "functions": N_("functions"),
+    "constraints": N_("constraints"),
+    "settings": N_("settings"),
+    "grants": N_("grants"),
+    "objects": N_("objects"),
+    "errors": N_("errors"),
+    "differences": N_("differences"),
+    "connections": N_("connections"),
+    "copies": N_("copies"),
+}
+NOT_PROVED = {
+    "not_proved": N_("not proved"),
+    "skipped": N_("not done"),
+    "explained": N_("explained difference"),
+    "test_skipped": N_("test not run"),
+    "step_skipped": N_("step skipped"),
+    "not_demonstrated": N_("not demonstrated"),
+    "waived": N_("waived"),
+}
+NOTICES = {
+    "takeover": N_("The lock of another run was taken over."),
+    "torn_write": N_("An unfinished last line of the journal was set aside."),
+}
+STATES = {
+    "source": N_("Users read and write on the old site."),
+    "target": N_("Users read and write on the new site."),
+    "nowhere": N_("Users read the old site; their writes are refused (write freeze)."),
+    "uncertain": N_("Users read the old site; some of their writes may be refused, because the write freeze did not finish."),
+}
+# What an outcome means to the person who reads it.
+RESULTS = {
+    "ok": N_("The migration is complete."),
+    "rolled_back": N_("Everything was rolled back and has its former state again."),
+    "rollback_incomplete": N_("Not everything could be rolled back: run the rollback again."),
+    "interrupted": N_("The run was interrupted; nothing is undone by itself: resume it or roll it back."),
+    "waiting": N_("Everything is migrated and proved; the switch-over waits for its command."),
+    "failed_after_commit": N_(
+        "The failure came after the switch-over: the data were not rolled back, because going back would lose what users "
+        "have written on the new site since."
+    ),
+    "refused": N_("The run was refused: it changed nothing."),
+}
+FIGURES = {
+    "passed": NP_("{number} passed", "{number} passed"),
+    "failed": NP_("{number} failed", "{number} failed"),
+    "skipped": NP_("{number} skipped", "{number} skipped"),
+}
+# Sentences of our own modules that reach the journal; the reader gets them in the report's language.
+SENTENCES: tuple[str, ...] = ()

@@ -1,0 +1,99 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Every message is in every catalog, finished, and nothing untranslated reaches the page."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+from ansible_collections.dihya.migration.plugins.plugin_utils.i18n import catalog as i18n
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Options
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.render import render
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po
+
+from tests.unit.report import journals
+from tests.unit.report.test_report_pages import Page
+
+SOURCES = pathlib.Path(i18n.__file__).parent.parent
+KEYWORDS = {"words": None, "self": None, "N_": None, "NP_": (1, 2), "plural": (1, 2)}
+
+
+def used() -> set:
+    found = set()
+    for path in SOURCES.rglob("*.py"):
+        with path.open("rb") as stream:
+            found |= {message for _line, message, _comments, _context in extract("python", stream, keywords=KEYWORDS)}
+    return found
+
+
+def entries(language: str):
+    with (pathlib.Path(i18n.DIRECTORY) / f"{language}.po").open("rb") as stream:
+        return [message for message in read_po(stream, locale=language, abort_invalid=True) if message.id]
+
+
+def test_french_and_english_are_there() -> None:
+    assert {"en", "fr"} <= set(i18n.languages())
+
+
+@pytest.mark.parametrize("language", i18n.languages())
+def test_no_entry_is_missing_fuzzy_or_unused(language: str) -> None:
+    messages = entries(language)
+    assert {message.id for message in messages} == used()
+    for message in messages:
+        forms = message.string if isinstance(message.string, tuple) else (message.string,)
+        assert all(forms), f"{message.id} is not translated"
+        assert not message.fuzzy, f"{message.id} is fuzzy"
+        names = set(re.findall(r"\{(\w*)\}", str(message.id)))
+        assert all(set(re.findall(r"\{(\w*)\}", form)) == names for form in forms), f"{message.id} lost a placeholder"
+
+
+def test_french_typography() -> None:
+    """No break before double punctuation, and the apostrophe of print; the template's own colon is not a message."""
+    for message in entries("fr"):
+        for form in message.string if isinstance(message.string, tuple) else (message.string,):
+            assert not re.search(r" [:;?!»%]|« |'", form), form
+
+
+@pytest.mark.parametrize("name", journals.ALL)
+def test_no_untranslated_string_reaches_the_page(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a catalog that marks every translation, all that is left unmarked must come from the journal."""
+    asked: list[str] = []
+    original = i18n.Words.__call__
+
+    def recording(self: i18n.Words, message: str, **values: object) -> str:
+        asked.append(message)
+        return "⟦" + original(self, message, **values) + "⟧"
+
+    monkeypatch.setattr(i18n.Words, "__call__", recording)
+    journal = journals.ALL[name]()
+    markdown = render(journal.events, journal.chain(), Options(journal_path="/state/journal.jsonl"))[1]["report.md"]
+    words = i18n.Words("fr")
+    assert {message for message in asked if not words.known(message)} == set()
+    headings = re.findall(r"^(?:## |- )(.*)$", markdown, re.MULTILINE)
+    assert [heading for heading in headings if "⟦" not in heading] == []
+    heads = [line for line, after in zip(markdown.splitlines(), markdown.splitlines()[1:]) if after.startswith("| ---")]
+    assert [cell for line in heads for cell in line.strip("| ").split(" | ") if "⟦" not in cell and cell != "SHA-256"] == []
+
+
+def test_english_words_are_marked_as_english_in_a_french_page() -> None:
+    journal = journals.rolled_back()
+    html = render(journal.events, journal.chain(), Options())[1]["report.html"]
+    assert '<span lang="en" dir="ltr">pytest failed: 1 of 43 tests</span>' in html
+    assert 'lang="en"' not in Page(html).text
+
+
+def test_numbers_are_grouped_as_in_the_language() -> None:
+    assert i18n.Words("fr").number(1234567) == "1\u202f234\u202f567"
+    assert i18n.Words("en").number(1234567) == "1,234,567"
+    assert i18n.Words("fr").size(52_428_800) == "50\u00a0Mio"
+    assert i18n.Words("en").duration(3725) == "1 h 2 min"
+
+
+def test_our_own_sentences_are_said_again_in_the_readers_language() -> None:
+    sentences = i18n.Sentences(i18n.Words("fr"), ("{stack} on {host}", "None"))
+    assert sentences.translate("backend on new1") == "backend sur new1"
+    assert sentences.translate("None") == "Aucun"
+    assert sentences.translate("None at all") is None
