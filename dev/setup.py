@@ -41,18 +41,18 @@ def use_new_enough_python() -> None:
     if sys.version_info[:2] >= OLDEST:
         return
     for minor in range(14, OLDEST[1] - 1, -1):
-        other = shutil.which("python3.%d" % minor)
+        other = shutil.which(f"python3.{minor}")
         if other:
             os.execv(other, [other, __file__] + sys.argv[1:])
-    raise Missing("Python %d.%d or newer is needed, %s is %d.%d and no newer one is on the PATH. Install one, or name it: make PYTHON=/path/to/python3.12 …"
-                  % (OLDEST + (sys.executable,) + sys.version_info[:2]))
+    raise Missing(f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed; {sys.executable} is {sys.version.split()[0]} and no newer one is on "
+                  "the PATH. Install one, or name it: make PYTHON=/path/to/python3.12 …")
 
 
 def check_disk() -> None:
     """Refuse to begin what the disk cannot hold."""
     free = shutil.disk_usage(str(ROOT)).free // 2**20
     if free < NEEDED_MB:
-        raise Missing("%d MB are needed under %s, %d MB are free. Free some space." % (NEEDED_MB, ROOT, free))
+        raise Missing(f"{NEEDED_MB} MB are needed under {ROOT}, {free} MB are free. Free some space.")
 
 
 def digest(paths: list[pathlib.Path], *more: str) -> str:
@@ -86,8 +86,8 @@ def explain(output: str, program: str, log: pathlib.Path) -> str:
     )
     for words, cause in causes:
         if any(word in output for word in words):
-            return "%s failed: %s. Its output: %s" % (program, cause, log)
-    return "%s failed. Its output: %s" % (program, log)
+            return f"{program} failed: {cause}. Its output: {log}"
+    return f"{program} failed. Its output: {log}"
 
 
 def make_venv(log: pathlib.Path) -> pathlib.Path:
@@ -95,7 +95,7 @@ def make_venv(log: pathlib.Path) -> pathlib.Path:
     python = VENV / "bin" / "python"
     if python.exists() and subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
         return python
-    say("virtual environment .venv (Python %d.%d)" % sys.version_info[:2])
+    say(f"virtual environment .venv (Python {sys.version_info[0]}.{sys.version_info[1]})")
     shutil.rmtree(VENV, ignore_errors=True)
     try:
         import venv
@@ -122,15 +122,15 @@ def step(title: str, stamp: pathlib.Path, wanted: str, work) -> None:
     stamp.unlink(missing_ok=True)
     work()
     stamp.write_text(wanted, encoding="ascii")
-    say("%s: done in %.0f s" % (title, time.monotonic() - began))
+    say(f"{title}: done in {time.monotonic() - began:.0f} s")
 
 
 def install_python_packages(profile: str, python: pathlib.Path, log: pathlib.Path) -> None:
     """``pip install -r requirements/<profile>.txt``."""
     requirements = ROOT / "requirements" / (profile + ".txt")
     if not requirements.exists():
-        raise Missing("there is no profile %s (no file requirements/%s.txt)" % (profile, profile))
-    step("Python packages for the %s" % profile, VENV / ("stamp-" + profile), digest([requirements], str(VENV)),
+        raise Missing(f"there is no profile {profile} (no file requirements/{profile}.txt)")
+    step(f"Python packages, {profile}", VENV / ("stamp-" + profile), digest([requirements], str(VENV)),
          lambda: run([str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", str(requirements)], log))
 
 
@@ -162,11 +162,8 @@ def main(arguments: list[str]) -> int:
         for profile in dict.fromkeys(["demo"] + arguments):
             install_python_packages(profile, python, log)
         install_node_packages(python, log)
-    except Missing as missing:
-        sys.stderr.write("setup: cannot go on: %s\n" % missing)
-        return 1
-    except OSError as error:
-        sys.stderr.write("setup: cannot go on: %s\n" % error)
+    except (Missing, OSError) as error:
+        sys.stderr.write(f"setup: cannot go on: {error}\n")
         return 1
     return 0
 

@@ -1,0 +1,110 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The databases of the demo: a full PostgreSQL 16 on the old site, an empty PostgreSQL 18 on the new one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import extensions, sql
+
+from demo.layout import APP, DATABASE, HOST, OLD, PYTHON, SECRETS, SITES, DemoError, Site
+from demo.postgres_server import PostgresServer
+
+ROLES = ("demo_owner", "demo_app", "demo_reader")
+ADMINISTRATORS = ("postgres_old", "postgres_new", "migrator_old", "migrator_new")
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only we can read, replacing it whole."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(content)
+    temporary.replace(path)
+
+
+def make_secrets() -> dict[str, str]:
+    """New random passwords for everybody; a JSON file that DEMO_SECRETS names may give some of them."""
+    found = {name: secrets.token_urlsafe(18) for name in (*ROLES, *ADMINISTRATORS)}
+    if given := os.environ.get("DEMO_SECRETS"):
+        found.update(json.loads(Path(given).read_text(encoding="utf-8")))
+    write_private(SECRETS, json.dumps(found, indent=1))
+    return found
+
+
+def read_secrets() -> dict[str, str]:
+    """The passwords of the running demo."""
+    return json.loads(SECRETS.read_text(encoding="utf-8"))
+
+
+def server(site: Site) -> PostgresServer:
+    """The PostgreSQL server of ``site``."""
+    return PostgresServer(site.major, site.root / "postgresql", site.postgresql, read_secrets()[f"postgres_{site.name}"],
+                          {"shared_buffers": "128MB", "max_wal_size": "1GB", "timezone": "UTC", "log_timezone": "UTC"})
+
+
+def environment(site: Site) -> dict[str, str]:
+    """What the back end of ``site`` needs to reach its database; no secret in it."""
+    address = f"{HOST}:{site.postgresql}/{DATABASE}"
+    return {"DATABASE_URL": f"postgresql+psycopg2://demo_app@{address}", "MIGRATION_DATABASE_URL": f"postgresql+psycopg2://demo_owner@{address}",
+            "PGPASSFILE": str(site.passfile)}
+
+
+def create(site: Site) -> None:
+    """Create and start an empty server with the migration's login."""
+    known = read_secrets()
+    write_private(site.passfile, "".join(f"{HOST}:{site.postgresql}:*:{role}:{known[role]}\n" for role in ROLES))
+    running = server(site).create().start()
+    connection = running.connect()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE ROLE migrator SUPERUSER LOGIN")
+            set_password(cursor, "migrator", known[f"migrator_{site.name}"])
+    finally:
+        connection.close()
+
+
+def set_password(cursor: extensions.cursor, role: str, password: str) -> None:
+    """Give ``role`` its password as a SCRAM verifier, so that no statement carries it."""
+    verifier = extensions.encrypt_password(password, role, cursor.connection, "scram-sha-256")
+    cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD %s").format(sql.Identifier(role)), (verifier,))
+
+
+def fill(release: Path) -> None:
+    """Roles, database, schema by the old release's own migrations, and the rows."""
+    running, known = server(OLD), read_secrets()
+    connection = running.connect()
+    try:
+        with connection.cursor() as cursor:
+            for statement in (APP / "roles.sql").read_text(encoding="utf-8").split(";\n"):
+                if statement.strip():
+                    cursor.execute(statement)
+            for role in ROLES:
+                set_password(cursor, role, known[role])
+    finally:
+        connection.close()
+    running.execute("CREATE EXTENSION vector", DATABASE)
+    done = subprocess.run([str(PYTHON), "-m", "flask", "--app", "wsgi", "db", "upgrade"], cwd=release, env={**os.environ, **environment(OLD)},
+                          text=True, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        raise DemoError(f"the old release could not make its schema: {done.stdout[-1500:]}")
+    owner = psycopg2.connect(host=HOST, port=OLD.postgresql, dbname=DATABASE, user="demo_owner", password=known["demo_owner"])
+    with owner, owner.cursor() as cursor:
+        cursor.execute((APP / "rows.sql").read_text(encoding="utf-8"))
+    owner.close()
+    running.execute("VACUUM (ANALYZE)", DATABASE)
+
+
+def stop_all() -> None:
+    """Stop both servers where they run."""
+    if SECRETS.exists():
+        for site in SITES.values():
+            server(site).stop("fast")
+
+

@@ -1,0 +1,64 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where the parts of the demo are: directories below ``demo/state`` and loopback ports."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from dataclasses import dataclass
+
+DEMO = pathlib.Path(__file__).resolve().parent
+ROOT = DEMO.parent
+APP = DEMO / "app"
+STATE = pathlib.Path(os.environ.get("DEMO_STATE", DEMO / "state")).resolve()
+SOURCE = STATE / "source"
+CERTIFICATES = STATE / "certificates"
+SECRETS = STATE / "secrets.json"
+CA = CERTIFICATES / "ca.pem"
+PYTHON = pathlib.Path(sys.executable)
+HOST = "127.0.0.1"
+NAME = "localhost"
+DATABASE = "dihya_demo"
+FIRST_PORT = int(os.environ.get("DEMO_PORT_BASE", "18440"))
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site: its directory and the ports of its page, API and database."""
+
+    name: str
+    https: int
+    backend: int
+    postgresql: int
+    major: int
+
+    @property
+    def root(self) -> pathlib.Path:
+        """Everything this site has on disk."""
+        return STATE / self.name
+
+    @property
+    def passfile(self) -> pathlib.Path:
+        """The application's database passwords on this site (libpq's format)."""
+        return self.root / "pgpass"
+
+    @property
+    def url(self) -> str:
+        """The site's own https address."""
+        return f"https://{NAME}:{self.https}"
+
+
+PUBLIC_PORT = FIRST_PORT
+PUBLIC_URL = f"https://{NAME}:{PUBLIC_PORT}"
+PUBLIC = STATE / "public"
+OLD = Site("old", FIRST_PORT + 1, FIRST_PORT + 3, FIRST_PORT + 5, 16)
+NEW = Site("new", FIRST_PORT + 2, FIRST_PORT + 4, FIRST_PORT + 6, 18)
+SITES = {site.name: site for site in (OLD, NEW)}
+PORTS = {"public address": PUBLIC_PORT, "old page": OLD.https, "new page": NEW.https, "old API": OLD.backend, "new API": NEW.backend,
+         "old PostgreSQL": OLD.postgresql, "new PostgreSQL": NEW.postgresql}
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why and what to do."""
