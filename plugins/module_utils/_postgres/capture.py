@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects
 
 FORMAT = 1
 PUBLIC = "public"
@@ -61,8 +62,8 @@ DATABASES = f"""
 SELECT d.datname, json_build_object('owner', pg_get_userbyid(d.datdba), 'encoding', pg_encoding_to_char(d.encoding),
   'collate', d.datcollate, 'ctype', d.datctype, 'provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
   'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), 'is_template', d.datistemplate,
-  'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit, 'acl', {acl_sql("coalesce(d.datacl, acldefault('d', d.datdba))")},
-  'comment', shobj_description(d.oid, 'pg_database'))
+  'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit,
+  'acl', {acl_sql("coalesce(d.datacl, acldefault('d', d.datdba))")}, 'comment', shobj_description(d.oid, 'pg_database'))
 FROM pg_database d WHERE d.datname = ANY (%s)
 """
 
@@ -70,7 +71,8 @@ FROM pg_database d WHERE d.datname = ANY (%s)
 USER_SCHEMA = "n.nspname NOT IN ('pg_toast', 'information_schema') AND n.nspname !~ '^pg_(toast_)?temp_'"
 NAMED = "quote_ident(n.nspname) || '.' || quote_ident(o.{})"
 KINDS = (
-    ("SCHEMA", "pg_namespace", "pg_namespace o JOIN pg_namespace n ON n.oid = o.oid", "true", "quote_ident(o.nspname)", "nspowner", "nspacl", "n"),
+    ("SCHEMA", "pg_namespace", "pg_namespace o JOIN pg_namespace n ON n.oid = o.oid", "true", "quote_ident(o.nspname)",
+     "nspowner", "nspacl", "n"),
     ("TABLE", "pg_class", "pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace", "o.relkind IN ('r','p','v','m','f')",
      NAMED.format("relname"), "relowner", "relacl", "r"),
     ("SEQUENCE", "pg_class", "pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace", "o.relkind = 'S'",
@@ -80,7 +82,8 @@ KINDS = (
     ("TYPE", "pg_type", "pg_type o JOIN pg_namespace n ON n.oid = o.typnamespace LEFT JOIN pg_class c ON c.oid = o.typrelid",
      "o.typtype IN ('b','c','d','e','r') AND o.typelem = 0 AND (o.typrelid = 0 OR c.relkind = 'c')", NAMED.format("typname"),
      "typowner", "typacl", "T"),
-    ("LANGUAGE", "pg_language", "pg_language o LEFT JOIN pg_namespace n ON false", "true", "quote_ident(o.lanname)", "lanowner", "lanacl", "l"),
+    ("LANGUAGE", "pg_language", "pg_language o LEFT JOIN pg_namespace n ON false", "true", "quote_ident(o.lanname)",
+     "lanowner", "lanacl", "l"),
     ("FOREIGN DATA WRAPPER", "pg_foreign_data_wrapper", "pg_foreign_data_wrapper o LEFT JOIN pg_namespace n ON false", "true",
      "quote_ident(o.fdwname)", "fdwowner", "fdwacl", "F"),
     ("FOREIGN SERVER", "pg_foreign_server", "pg_foreign_server o LEFT JOIN pg_namespace n ON false", "true",
@@ -124,6 +127,18 @@ def capture(endpoint: Endpoint, databases: Iterable[str], application_name: str 
             with transaction(endpoint, name, None, application_name) as connection:
                 taken["databases"][name].update(contents(connection))
     return taken
+
+
+def choose_databases(endpoint: Endpoint, wanted: Sequence[str], application_name: str = "dihya") -> list[str]:
+    """The databases that ``wanted`` names, sorted; ``["all"]`` means as it does to a dump: no template, no empty ``postgres``."""
+    if list(wanted) != ["all"]:
+        return sorted(set(wanted))
+    with transaction(endpoint, None, None, application_name) as connection:
+        names = [row[0] for row in rows(connection, "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1")]
+    if "postgres" in names:
+        with transaction(endpoint, "postgres", None, application_name) as connection:
+            names = names if count_objects(connection) else [name for name in names if name != "postgres"]
+    return names
 
 
 def cluster(connection: Any, databases: Sequence[str]) -> dict[str, Any]:

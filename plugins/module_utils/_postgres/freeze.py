@@ -1,0 +1,269 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Stop the writes to a source, and undo that exactly.
+
+:func:`plan` is pure: from what was captured before the freeze it derives what to run in each database and what undoes
+it. :class:`Freeze` carries it out. Its state lies beside the capture (``<capture_file>.state``): ``freezing`` before the
+first change, ``frozen`` with the fence, ``open`` when undone; so a second start finds the capture of the first.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils import _command
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish, publish_json, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import acl
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import quote
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
+    Endpoint,
+    connect,
+    describe_error,
+    import_psycopg2,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote, render
+
+WRITES = {"TABLE": {"INSERT", "UPDATE", "DELETE", "TRUNCATE"}, "COLUMN": {"INSERT", "UPDATE"}, "SEQUENCE": {"USAGE", "UPDATE"}}
+READ_ONLY = "default_transaction_read_only"
+CLIENTS = """
+SELECT coalesce(usename::text, ''), application_name, coalesce(client_addr::text, 'local'), datname::text,
+  coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = usesysid), false), count(*)::int
+FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = ANY (%s)
+  AND left(application_name, length(%s)) <> %s GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4
+"""
+WORKERS = """
+SELECT DISTINCT backend_type FROM pg_stat_activity WHERE datname = ANY (%s)
+  AND (backend_type ~ '^logical replication .*worker' OR backend_type ~ '^pg_cron')
+"""
+END_SESSIONS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+  AND datname = ANY (%s) AND left(application_name, length(%s)) <> %s AND {which}
+  AND NOT coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = usesysid), false)
+"""
+
+
+@dataclass
+class Changes:
+    """Statements to run in one database, and those that undo them."""
+
+    apply: list[str] = field(default_factory=list)
+    undo: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to stop writes: ``command`` and ``undo`` are argument lists, run ``on`` a host (None: here)."""
+
+    name: str
+    command: Sequence[str] = ()
+    undo: Sequence[str] = ()
+    on: Remote | None = None
+    keep_readers: bool = False
+
+
+def plan(taken: Mapping[str, Any], databases: Sequence[str], method: Method) -> dict[str, Changes]:
+    """By database, what the freeze runs in it and how that is undone, from the capture ``taken`` alone."""
+    found = {name: Changes() for name in sorted(databases)}
+    spared = {name for name, role in taken["roles"].items() if role["superuser"]} | {taken["administrator"]}
+    for name, changes in found.items():
+        if method.keep_readers:
+            _read_only_roles(taken, name, changes)
+            _read_only_grants(taken["databases"][name], spared, changes)
+        if method.name == "revoke_connect":
+            _no_connections(taken, name, spared, changes)
+    return found
+
+
+def _read_only_roles(taken: Mapping[str, Any], database: str, changes: Changes) -> None:
+    settings = {(where, role): values for where, role, values in taken["settings"]}
+    for role, attributes in sorted(taken["roles"].items()):
+        if not attributes["login"] or role == taken["administrator"]:
+            continue
+        head = f"ALTER ROLE {quote(role)} IN DATABASE {quote(database)}"
+        before = [value.partition("=")[2] for value in settings.get((database, role), []) if value.startswith(f"{READ_ONLY}=")]
+        changes.apply.append(f"{head} SET {READ_ONLY} TO 'on'")
+        changes.undo.append(f"{head} SET {READ_ONLY} TO '{before[0]}'" if before else f"{head} RESET {READ_ONLY}")
+
+
+def _read_only_grants(contents: Mapping[str, Any], spared: set[str], changes: Changes) -> None:
+    for kind, privileges in WRITES.items():
+        for identity, entry in sorted(contents["objects"].get(kind, {}).items()):
+            reduced = acl.without(entry["acl"], privileges, spared)
+            changes.apply += acl.lead(kind, identity, entry, entry["acl"], reduced)
+            changes.undo += acl.lead(kind, identity, entry, reduced, entry["acl"])
+
+
+def _no_connections(taken: Mapping[str, Any], database: str, spared: set[str], changes: Changes) -> None:
+    entry, administrator = taken["databases"][database], taken["administrator"]
+    reduced = acl.without(entry["acl"], {"CONNECT"}, spared)
+    items = acl.explode(reduced)
+    if not taken["roles"].get(administrator, {}).get("superuser") and not any(
+            item.grantee == administrator and item.privilege == "CONNECT" for item in items):
+        reduced = acl.collapse([*items, acl.Item(administrator, "CONNECT", False, entry["owner"])])
+    changes.apply += acl.lead("DATABASE", quote(database), entry, entry["acl"], reduced)
+    changes.undo += acl.lead("DATABASE", quote(database), entry, reduced, entry["acl"])
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> list[str]:
+    """Paths at which two captures differ, at most twenty."""
+    found: list[str] = []
+    for key in sorted(before.keys() | after.keys()):
+        one, other = before.get(key), after.get(key)
+        if one != other:
+            here = f"{path}/{key}"
+            found += difference(one, other, here) if isinstance(one, Mapping) and isinstance(other, Mapping) else [here]
+    return found[:20]
+
+
+class Freeze:
+    """One freeze of ``databases`` on ``endpoint`` whose state lies beside ``capture_file``."""
+
+    def __init__(self, endpoint: Endpoint, databases: Sequence[str], method: Method, capture_file: str, reopen_script: str | None,
+                 application_name: str, other_clients: str = "fail", settle: float = 10.0, psql: str = "psql") -> None:
+        self.endpoint, self.databases, self.method = endpoint, sorted(databases), method
+        self.capture_file, self.reopen_script = capture_file, reopen_script
+        self.application_name, self.other_clients, self.settle, self.psql = application_name, other_clients, settle, psql
+        # Every verb of this migration is ours: dihya/<id>/…
+        self._ours = application_name.rpartition("/")[0] + "/" if "/" in application_name else application_name
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the last run left: ``{"state": "open"}`` when nothing was frozen."""
+        try:
+            return read_json(self.capture_file + ".state")
+        except FileNotFoundError:
+            return {"state": "open"}
+        except (OSError, ValueError) as error:
+            raise MigrationError(f"the state of the freeze beside {self.capture_file} cannot be read: {type(error).__name__}") from None
+
+    def captured(self) -> dict[str, Any]:
+        """What was captured before the freeze when one is under way, else what is there now."""
+        return read_json(self.capture_file) if self.state["state"] != "open" else self.capture()
+
+    def capture(self) -> dict[str, Any]:
+        taken = capture(self.endpoint, self.databases, self.application_name)
+        missing = [name for name in self.databases if name not in taken["databases"]]
+        if missing:
+            raise MigrationError(f"database {missing[0]} does not exist on {self.endpoint}")
+        return taken
+
+    def statements(self, wanted: str, taken: Mapping[str, Any]) -> list[str]:
+        """What reaching ``wanted`` (``frozen`` or ``open``) runs, for people to read."""
+        undo = wanted == "open"
+        program = [self.method.undo if undo else self.method.command]
+        shown = [f"run {' '.join(argv)}" + (f" on {self.method.on.host}" if self.method.on else "") for argv in program if argv]
+        found = [f"{name}: {statement}" for name, changes in plan(taken, self.databases, self.method).items()
+                 for statement in (changes.undo if undo else changes.apply)]
+        return found + shown if undo else shown + found
+
+    def freeze(self) -> dict[str, Any]:
+        """Freeze and take the fence; a freeze that an earlier run began is finished with that run's capture."""
+        state = self.state
+        if state["state"] == "frozen":
+            return dict(state, changed=False, clients=self.clients())
+        taken = self.captured()
+        if state["state"] == "open":
+            private_directory(os.path.dirname(self.capture_file))
+            publish_json(self.capture_file, taken)
+            self._write_reopen(taken)
+            publish_json(self.capture_file + ".state", {"state": "freezing"})
+        self._run(self.method.command)
+        for name, changes in plan(taken, self.databases, self.method).items():
+            self._execute(name, changes.apply)
+        clients = self._quieten()
+        fence = read_fence(self.endpoint, self.databases, self.application_name, self.settle)
+        state = {"state": "frozen", "fence": fence, "capture_sha256": sha256_file(self.capture_file)}
+        publish_json(self.capture_file + ".state", state)
+        return dict(state, changed=True, clients=clients)
+
+    def open(self) -> dict[str, Any]:
+        """Undo a freeze, or what there is of one, and prove that all captured is as before."""
+        if self.state["state"] == "open":
+            return {"state": "open", "changed": False}
+        taken = read_json(self.capture_file)
+        for name, changes in plan(taken, self.databases, self.method).items():
+            self._execute(name, changes.undo)
+        self._run(self.method.undo)
+        after = self.capture()
+        differing = difference(taken, after)
+        if differing:
+            raise MigrationError(f"the source is open again, but {len(differing)} things are not as before the freeze: {differing[0]}",
+                                 differing=differing)
+        publish_json(self.capture_file + ".state", {"state": "open"})
+        return {"state": "open", "changed": True, "capture_sha256": sha256_file(self.capture_file)}
+
+    def clients(self) -> list[dict[str, Any]]:
+        """Sessions in the databases that are not ours, counted by user, application, address and database."""
+        connection = connect(self.endpoint, None, self.application_name)
+        try:
+            found = rows(connection, CLIENTS, (self.databases, self._ours, self._ours))
+        finally:
+            connection.close()
+        return [dict(zip(("user", "application_name", "address", "database", "superuser", "sessions"), row)) for row in found]
+
+    def _quieten(self) -> list[dict[str, Any]]:
+        """End the sessions that the method says may not stay, wait for the others, and judge what is left."""
+        readers = self.method.keep_readers
+        connection = connect(self.endpoint, None, self.application_name)
+        try:
+            workers = [row[0] for row in rows(connection, WORKERS, (self.databases,))]
+            if workers:
+                raise MigrationError(f"{workers[0]} works in a frozen database of {self.endpoint}: stop it, it writes")
+            parameters = (self.databases, self._ours, self._ours)
+            if self.method.name == "revoke_connect":
+                rows(connection, END_SESSIONS.format(which="true"), parameters)
+            until = time.monotonic() + self.settle
+            while (self._writers(connection) if readers else self.clients()) and time.monotonic() < until:
+                time.sleep(0.2)
+            if readers:  # an open transaction would commit what it wrote before its grants went
+                rows(connection, END_SESSIONS.format(which="backend_xid IS NOT NULL"), parameters)
+        finally:
+            connection.close()
+        left = self.clients()
+        if left and not readers and self.other_clients == "fail":
+            one = left[0]
+            raise MigrationError(
+                f"{sum(client['sessions'] for client in left)} sessions are still open in the frozen databases, the first of user "
+                f"{one['user']} ({one['application_name'] or 'no application name'}, {one['address']}): stop them", clients=left)
+        return left
+
+    def _writers(self, connection: Any) -> int:
+        return rows(connection, "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND datname = ANY (%s)"
+                    " AND pid <> pg_backend_pid()", (self.databases,))[0][0]
+
+    def _execute(self, database: str, statements: Sequence[str]) -> None:
+        """Run ``statements`` in one transaction."""
+        if not statements:
+            return
+        psycopg2 = import_psycopg2()
+        connection = connect(self.endpoint, database, self.application_name, autocommit=False)
+        current = ""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL default_transaction_read_only = off; SET TRANSACTION READ WRITE; SET LOCAL search_path = ''")
+                for current in statements:
+                    cursor.execute(current)
+            connection.commit()
+        except psycopg2.Error as error:
+            raise MigrationError(f"in database {database}, {current.split(' ON ')[0]} failed: {describe_error(error)}") from None
+        finally:
+            connection.close()
+
+    def _run(self, argv: Sequence[str]) -> None:
+        if argv:
+            _command.run(self.method.on.argv(argv) if self.method.on else list(argv), timeout=300)
+
+    def _write_reopen(self, taken: Mapping[str, Any]) -> None:
+        if self.reopen_script:
+            undo = {name: changes.undo for name, changes in plan(taken, self.databases, self.method).items() if changes.undo}
+            private_directory(os.path.dirname(self.reopen_script))
+            text = render(self.endpoint, undo, self.method.undo, self.method.on, self.psql, self.databases)
+            publish(self.reopen_script, text.encode(), mode=0o700)

@@ -1,0 +1,150 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What ``pg_freeze`` does with its options, and the result it returns."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
+from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import fence as fences
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import choose_databases
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import digest_database
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze import Freeze, Method
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote
+
+
+def arguments(value: Any, option: str) -> list[str]:
+    """The argument list of a command given as a list or as a string."""
+    if value is None:
+        return []
+    try:
+        return [str(word) for word in value] if isinstance(value, (list, tuple)) else shlex.split(str(value))
+    except ValueError as error:
+        raise MigrationError(f"option {option} is not a command line: {error}") from None
+
+
+def remote(value: Any) -> Remote | None:
+    """The host of option ``on``."""
+    if not value:
+        return None
+    options: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {"host": str(value)}
+    unknown = sorted(options.keys() - {"host", "user", "port", "identity", "known_hosts"})
+    if unknown or not options.get("host"):
+        raise MigrationError(f"option on: {'unknown key ' + str(unknown[0]) if unknown else 'host is missing'}")
+    if str(options["host"]).startswith("-"):
+        raise MigrationError("option on: a host name does not begin with a dash")
+    port = options.get("port")
+    return Remote(str(options["host"]), options.get("user"), int(port) if port else None, options.get("identity"),
+                  options.get("known_hosts"))
+
+
+def method(options: Mapping[str, Any]) -> Method:
+    """The way to freeze that the options describe; raises when it would stop nothing, or could not be undone."""
+    command, undo = arguments(options["command"], "command"), arguments(options["undo"], "undo")
+    if options["method"] == "command" and options["state"] == "frozen":
+        if not command and not options["keep_readers"]:
+            raise MigrationError("nothing would stop writes: give command and undo, or method revoke_connect, or keep_readers")
+        if command and not undo:
+            raise MigrationError("option undo is missing: a command that stops the application needs one that starts it again")
+    return Method(options["method"], command, undo, remote(options["on"]), options["keep_readers"])
+
+
+def run(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Bring the source to ``options["state"]``; returns the result of the module."""
+    started = time.monotonic()
+    source = Endpoint.from_options(options["source"])
+    databases = choose_databases(source, options["databases"], options["application_name"])
+    psql = os.path.join(options["bin_dir"], "psql") if options["bin_dir"] else "psql"
+    work = Freeze(source, databases, method(options), options["capture_file"],
+                  options["reopen_script"], options["application_name"], options["other_clients"], options["settle"], psql)
+    result = _fenced(work, options) if options["state"] == "fenced" else _bring(work, options["state"], check_mode)
+    result["journal"] = _journal(work, result, options, time.monotonic() - started)
+    return result
+
+
+def _bring(work: Freeze, wanted: str, check_mode: bool) -> dict[str, Any]:
+    state = work.state
+    if state["state"] == wanted:
+        result = work.freeze() if wanted == "frozen" and not check_mode else dict(state, changed=False)
+        return _shown(dict(result, msg=f"the source is {wanted} already"))
+    statements = work.statements(wanted, work.captured())
+    if check_mode:
+        result = dict(state, changed=True, msg=f"the source would be {wanted}")
+    else:
+        result = work.freeze() if wanted == "frozen" else work.open()
+        result["msg"] = "the source is frozen and fenced" if wanted == "frozen" else "the source is open, all captured is as before"
+    diff = {"before": "", "after": "".join(f"{line}\n" for line in statements)}
+    return _shown(dict(result, statements=statements, diff=diff))
+
+
+def _fenced(work: Freeze, options: Mapping[str, Any]) -> dict[str, Any]:
+    state = work.state
+    before = dict(state.get("fence", {}))
+    if options["fence"]:
+        before["value"] = options["fence"]
+    if not before.get("value"):
+        raise MigrationError("no fence to hold: the source was not frozen with this capture_file, and option fence is not given")
+    after = fences.read_fence(work.endpoint, work.databases, work.application_name, work.settle)
+    differences = fences.moved(before, after)
+    explained = []
+    if differences:
+        maintained = "at" in before and fences.maintained_since(work.endpoint, work.databases, before["at"], work.application_name)
+        unmoved = [text for text in differences if not text.startswith("the transaction number")]
+        if unmoved or not options["proof"] or not _rows_equal(work, options):
+            hint = " (tables were analyzed or vacuumed meanwhile, which moves it too)" if maintained and not unmoved else ""
+            raise MigrationError(f"{work.endpoint} was written to after the freeze: {'; '.join(differences[:5])}{hint}",
+                                 fence_before=before["value"], fence_after=after["value"], differences=differences[:20])
+        rule = "fence_moved_by_maintenance_rows_equal" if maintained else "fence_moved_rows_equal"
+        explained = [{"rule": rule, "object": f"transaction number {before['value']} to {after['value']}"}]
+    msg = "the fence moved, but every row is as it was" if explained else "nothing was written since the freeze"
+    return _shown({"changed": False, "state": state["state"], "fence": after, "explained": explained, "msg": msg})
+
+
+def _rows_equal(work: Freeze, options: Mapping[str, Any]) -> bool:
+    try:
+        known = read_json(options["proof"])["databases"]
+    except (OSError, ValueError, KeyError):
+        raise MigrationError(f"{options['proof']} cannot be read as a digest file of pg_verify") from None
+    for name in work.databases:
+        found = digest_database(work.endpoint, name, jobs=options["jobs"], application_name=work.application_name)
+        if name not in known or known[name].get("tables") != found:
+            return False
+    return True
+
+
+def _shown(result: dict[str, Any]) -> dict[str, Any]:
+    """The result without the sequences, which are many."""
+    if "fence" in result:
+        sequences = result["fence"].get("sequences", {})
+        result["sequences_sha256"] = fences.digest_of(sequences)
+        result["sequences"] = sum(len(values) for values in sequences.values())
+        result["fence"] = {key: value for key, value in result["fence"].items() if key != "sequences"}
+    return result
+
+
+def _journal(work: Freeze, result: dict[str, Any], options: Mapping[str, Any], duration: float) -> dict[str, Any]:
+    count = len(work.databases)
+    journal: dict[str, Any] = {"summary": f"{result['msg'][0].upper()}{result['msg'][1:]} ({count} databases).", "duration": duration,
+                               "changed": result["changed"], "counts": {"databases": count}, "digests": {}, "proofs": []}
+    if "fence" in result:
+        journal["fence"] = {key: result["fence"].get(key) for key in ("value", "at", "source")}
+        journal["counts"]["sequences"] = result["sequences"]
+        journal["digests"]["sequences"] = result["sequences_sha256"]
+    if result.get("capture_sha256"):
+        journal["proofs"].append({"kind": "capture", "path": work.capture_file, "sha256": result["capture_sha256"]})
+        journal["digests"]["capture"] = result["capture_sha256"]
+        if work.reopen_script and os.path.exists(work.reopen_script):
+            journal["proofs"].append({"kind": "reopen_script", "path": work.reopen_script, "sha256": sha256_file(work.reopen_script)})
+    if result.get("clients"):
+        journal["counts"]["other_sessions"] = sum(client["sessions"] for client in result["clients"])
+    if result.get("explained"):
+        journal["explained"] = result["explained"]
+    return journal

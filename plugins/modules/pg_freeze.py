@@ -1,0 +1,208 @@
+#!/usr/bin/python
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_freeze
+short_description: Stop the writes to PostgreSQL databases, prove that nothing wrote since, and undo it exactly
+version_added: 0.1.0
+description:
+  - Captures who owns what and who may do what, writes a script that undoes the freeze without Ansible, stops the writes,
+    and takes a fence, the number of the server's next transaction, which any later write moves.
+  - The fence is the proof, the freeze is not. It is one for the whole server, so no other database of it may be written to.
+  - Sessions whose application name has the same text as O(application_name) before its last C(/) count as ours.
+author: Dihya Migration contributors (@dihya)
+extends_documentation_fragment:
+  - dihya.migration.postgresql
+attributes:
+  check_mode:
+    support: full
+    description: Tells what would be run, changes nothing.
+  diff_mode:
+    support: full
+    description: Shows the statements that are or would be run.
+options:
+  source:
+    description: The server whose databases are frozen.
+    type: dict
+    required: true
+    suboptions:
+      host: {description: Name or address of the server., type: str, required: true}
+      port: {description: Port of the server., type: int, default: 5432}
+      user:
+        description: Login role. It needs the right to change grants and to see all sessions, as a superuser does.
+        type: str
+        required: true
+      password: {description: Password of the login., type: str}
+      passfile: {description: Path of a libpq password file with mode 0600. The script O(reopen_script) reads it too., type: path}
+      dbname: {description: Database to connect to for cluster-wide work., type: str, default: postgres}
+      sslmode:
+        description: How the connection is secured, as libpq names it.
+        type: str
+        default: verify-full
+        choices: [disable, allow, prefer, require, verify-ca, verify-full]
+      sslrootcert: {description: Path of the certificates that may sign the server's., type: path}
+      connect_timeout: {description: Seconds to wait for a connection., type: int, default: 10}
+  databases:
+    description: The databases to freeze, or the one word V(all).
+    type: list
+    elements: str
+    required: true
+  state:
+    description:
+      - V(frozen) stops the writes; done before, it changes nothing.
+      - V(open) undoes that and fails unless everything captured is as before; not frozen, it changes nothing.
+      - V(fenced) changes nothing and fails when anything was written since O(fence).
+    type: str
+    choices: [frozen, open, fenced]
+    default: frozen
+  method:
+    description:
+      - V(command) runs O(command), which stops the application or makes its proxy refuse writes.
+      - V(revoke_connect) takes the right to connect from every role but superusers and the login itself, and ends their sessions.
+    type: str
+    choices: [command, revoke_connect]
+    default: command
+  command:
+    description: What stops the writes. A string is split as a shell would, but no shell runs it. It must do no harm when run twice.
+    type: raw
+  undo:
+    description: What undoes O(command); same form.
+    type: raw
+  on:
+    description:
+      - The host on which O(command) and O(undo) run, reached by ssh from the host that runs the module; without it they run there.
+      - A name, or a dictionary of V(host), V(user), V(port), V(identity) and V(known_hosts), the last two being paths.
+        The host key must be known.
+    type: raw
+  keep_readers:
+    description:
+      - Lets clients go on reading. Every role but superusers and the login loses the rights to write to tables and sequences,
+        and gets C(default_transaction_read_only) in the frozen databases.
+      - Without it, no other client may be connected when the writes are stopped.
+    type: bool
+    default: false
+  capture_file:
+    description: Where the capture goes, with mode 0600, before the first change. Its state is beside it, in a file ending in C(.state).
+    type: path
+    required: true
+  reopen_script:
+    description: Where to write the script that undoes the freeze, with mode 0700, before the first change.
+    type: path
+  fence:
+    description: The fence that must still hold with O(state=fenced). By default the one that O(state=frozen) took.
+    type: str
+  proof:
+    description:
+      - A file written by M(dihya.migration.pg_verify) with C(digest_file) since the freeze. When only the transaction number moved,
+        with O(state=fenced), the rows are read again and compared with it; when they are equal the fence is explained, not broken.
+    type: path
+  other_clients:
+    description: What to do when clients are still connected after the freeze and O(keep_readers) is false.
+    type: str
+    choices: [fail, list]
+    default: fail
+  settle:
+    description: Seconds to wait for clients to leave and for transactions that write to end.
+    type: int
+    default: 10
+"""
+
+EXAMPLES = r"""
+- name: Stop the application and take the fence
+  dihya.migration.pg_freeze:
+    source: {host: db.old.example, user: migrator, passfile: /run/dihya/pgpass}
+    databases: [crm]
+    command: systemctl stop crm
+    undo: systemctl start crm
+    'on': {host: app1.old.example, user: deploy}
+    capture_file: /var/lib/dihya-migration/crm/postgresql/capture.json
+    reopen_script: /var/lib/dihya-migration/crm/postgresql/reopen
+  register: frozen
+
+- name: Fail when anything was written since
+  dihya.migration.pg_freeze:
+    source: {host: db.old.example, user: migrator, passfile: /run/dihya/pgpass}
+    databases: [crm]
+    state: fenced
+    fence: "{{ frozen.fence.value }}"
+    capture_file: /var/lib/dihya-migration/crm/postgresql/capture.json
+"""
+
+RETURN = r"""
+msg:
+  description: What was done, or why nothing was.
+  type: str
+  returned: always
+state:
+  description: V(frozen), V(freezing) when a freeze did not come to its end, or V(open).
+  type: str
+  returned: always
+fence:
+  description: The transaction number that must not move (RV(fence.value)), when it was read (RV(fence.at)) and where (RV(fence.source)).
+  type: dict
+  returned: when frozen
+capture_sha256:
+  description: SHA-256 of O(capture_file).
+  type: str
+  returned: when something was captured
+clients:
+  description: Sessions of others in the databases, counted by user, application name, address and database.
+  type: list
+  elements: dict
+  returned: with O(state=frozen)
+statements:
+  description: What is run, in order; in check mode, what would be run.
+  type: list
+  elements: str
+  returned: with O(state=frozen) and O(state=open), when there is something to do
+explained:
+  description: Why a fence that moved still holds.
+  type: list
+  elements: dict
+  returned: with O(state=fenced)
+journal:
+  description: The facts for the journal.
+  type: dict
+  returned: success
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_module import run
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import COMMON_SPEC
+
+SPEC = {
+    **COMMON_SPEC,
+    "source": {"type": "dict", "required": True, "options": ENDPOINT_SPEC},
+    "databases": {"type": "list", "elements": "str", "required": True},
+    "state": {"type": "str", "choices": ["frozen", "open", "fenced"], "default": "frozen"},
+    "method": {"type": "str", "choices": ["command", "revoke_connect"], "default": "command"},
+    "command": {"type": "raw"},
+    "undo": {"type": "raw"},
+    "on": {"type": "raw"},
+    "keep_readers": {"type": "bool", "default": False},
+    "capture_file": {"type": "path", "required": True},
+    "reopen_script": {"type": "path"},
+    "fence": {"type": "str"},
+    "proof": {"type": "path"},
+    "other_clients": {"type": "str", "choices": ["fail", "list"], "default": "fail"},
+    "settle": {"type": "int", "default": 10},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    try:
+        result = run(module.params, module.check_mode)
+    except MigrationError as error:
+        module.fail_json(msg=error.message, **error.facts)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
