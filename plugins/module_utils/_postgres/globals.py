@@ -121,10 +121,10 @@ def set_statements(prefix: str, settings: list[str]) -> list[str]:
     return statements
 
 
-def create_database(frame: dict[str, Any], name: str, owner: str | None, target_version: int) -> str:
-    """The statement that creates ``name`` empty, with encoding and locale of ``frame``, closed to ordinary logins."""
+def create_database(frame: dict[str, Any], name: str, owner: str | None, target_version: int, closed: bool = True) -> str:
+    """The statement that creates ``name`` empty, with encoding and locale of ``frame``; ``closed`` to all but superusers."""
     words = ["TEMPLATE template0", f"ENCODING {literal(frame['encoding'])}", f"LC_COLLATE {literal(frame['collate'])}",
-             f"LC_CTYPE {literal(frame['ctype'])}", "CONNECTION LIMIT 0"]
+             f"LC_CTYPE {literal(frame['ctype'])}", *(["CONNECTION LIMIT 0"] if closed else [])]
     provider = {"c": "libc", "i": "icu", "b": "builtin"}[frame["provider"]]
     if target_version >= 150000:
         words.append(f"LOCALE_PROVIDER {provider}")
@@ -172,3 +172,31 @@ def acl_statements(acl: list[dict[str, Any]], frame: dict[str, Any], database: s
         statements.append(f"GRANT {entry['privilege']} ON DATABASE {database} TO {grantee}"
                           + (" WITH GRANT OPTION" if entry["grantable"] else ""))
     return statements
+
+
+def with_capture(source: dict[str, Any], capture: dict[str, Any]) -> dict[str, Any]:
+    """``source`` as it was when ``capture`` (of :mod:`capture`) was taken: before the freeze. Password hashes stay as read."""
+    captured = capture["roles"]
+    roles = [dict(role, **{key: captured[role["name"]][key] for key in (*ATTRIBUTES, "connection_limit", "valid_until", "comment")})
+             if role["name"] in captured else role for role in source["roles"]]
+    databases, acl = [], [entry for entry in source["acl"] if entry["database"] not in capture["databases"]]
+    for frame in source["databases"]:
+        before = capture["databases"].get(frame["name"])
+        if before is not None:
+            default = {("public", "CONNECT,TEMPORARY"), (before["owner"], "CONNECT,CREATE,TEMPORARY")}
+            has_acl = {(grantee, privileges) for grantee, privileges, _grantor in before["acl"]} != default
+            keys = ("owner", "connection_limit", "allow_connections", "is_template", "comment")
+            frame = dict(frame, has_acl=has_acl, **{key: before[key] for key in keys})
+            acl += _captured_acl(frame["name"], before["acl"])
+        databases.append(frame)
+    others = [entry for entry in source["settings"] if entry["database"] is not None and entry["database"] not in capture["databases"]]
+    settings = [{"database": database or None, "role": role or None, "settings": values} for database, role, values in capture["settings"]]
+    names = ("role", "member", "admin", "inherit", "set")
+    memberships = [dict(dict.fromkeys(names), **dict(zip(names, row))) for row in capture["memberships"]]
+    return dict(source, roles=roles, databases=databases, acl=acl, settings=settings + others, memberships=memberships)
+
+
+def _captured_acl(database: str, acl: list[list[str]]) -> list[dict[str, Any]]:
+    return [{"database": database, "grantee": None if grantee == "public" else grantee,
+             "privilege": privilege.rstrip("*"), "grantable": privilege.endswith("*")}
+            for grantee, privileges, _grantor in acl for privilege in privileges.split(",")]

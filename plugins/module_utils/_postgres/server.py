@@ -79,7 +79,8 @@ def resolve_databases(frames: list[dict[str, Any]], wanted: list[str], empty: li
     """
     names = {frame["name"]: frame for frame in frames}
     if wanted == ["all"]:
-        return sorted(name for name, frame in names.items() if frame["allow_connections"] and not frame["is_template"] and name not in empty)
+        return sorted(name for name, frame in names.items()
+                      if frame["allow_connections"] and not frame["is_template"] and name not in empty)
     missing = sorted(set(wanted) - set(names))
     if missing:
         raise MigrationError(f"no such database on the source: {', '.join(missing)}", missing=missing)

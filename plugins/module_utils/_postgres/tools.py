@@ -18,6 +18,18 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
 
 NEEDED = ("pg_dump", "pg_restore", "pg_dumpall", "psql")
+# Options of the PostgreSQL modules, as the documentation fragments dihya.migration.postgresql and .long describe them.
+COMMON_SPEC: dict[str, dict[str, Any]] = {
+    "jobs": {"type": "int", "default": 2},
+    "bin_dir": {"type": "path"},
+    "application_name": {"type": "str", "default": "dihya"},
+}
+LONG_SPEC: dict[str, dict[str, Any]] = {
+    **COMMON_SPEC,
+    "progress_file": {"type": "path"},
+    "lease_file": {"type": "path"},
+    "run_id": {"type": "str"},
+}
 POLL = 0.1  # seconds between two looks at the programs that run
 GRACE = 10.0  # seconds a program gets to end its own workers and server sessions before it is killed
 

@@ -1,0 +1,42 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Options and requirements that the PostgreSQL modules share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Documentation fragments ``dihya.migration.postgresql`` and ``dihya.migration.postgresql.long``."""
+
+    DOCUMENTATION = r"""
+options:
+  jobs:
+    description: How many workers may be busy at once, in all databases together.
+    type: int
+    default: 2
+  bin_dir:
+    description: Directory of the PostgreSQL client tools. Without it they are looked for on the search path.
+    type: path
+  application_name:
+    description: What the sessions call themselves in the server's lists.
+    type: str
+    default: dihya
+requirements:
+  - psycopg2
+  - the PostgreSQL client tools pg_dump, pg_restore, pg_dumpall and psql, not older than either server
+"""
+
+    LONG = r"""
+options:
+  progress_file:
+    description:
+      - File in which the module says where it is, replaced at most twice a second.
+      - What the client tools print is kept beside it, in files that only their owner can read.
+    type: path
+  lease_file:
+    description: File on which the module holds a lock while it works, so that there is never a second one.
+    type: path
+  run_id:
+    description: Who holds the lease, for whoever finds it taken.
+    type: str
+"""

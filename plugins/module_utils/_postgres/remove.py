@@ -1,0 +1,91 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Remove from a server what a record says was made there: by OID, never by name alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import describe_error, import_psycopg2
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, rows
+
+
+def current_databases(connection: Any) -> dict[str, int]:
+    """OID by name of every database."""
+    return {row["name"]: row["oid"] for row in rows(connection, "SELECT datname AS name, oid::bigint AS oid FROM pg_catalog.pg_database")}
+
+
+def locate(entry: dict[str, Any], databases: dict[str, int]) -> str | None:
+    """The name under which the recorded database is now, None when it is gone.
+
+    Without an OID only the random name counts: the worker died between creating it and noting the OID.
+    """
+    if entry["identity"] is None:
+        return entry["working_name"] if entry["working_name"] in databases else None
+    return next((name for name, oid in databases.items() if oid == entry["identity"]), None)
+
+
+def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> list[str]:
+    """Drop the recorded databases with their sessions, let empty ones that stepped aside come back, then drop the roles.
+
+    Returns ``kind name`` of what went. Objects already gone are passed over. Raises :class:`MigrationError` when the
+    record is of another server, or when the server refuses; what is still there stays recorded.
+    """
+    if record.state is None:
+        return []
+    if record.state["server"] != server["system_identifier"]:
+        raise MigrationError("the record of created objects is of another server than the target: nothing was removed")
+    psycopg2 = import_psycopg2()
+    removed = []
+    for entry in sorted(record.objects, key=lambda one: ("database", "aside", "role").index(one["kind"])):
+        try:
+            done = REMOVERS[entry["kind"]](connection, entry)
+        except psycopg2.Error as error:
+            raise MigrationError(f"{entry['kind']} {entry['name']}, which a restore made, could not be removed: {describe_error(error)}",
+                                 subject=entry["name"], removed=removed) from None
+        removed += [f"{entry['kind']} {entry['name']}"] if done else []
+        record.forget(entry)
+    record.close()
+    return removed
+
+
+def _drop_database(connection: Any, entry: dict[str, Any]) -> bool:
+    name = locate(entry, current_databases(connection))
+    if name is None:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {identifier(name)} IS_TEMPLATE FALSE")
+        if connection.server_version >= 130000:
+            cursor.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
+            return True
+        cursor.execute(f"ALTER DATABASE {identifier(name)} ALLOW_CONNECTIONS FALSE")
+        cursor.execute("SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = %s", (name,))
+        cursor.execute(f"DROP DATABASE {identifier(name)}")
+    return True
+
+
+def _bring_back(connection: Any, entry: dict[str, Any]) -> bool:
+    found = current_databases(connection)
+    name = locate(entry, found)
+    if name is None or name == entry["name"]:
+        return False
+    if entry["name"] in found:
+        raise MigrationError(f"the empty database {entry['name']} cannot take its name back: another one has it", subject=entry["name"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {identifier(name)} RENAME TO {identifier(entry['name'])}")
+    return True
+
+
+def _drop_role(connection: Any, entry: dict[str, Any]) -> bool:
+    found = rows(connection, "SELECT rolname AS name FROM pg_catalog.pg_roles WHERE oid = %s AND rolname = %s",
+                 (entry["identity"], entry["name"]))
+    if not found:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP ROLE {identifier(entry['name'])}")
+    return True
+
+
+REMOVERS = {"database": _drop_database, "aside": _bring_back, "role": _drop_role}

@@ -1,0 +1,318 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Restore a backup into new databases, or remove exactly what a restore made.
+
+A database is filled under a random name that nobody else knows and takes its own name only when it is complete, so
+that a failure, even of the worker itself, never shows a partial database and never touches one that was there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._manifest import NAME, damaged_files, read_manifest, sha256_file
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import KIND, plan_workers
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
+    Endpoint,
+    connect,
+    database_argument,
+    describe_error,
+    import_psycopg2,
+    libpq_environment,
+    pin_session,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import (
+    create_database,
+    create_role,
+    frame_statements,
+    grant_membership,
+    identifier,
+    read_globals,
+    rows,
+    set_statements,
+    with_capture,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, remove_created
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects, read_server
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, run_all, tool_version
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
+
+# Statements of a restore hold rows and password hashes, and the server's log keeps failed ones: quiet, where we may.
+QUIET = {"log_statement": "none", "log_min_error_statement": "panic", "log_min_duration_statement": "-1",
+         "log_min_duration_sample": "-1", "pg_stat_statements.track": "none"}
+
+
+@dataclass(frozen=True)
+class RestoreRequest:
+    """What a restore is asked for; the fields are the options of the module."""
+
+    target: Endpoint
+    created_file: str
+    backup: str | None = None
+    databases: list[str] | None = None
+    rename: dict[str, str] = field(default_factory=dict)
+    roles: str = "restore"
+    pin_settings: list[str] = field(default_factory=list)
+    jobs: int = 2
+    bin_dir: str | None = None
+    progress_file: str | None = None
+    application_name: str = "dihya"
+
+    def log(self, name: str) -> str:
+        """The 0600 file that keeps what the tool ``name`` prints."""
+        return f"{os.path.splitext(self.progress_file or self.created_file)[0]}.{name}.log"
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup whose every file is as it was written; ``seal`` is the SHA-256 of its manifest."""
+
+    directory: str
+    seal: str
+    manifest: dict[str, Any]
+    globals: dict[str, Any]
+
+
+def open_backup(directory: str) -> Backup:
+    """Read a backup and check every file of it; raises :class:`MigrationError` naming the damaged ones."""
+    manifest = read_manifest(directory, KIND)
+    if manifest.get("archive") != "directory":
+        raise MigrationError(f"{directory} is a backup of format {manifest.get('archive')}: restore its backup.sql with "
+                             "psql -v ON_ERROR_STOP=1", subject="backup")
+    damaged = damaged_files(directory, manifest["files"])
+    if damaged:
+        raise MigrationError(f"the backup {directory} is damaged, nothing was restored: {', '.join(damaged[:5])}"
+                             + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""), damaged=damaged, subject="backup")
+    source = with_capture(read_json(os.path.join(directory, "globals.json")), manifest["capture"])
+    return Backup(directory, sha256_file(os.path.join(directory, NAME)), manifest, source)
+
+
+def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]:
+    """Make the databases and roles of the backup on the target; returns the module's result."""
+    started = time.monotonic()
+    progress = Progress(request.progress_file, "checking the backup")
+    versions = {"pg_restore": tool_version("pg_restore", request.bin_dir)}
+    backup = open_backup(request.backup or "")
+    record = Record(request.created_file)
+    with _session(request) as connection:
+        server = read_server(connection)
+        versions["target"] = server["version"]
+        if _is_done(record, backup, connection, server, request):
+            return _result(record, None, False, started, versions, "already restored from this backup")
+        if record.state is not None and record.state["complete"]:
+            raise MigrationError(f"{request.created_file} records another restore: remove that one first (state absent)",
+                                 subject="created_file")
+        removed = remove_created(record, connection, server) if record.state is not None and not check_mode else []
+        plan = make_plan(request, backup, connection)
+        if check_mode:
+            return {"changed": True, "msg": f"would restore {len(plan.databases)} databases", "diff": {"before": "", "after": plan.text()}}
+        private_directory(os.path.dirname(os.path.abspath(request.created_file)))
+        record.open(server["system_identifier"], backup.seal, databases={one.source: one.name for one in plan.databases})
+        try:
+            _apply(request, backup, plan, record, connection, server, progress)
+        except BaseException as error:
+            raise _undone(error, request, record) from error
+    result = _result(record, plan, True, started, versions, "restored")
+    return dict(result, leftovers_removed=removed)
+
+
+def absent(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]:
+    """Remove what ``created_file`` records and nothing else; returns the module's result."""
+    started = time.monotonic()
+    record = Record(request.created_file)
+    if record.state is None:
+        return {"changed": False, "msg": "nothing is recorded as created", "removed": [],
+                "journal": {"summary": "Nothing was created on the target.", "changed": False, "duration": 0.0}}
+    with _session(request) as connection:
+        if check_mode:
+            names = [f"{entry['kind']} {entry['name']}" for entry in record.objects]
+            return {"changed": True, "msg": "would remove " + ", ".join(names), "removed": names,
+                    "diff": {"before": "".join(name + "\n" for name in names), "after": ""}}
+        removed = remove_created(record, connection, read_server(connection))
+    summary = f"{len(removed)} objects that the restore had made were removed from the target"
+    return {"changed": True, "msg": summary, "removed": removed, "journal": {
+        "summary": summary, "changed": True, "duration": round(time.monotonic() - started, 3), "counts": {"objects": len(removed)}}}
+
+
+def make_plan(request: RestoreRequest, backup: Backup, connection: Any) -> RestorePlan:
+    """Read what the target holds and plan; nothing is changed."""
+    target = read_globals(connection)
+    names = {frame["name"] for frame in target["databases"] if frame["allow_connections"]}
+    wanted = {request.rename.get(name, name) for name in request.databases or backup.manifest["databases"]}
+    objects: dict[str, int | None] = {}
+    for name in sorted(names & wanted):
+        with contextlib.closing(connect(request.target, name, request.application_name)) as other:
+            objects[name] = count_objects(other)
+    return plan_restore(backup.manifest, backup.globals, target, objects,
+                        wanted=request.databases, rename=request.rename, roles=request.roles)
+
+
+@contextlib.contextmanager
+def _session(request: RestoreRequest) -> Iterator[Any]:
+    psycopg2 = import_psycopg2()
+    with contextlib.closing(connect(request.target, application_name=request.application_name)) as connection:
+        try:
+            pin_session(connection)
+            superuser = rows(connection, "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user")[0]["rolsuper"]
+            wanted = QUIET if superuser else {"createrole_self_grant": "set, inherit"}
+            rows(connection, "SELECT pg_catalog.set_config(name, %s::jsonb ->> name, false) FROM pg_catalog.pg_settings"
+                 " WHERE name = ANY (%s)", (json.dumps(wanted), list(wanted)))
+            yield connection
+        except psycopg2.Error as error:
+            raise MigrationError(f"the target {request.target} refused: {describe_error(error)}") from None
+
+
+def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: Record, connection: Any, server: dict[str, Any],
+           progress: Progress) -> None:
+    version, superuser = server["version_num"], server["login"]["superuser"]
+    _create_roles(backup, plan, record, connection, version)
+    frames = {frame["name"]: frame for frame in backup.globals["databases"]}
+    entries = {}
+    for one in plan.databases:
+        working = f"dihya-{secrets.token_hex(8)}"
+        entries[one.source] = {"kind": "database", "name": one.name, "working_name": working, "identity": None}
+        record.add(entries[one.source])
+        owner = None if request.roles == "skip" else frames[one.source]["owner"]
+        execute(connection, [create_database(frames[one.source], working, owner, version, superuser)], f"database {one.name}")
+        record.update(entries[one.source], identity=current_databases(connection)[working])
+    _fill(request, backup, plan, {name: entry["working_name"] for name, entry in entries.items()}, superuser, progress)
+    known = set() if request.roles == "skip" else {role["name"] for role in read_globals(connection)["roles"]}
+    for one in plan.databases:
+        working = entries[one.source]["working_name"]
+        pinned = [f"{name}={backup.manifest['server']['settings'][name]}" for name in request.pin_settings]
+        execute(connection, set_statements(f"ALTER DATABASE {identifier(working)}", pinned)
+                + frame_statements(backup.globals, frames[one.source], working, known), f"settings and privileges of database {one.name}")
+        _publish(connection, record, one, working)
+    record.complete()
+
+
+def _create_roles(backup: Backup, plan: RestorePlan, record: Record, connection: Any, version: int) -> None:
+    """All in one transaction, recorded before it commits: the OIDs then tell whether it did."""
+    if not plan.roles:
+        return
+    names = [role["name"] for role in plan.roles]
+    execute(connection, ["BEGIN"], "roles")
+    for role in plan.roles:
+        own = [entry["settings"] for entry in backup.globals["settings"] if entry["database"] is None and entry["role"] == role["name"]]
+        settings = [statement for values in own for statement in set_statements(f"ALTER ROLE {identifier(role['name'])}", values)]
+        execute(connection, create_role(role) + settings, f"role {role['name']}")
+    for membership in plan.memberships:
+        execute(connection, [grant_membership(membership, version)], f"membership of role {membership['member']} in {membership['role']}")
+    made = rows(connection, "SELECT rolname AS name, oid::bigint AS identity FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)", (names,))
+    record.add(*(dict(row, kind="role") for row in made))
+    execute(connection, ["COMMIT"], "roles")
+
+
+def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: dict[str, str], superuser: bool,
+          progress: Progress) -> None:
+    environment = libpq_environment(request.target, request.application_name)
+    if superuser:
+        environment["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in QUIET.items() if "." not in name and "sample" not in name)
+    by_name = {one.source: one for one in plan.databases}
+    ordered = plan_workers({one.source: one.bytes for one in plan.databases}, request.jobs)
+    bare = ["--no-owner", "--no-privileges"] if request.roles == "skip" else []
+    works = [Work([find_tool("pg_restore", request.bin_dir), "--exit-on-error", "--verbose", "--no-password", "--no-tablespaces", *bare,
+                   f"--jobs={workers}", f"--dbname={database_argument(working[name])}",
+                   os.path.join(backup.directory, by_name[name].directory)],
+                  environment, request.log(f"pg_restore.{number}"), f"database {name}", workers)
+             for number, (name, workers) in enumerate(ordered, 1)]
+    meter = RestoreMeter([work.log for work in works], progress)
+    progress.begin("restore", sum(one.entries for one in plan.databases), "objects")
+    run_all(works, request.jobs, meter.look)
+    progress.begin("statistics", len(works), "databases")
+    for name, _workers in ordered:
+        with contextlib.closing(connect(request.target, working[name], request.application_name)) as connection:
+            execute(connection, ["ANALYZE"], f"statistics of database {name}")
+        progress.advance(1)
+
+
+def _publish(connection: Any, record: Record, one: DatabasePlan, working: str) -> None:
+    """Give a complete database its name; an empty one that has it steps aside and comes back when ours is removed."""
+    if one.aside:
+        aside = f"{one.name[:40]}.empty-{secrets.token_hex(4)}"
+        record.add({"kind": "aside", "name": one.name, "working_name": aside, "identity": current_databases(connection)[one.name]})
+        execute(connection, [f"ALTER DATABASE {identifier(one.name)} RENAME TO {identifier(aside)}"], f"the empty database {one.name}")
+    execute(connection, [f"ALTER DATABASE {identifier(working)} RENAME TO {identifier(one.name)}"], f"database {one.name}")
+
+
+def _is_done(record: Record, backup: Backup, connection: Any, server: dict[str, Any], request: RestoreRequest) -> bool:
+    if record.state is None or not record.state["complete"] or record.state["backup"] != backup.seal:
+        return False
+    wanted = {name: request.rename.get(name, name) for name in request.databases or backup.manifest["databases"]}
+    found = current_databases(connection)
+    return (record.state["server"] == server["system_identifier"] and record.state["databases"] == wanted
+            and all(found.get(entry["name"]) == entry["identity"] for entry in record.objects if entry["kind"] == "database"))
+
+
+def _undone(error: BaseException, request: RestoreRequest, record: Record) -> BaseException:
+    """``error``, after everything that was made is removed again; what could not be is named in its message."""
+    psycopg2 = import_psycopg2()
+    if isinstance(error, psycopg2.Error):
+        error = MigrationError(f"the target refused: {describe_error(error)}")
+    try:
+        with _session(request) as connection:  # the first one may be in a broken transaction
+            remove_created(record, connection, read_server(connection))
+    except MigrationError as second:
+        return MigrationError(f"{getattr(error, 'message', type(error).__name__)}; what was made could not be removed "
+                              f"({second.message}): run again with state absent", created_file=request.created_file)
+    return error
+
+
+def execute(connection: Any, statements: list[str], subject: str) -> None:
+    """Run ``statements``; raises :class:`MigrationError` naming ``subject`` and the SQLSTATE, never the statement."""
+    psycopg2 = import_psycopg2()
+    try:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+    except psycopg2.Error as error:
+        raise MigrationError(f"{subject}: the server refused with {describe_error(error)}", subject=subject) from None
+
+
+class RestoreMeter:
+    """Counts what pg_restore says it begins."""
+
+    BEGUN = re.compile(r"^pg_restore: (?:creating|processing data for|executing) ", re.MULTILINE)
+
+    def __init__(self, logs: list[str], progress: Progress) -> None:
+        self._read = dict.fromkeys(logs, 0)
+        self._progress = progress
+
+    def look(self) -> None:
+        """Read what was printed since the last look."""
+        for log, position in self._read.items():
+            if os.path.exists(log):
+                with open(log, encoding="utf-8", errors="replace") as stream:
+                    stream.seek(position)
+                    begun = len(self.BEGUN.findall(stream.read()))
+                    self._read[log] = stream.tell()
+                self._progress.reach(min(int(self._progress.state["done"]) + begun, int(self._progress.state["total"])))
+
+
+def _result(record: Record, plan: RestorePlan | None, changed: bool, started: float, versions: dict[str, str],
+            reason: str) -> dict[str, Any]:
+    assert record.state is not None
+    created = [{"kind": entry["kind"], "name": entry["name"], "identity": str(entry["identity"])} for entry in record.objects
+               if entry["kind"] in ("database", "role")]
+    counts = {kind + "s": sum(entry["kind"] == kind for entry in created) for kind in ("database", "role")}
+    summary = f"{counts['databases']} databases and {counts['roles']} roles: {reason}"
+    duration = round(time.monotonic() - started, 3)
+    journal = {"summary": summary, "changed": changed, "duration": duration, "counts": counts, "created": created, "versions": versions}
+    if plan is not None and plan.left:
+        journal["skipped"] = plan.left
+    return {"changed": changed, "msg": summary, "databases": record.state["databases"], "created": created, "counts": counts,
+            "existing_roles": plan.existing_roles if plan else [], "left": plan.left if plan else [], "duration": duration,
+            "versions": versions, "journal": journal}

@@ -1,0 +1,155 @@
+#!/usr/bin/python
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_restore_cluster
+short_description: Restore a backup into new databases of a PostgreSQL server, or remove what a restore made
+version_added: 0.1.0
+author: Dihya Migration contributors (@dihya)
+description:
+  - Checks every file of a backup of M(dihya.migration.pg_dumpall), creates roles and databases, restores in parallel, stops at the first error.
+  - A database is filled under a random name and takes its own when it is complete. A failed restore removes everything it made.
+  - Settings and privileges of databases and roles are those of the backup's capture, so that a freeze of the source does not travel.
+  - A database that exists and is not empty is never touched. An empty one steps aside under another name.
+  - Roles that exist are left as they are and named in the result.
+extends_documentation_fragment:
+  - dihya.migration.postgresql
+  - dihya.migration.postgresql.long
+options:
+  target:
+    description: The server to restore on.
+    type: dict
+    required: true
+    suboptions:
+      host: {description: Name or address of the server., type: str, required: true}
+      port: {description: Port of the server., type: int, default: 5432}
+      user: {description: Login role., type: str, required: true}
+      password:
+        description: Password of the login. The client tools need O(source.passfile) instead.
+        type: str
+      passfile: {description: Path of a libpq password file with mode 0600., type: path}
+      dbname: {description: Database to connect to for cluster-wide work., type: str, default: postgres}
+      sslmode:
+        description: How the connection is secured, as libpq names it.
+        type: str
+        default: verify-full
+        choices: [disable, allow, prefer, require, verify-ca, verify-full]
+      sslrootcert: {description: Path of the certificates that may sign the server's., type: path}
+      connect_timeout: {description: Seconds to wait for a connection., type: int, default: 10}
+  state:
+    description:
+      - V(present) restores O(backup).
+      - V(absent) drops exactly what O(created_file) records, by OID, with the sessions on those databases.
+    type: str
+    default: present
+    choices: [present, absent]
+  backup:
+    description: Directory of the backup. Required when O(state=present).
+    type: path
+  created_file:
+    description: JSON file in which everything is recorded before it is made. O(state=absent) and a later run need it.
+    type: path
+    required: true
+  databases:
+    description: Which databases of the backup; all of them by default.
+    type: list
+    elements: str
+  rename:
+    description: New names by name in the backup, for a drill beside the original.
+    type: dict
+    default: {}
+  roles:
+    description:
+      - V(restore) creates the roles that are missing, with their password hashes.
+      - V(require) fails when one is missing.
+      - V(skip) creates none and restores without owners and privileges.
+    type: str
+    default: restore
+    choices: [restore, require, skip]
+  pin_settings:
+    description: Names of server settings whose value on the source is written as a setting of each restored database.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode: {support: full, description: Checks the backup and the target and says what would be made.}
+  diff_mode: {support: full, description: The plan is shown.}
+"""
+
+EXAMPLES = r"""
+- name: Restore on the new server
+  dihya.migration.pg_restore_cluster:
+    target: {host: db.new.example, user: migrator, passfile: /run/migration/target.pgpass}
+    backup: /var/backups/migration/postgresql_2026-11-28_2201
+    created_file: /var/lib/migration/created.json
+
+- name: Take it back
+  dihya.migration.pg_restore_cluster:
+    target: {host: db.new.example, user: migrator, passfile: /run/migration/target.pgpass}
+    created_file: /var/lib/migration/created.json
+    state: absent
+"""
+
+RETURN = r"""
+databases: {description: Name on the target by name in the backup., type: dict, returned: O(state=present)}
+created:
+  description: Databases and roles that were made, each with C(kind), C(name) and C(identity) (OID).
+  type: list
+  elements: dict
+  returned: O(state=present)
+existing_roles: {description: Roles of the backup that were there before., type: list, elements: str, returned: O(state=present)}
+left:
+  description: What was not restored because it would change something that was there before.
+  type: list
+  elements: str
+  returned: O(state=present)
+leftovers_removed: {description: What an interrupted run had made and this one removed first., type: list, elements: str, returned: changed}
+removed: {description: What was removed., type: list, elements: str, returned: O(state=absent)}
+counts: {description: Numbers of databases and roles made., type: dict, returned: O(state=present)}
+versions: {description: Versions of the server and of pg_restore., type: dict, returned: O(state=present)}
+duration: {description: Seconds., type: float, returned: O(state=present)}
+damaged: {description: Files of the backup that are not as they were written., type: list, elements: str, returned: when there are any}
+journal: {description: The facts for the migration's journal., type: dict, returned: success}
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import RestoreRequest, absent, restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
+
+SPEC = dict(
+    LONG_SPEC,
+    target={"type": "dict", "required": True, "options": ENDPOINT_SPEC},
+    state={"type": "str", "default": "present", "choices": ["present", "absent"]},
+    backup={"type": "path"},
+    created_file={"type": "path", "required": True},
+    databases={"type": "list", "elements": "str"},
+    rename={"type": "dict", "default": {}},
+    roles={"type": "str", "default": "restore", "choices": ["restore", "require", "skip"]},
+    pin_settings={"type": "list", "elements": "str", "default": []},
+)
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, required_if=[("state", "present", ["backup"])])
+    options = dict(module.params)
+    os.umask(0o077)
+    try:
+        lease = held(options.pop("lease_file"), options.pop("run_id"), "pg_restore_cluster")
+        work = restore if options.pop("state") == "present" else absent
+        with lease:
+            result = work(RestoreRequest(**dict(options, target=Endpoint.from_options(options["target"]))), module.check_mode)
+    except MigrationError as error:
+        module.fail_json(msg=error.message, **error.facts)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Two real servers, an old one with something of everything in it and a new one, and the modules run as Ansible runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from demo.postgres_server import HOST, PostgresServer, bin_directory
+
+ROOT = pathlib.Path(__file__).parents[3]
+# The name holds what breaks careless quoting: a blank, both quotes, an equals sign.
+ODD = "o'dd \"name\" a=b"
+RUNNER = """
+import importlib, json, os, sys
+from ansible.module_utils.testing import patch_module_args
+with patch_module_args(json.load(open(sys.argv[2]))):
+    importlib.import_module('ansible_collections.dihya.migration.plugins.modules.' + sys.argv[1]).main()
+"""
+
+
+class Module:
+    """Starts a module in a process of its own, as it runs on a host."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+        self._count = 0
+
+    def start(self, name: str, check: bool = False, **options: Any) -> subprocess.Popen:
+        self._count += 1
+        arguments = self._directory / f"arguments{self._count}.json"
+        arguments.write_text(json.dumps(dict(options, _ansible_check_mode=check)))
+        environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'collections'}")
+        return subprocess.Popen([sys.executable, "-c", RUNNER, name, str(arguments)], env=environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+    def run(self, name: str, check: bool = False, **options: Any) -> dict[str, Any]:
+        process = self.start(name, check, **options)
+        out, err = process.communicate(timeout=120)
+        assert out, err
+        return json.loads(out)
+
+
+class Site:
+    """A server with the endpoint options of its superuser."""
+
+    def __init__(self, server: PostgresServer, passfile: pathlib.Path) -> None:
+        self.server = server
+        passfile.touch(0o600)
+        passfile.write_text(f"{HOST}:{server.port}:*:postgres:{server.password}\n")
+        self.endpoint = {"host": HOST, "port": server.port, "user": "postgres", "passfile": str(passfile), "sslmode": "disable"}
+
+    def execute(self, sql: str, database: str = "postgres") -> list[tuple]:
+        return self.server.execute(sql, database)
+
+    def names(self) -> dict[str, set[str]]:
+        """What a restore could have left: databases and roles."""
+        return {"databases": {row[0] for row in self.execute("SELECT datname FROM pg_database")},
+                "roles": {row[0] for row in self.execute("SELECT rolname FROM pg_roles")}}
+
+
+def fill(site: Site) -> None:
+    """Roles, grants, settings and contents of two databases."""
+    site.execute("CREATE ROLE readers NOLOGIN")
+    site.execute("CREATE ROLE shop LOGIN PASSWORD 'canary-shop' CONNECTION LIMIT 7 VALID UNTIL '2030-01-01'")
+    site.execute("CREATE ROLE clerk LOGIN PASSWORD 'canary-clerk' IN ROLE readers")
+    site.execute("ALTER ROLE shop SET search_path TO app, public")
+    site.execute("COMMENT ON ROLE shop IS 'the shop''s role'")
+    site.execute("CREATE DATABASE shop OWNER shop")
+    site.execute("ALTER DATABASE shop SET timezone TO 'Europe/Paris'")
+    site.execute("ALTER ROLE clerk IN DATABASE shop SET statement_timeout TO '9s'")
+    site.execute("REVOKE CONNECT ON DATABASE shop FROM PUBLIC")
+    site.execute("GRANT CONNECT ON DATABASE shop TO readers WITH GRANT OPTION")
+    site.execute("COMMENT ON DATABASE shop IS 'the shop'")
+    for statement in (
+        "CREATE SCHEMA app AUTHORIZATION shop",
+        "CREATE TABLE app.customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, up text GENERATED ALWAYS AS (upper(name)) STORED)",
+        "INSERT INTO app.customer (name) SELECT 'client ⵣ ' || n FROM generate_series(1, 20000) n",
+        "ALTER TABLE app.customer OWNER TO shop", "GRANT SELECT ON app.customer TO readers", "GRANT USAGE ON SCHEMA app TO readers",
+        "CREATE SEQUENCE app.tickets START 100", "SELECT nextval('app.tickets'), nextval('app.tickets')",
+        "CREATE VIEW app.names AS SELECT name FROM app.customer", "CREATE MATERIALIZED VIEW app.total AS SELECT count(*) FROM app.customer",
+        "SELECT lo_from_bytea(4711, 'large object'::bytea)", "GRANT SELECT ON LARGE OBJECT 4711 TO readers",
+        "CREATE EXTENSION IF NOT EXISTS vector",
+    ):
+        site.execute(statement, "shop")
+    quoted = '"' + ODD.replace('"', '""') + '"'
+    site.execute(f"CREATE DATABASE {quoted}")
+    site.execute('CREATE TABLE "t\'t" (a int)', ODD)
+    site.execute('INSERT INTO "t\'t" VALUES (1), (2)', ODD)
+
+
+@pytest.fixture(scope="session")
+def old(tmp_path_factory: pytest.TempPathFactory):
+    directory = tmp_path_factory.mktemp("old")
+    server = PostgresServer(16, directory / "data").create().start()
+    site = Site(server, directory / "pass")
+    fill(site)
+    yield site
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def new(tmp_path_factory: pytest.TempPathFactory):
+    directory = tmp_path_factory.mktemp("new")
+    server = PostgresServer(18, directory / "data").create().start()
+    yield Site(server, directory / "pass")
+    server.remove()
+
+
+@pytest.fixture
+def odd() -> str:
+    return ODD
+
+
+@pytest.fixture
+def module(tmp_path: pathlib.Path) -> Module:
+    return Module(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tools() -> str:
+    """The client tools of the newest server."""
+    return str(bin_directory(18))
+
+
+@pytest.fixture(scope="session")
+def backup(old: Site, tools: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A backup of both databases, with row digests, made once."""
+    directory = tmp_path_factory.mktemp("backup")
+    return Module(directory).run("pg_dumpall", source=old.endpoint, databases=["all"], dest=str(directory / "backups"), bin_dir=tools,
+                                 digests=True, progress_file=str(directory / "progress.json"))

@@ -1,0 +1,81 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A backup of an old server becomes databases and roles on a new one, and goes away again."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+
+@pytest.fixture
+def restored(backup, new, module, tools, tmp_path):
+    options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+    before = new.names()
+    result = module.run("pg_restore_cluster", backup=backup["path"], **options)
+    yield result, options
+    module.run("pg_restore_cluster", state="absent", **options)
+    assert new.names() == before
+
+
+def test_a_backup_says_what_it_holds_and_only_its_owner_may_read_it(backup, odd):
+    assert backup["changed"], backup
+    assert backup["databases"] == sorted([odd, "shop"])
+    manifest = json.loads((pathlib.Path(backup["path"]) / "manifest.json").read_text())
+    assert manifest["digests"]["shop"]["app.customer"]["rows"] == 20000
+    assert manifest["restorable_on"] == []
+    listed = {entry["path"] for entry in manifest["files"]}
+    for path in pathlib.Path(backup["path"]).rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+        assert path.is_dir() or path.name == "manifest.json" or str(path.relative_to(backup["path"])) in listed
+
+
+def test_everything_arrives(restored, new, odd):
+    result, _options = restored
+    assert result.get("changed") is True, result
+    assert result["databases"] == {"shop": "shop", odd: odd}
+    assert new.execute("SELECT count(*), max(up) FROM app.customer", "shop") == [(20000, "CLIENT ⵣ 9999")]
+    assert new.execute("SELECT count(*) FROM \"t't\"", odd) == [(2,)]
+    assert new.execute("SELECT nextval('app.tickets')", "shop") == [(102,)]
+    assert new.execute("SELECT count FROM app.total", "shop") == [(20000,)]
+    assert new.execute("SELECT convert_from(lo_get(4711), 'UTF8')", "shop") == [("large object",)]
+    assert new.execute("SELECT extname FROM pg_extension WHERE extname = 'vector'", "shop") == [("vector",)]
+
+
+def test_roles_and_the_frame_of_a_database_arrive(restored, new, old):
+    result, _options = restored
+    for sql in (
+        "SELECT rolname, rolcanlogin, rolconnlimit, rolvaliduntil, rolpassword FROM pg_authid WHERE rolname !~ '^pg_' ORDER BY 1 OFFSET 0",
+        "SELECT pg_get_userbyid(datdba), datconnlimit, ARRAY(SELECT unnest(datacl)::text ORDER BY 1), shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'shop'",
+        "SELECT ARRAY(SELECT unnest(datacl)::text ORDER BY 1), datconnlimit FROM pg_database WHERE datname LIKE 'o''dd%'",
+        "SELECT d.datname, r.rolname, setconfig FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = setdatabase "
+        "LEFT JOIN pg_roles r ON r.oid = setrole ORDER BY 1, 2",
+        "SELECT roleid::regrole::text, member::regrole::text, admin_option, inherit_option, set_option FROM pg_auth_members WHERE member > 16383",
+    ):
+        one, other = ([row for row in site.execute(sql) if row[0] != "postgres"] for site in (old, new))
+        assert one and one == other
+    assert "postgres" in result["existing_roles"]
+    new.server.connect("shop", "clerk", "canary-clerk").close()
+
+
+def test_a_second_run_changes_nothing(restored, backup, module):
+    _result, options = restored
+    again = module.run("pg_restore_cluster", backup=backup["path"], **options)
+    assert again["changed"] is False, again
+
+
+def test_a_restore_under_another_name_leaves_roles_and_others_alone(backup, new, module, tools, tmp_path):
+    options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+    before = new.names()
+    result = module.run("pg_restore_cluster", backup=backup["path"], databases=["shop"], rename={"shop": "drill"}, roles="skip", **options)
+    try:
+        assert result.get("databases") == {"shop": "drill"}, result
+        assert new.names()["roles"] == before["roles"]
+        assert new.execute("SELECT count(*) FROM app.customer", "drill") == [(20000,)]
+    finally:
+        gone = module.run("pg_restore_cluster", state="absent", **options)
+    assert gone["removed"] == ["database drill"]
+    assert module.run("pg_restore_cluster", state="absent", **options)["changed"] is False
+    assert new.names() == before
