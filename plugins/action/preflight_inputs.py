@@ -16,6 +16,8 @@ from ansible_collections.dihya.migration.plugins.plugin_utils import inputs
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # Variables that the transaction or the connection sets itself; everything else is somebody's.
+MAGIC = frozenset({"groups", "group_names", "hostvars", "inventory_dir", "inventory_file", "inventory_hostname", "inventory_hostname_short",
+                   "environment", "omit", "play_hosts", "playbook_dir", "role_names", "vars"})
 AUTOMATION = {"AWX or Automation Controller": ("awx_job_id", "tower_job_id"), "Semaphore": ("semaphore_vars",)}
 
 
@@ -35,7 +37,8 @@ class ActionModule(ActionBase):
             if (ROLES / stack / "meta" / "argument_specs.yml").exists():
                 specs[stack] = options_of(stack)
             elif stack not in external:
-                found.append(inputs.finding("migration_stacks", f"names the unknown stack {stack}", "choose from " + ", ".join(known_stacks())))
+                remedy = "choose from " + ", ".join(known_stacks())
+                found.append(inputs.finding("migration_stacks", f"names the unknown stack {stack}", remedy))
         found += inputs.check_groups(variables["groups"], stacks, variables["groups"]["all"])
         found += self._check_hosts(specs, variables)
         found += check_state_host(variables)
@@ -52,7 +55,7 @@ class ActionModule(ActionBase):
         known = {name for options in specs.values() for name in options} | set(internal_names())
         for host in variables["groups"]["all"]:
             own = variables["hostvars"][host]
-            found += inputs.check_names(filter(is_ours(own), own), known, "migration_", host)
+            found += inputs.check_names(filter(is_authored, own), known, "migration_", host)
             for role, options in specs.items():
                 if role != "migration" and host not in movers and host not in (variables["groups"].get(role) or []):
                     continue
@@ -60,17 +63,16 @@ class ActionModule(ActionBase):
                     try:
                         value = own[name] if name in own else variables.get(name)
                     except AnsibleError:
-                        found.append(inputs.finding(f"{name} ({host})", "cannot be resolved", "define the variables and files that its value uses"))
+                        remedy = "define the variables and files that its value uses"
+                        found.append(inputs.finding(f"{name} ({host})", "cannot be resolved", remedy))
                         continue
                     found += inputs.check_option(name, spec, value, host)
         return found
 
 
-def is_ours(_variables: Mapping[str, Any]):
-    """A filter of names that an author wrote: no connection settings, no magic variables."""
-    magic = {"groups", "group_names", "inventory_dir", "inventory_file", "inventory_hostname", "inventory_hostname_short", "omit", "hostvars",
-             "playbook_dir", "environment", "play_hosts", "role_names", "vars"}
-    return lambda name: not name.startswith("ansible_") and name not in magic
+def is_authored(name: str) -> bool:
+    """Whether an author wrote the variable ``name``: neither a connection setting nor one of Ansible's own."""
+    return not name.startswith("ansible_") and name not in MAGIC
 
 
 def options_of(role: str) -> dict[str, Any]:

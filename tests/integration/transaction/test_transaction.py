@@ -1,0 +1,146 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The promises of the transaction, independent of what the stacks do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+VERBS = ["preflight", "backup", "freeze", "migrate", "verify", "commit"]
+
+
+def test_all_stacks_finish_a_phase_before_the_next_begins_and_a_second_run_changes_nothing(migration):
+    done = migration.run("migrate")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert migration.trace("mover") == [f"{stack} {verb}" for verb in VERBS for stack in ("alpha", "beta")]
+    assert migration.trace("new2") == [f"beta {verb}" for verb in VERBS]
+    assert migration.outcome() == "ok"
+    before = migration.events()
+    again = migration.run("migrate")
+    assert again.returncode == 0, again.stdout[-2000:]
+    assert migration.events() == before
+    assert migration.trace("mover")[len(VERBS) * 2:] == ["alpha probe", "beta probe"]
+
+
+def test_a_failure_on_one_host_of_two_is_undone_everywhere_in_reverse_order(migration):
+    done = migration.run("migrate", fail_at=["beta.migrate.new2"])
+    assert done.returncode != 0
+    assert migration.trace("mover")[-2:] == ["beta rollback", "alpha rollback"]
+    for host in ("old", "new1", "new2"):
+        assert migration.trace(host)[-1] == "beta rollback"
+    assert migration.outcome() == "rolled_back"
+    failed = [event for event in migration.events() if event["status"] == "failed"]
+    assert [(event["stack"], event["verb"], event["host"]) for event in failed] == [("beta", "migrate", "new2")]
+    assert failed[0]["facts"]["error"]["message"] == "made to fail in beta migrate"
+
+
+def test_a_host_lost_in_mid_migrate_leaves_the_rest_undone_and_its_own_rollback_owed(migration):
+    done = migration.run("migrate", lose_at=["beta.freeze.new2"])
+    assert done.returncode != 0
+    assert migration.trace("new1")[-1] == "beta rollback"
+    assert migration.trace("mover")[-2:] == ["beta rollback", "alpha rollback"]
+    assert migration.outcome() == "rollback_incomplete"
+    end = migration.events()[-1]["facts"]
+    assert {"stack": "beta", "host": "new2", "verdict": "owed"} in end["rollback"]
+
+
+def test_a_rollback_that_fails_does_not_stop_the_others(migration):
+    done = migration.run("migrate", fail_at=["beta.verify.old", "beta.rollback.new1"])
+    assert done.returncode != 0
+    assert migration.trace("mover")[-2:] == ["beta rollback", "alpha rollback"]
+    assert migration.trace("new2")[-1] == "beta rollback"
+    assert migration.outcome() == "rollback_incomplete"
+    assert (migration.directory / "reports" / "t1" / "report.md").exists()
+
+
+def test_a_failure_after_the_commit_point_is_not_undone_and_says_so(migration):
+    migration.set(migration_stacks=["alpha", "traffic"], migration_stack_roles={"alpha": "recorder", "traffic": "recorder"})
+    # The name traffic makes a stack the last one, after the commit point.
+    done = migration.run("migrate", fail_at=["traffic.commit.mover"])
+    assert done.returncode != 0
+    assert "alpha rollback" not in migration.trace("mover")
+    assert migration.outcome() == "failed_after_commit"
+    assert migration.run("rollback").returncode != 0
+    assert "alpha rollback" not in migration.trace("mover")
+    assert migration.run("rollback", migration_restore_data=True).returncode == 0
+    assert migration.trace("mover")[-2:] == ["traffic rollback", "alpha rollback"]
+
+
+def test_a_held_migration_waits_and_its_commit_goes_on(migration):
+    done = migration.run("migrate", migration_commit="hold")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert migration.outcome() == "waiting"
+    assert "alpha commit" not in migration.trace("mover")
+    done = migration.run("commit")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert migration.trace("mover")[-2:] == ["alpha commit", "beta commit"]
+    assert migration.outcome() == "ok"
+
+
+def test_a_rollback_on_demand_undoes_a_held_migration_and_the_next_run_is_a_new_attempt(migration):
+    migration.run("migrate", migration_commit="hold")
+    done = migration.run("rollback")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert migration.outcome() == "rolled_back"
+    assert migration.run("migrate").returncode == 0
+    assert migration.events()[-1]["attempt"] == 2
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--limit", "mover"], ["--tags", "x"], ["--skip-tags", "always"], ["--start-at-task", "Undo on demand"],
+])
+def test_a_partial_run_is_refused_before_any_change(migration, arguments):
+    done = migration.run("migrate", *arguments)
+    assert [done.returncode != 0 or "no hosts" in done.stdout, migration.events(), migration.trace("mover")] == [True, [], []]
+
+
+def test_check_mode_shows_the_plan_and_writes_nothing(migration):
+    done = migration.run("migrate", "--check", "--diff")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "nothing was changed" in done.stdout
+    assert not (migration.directory / "state").exists()
+
+
+def test_every_malformed_input_is_shown_at_once_and_nothing_is_touched(migration):
+    migration.set(migration_id="a/b", migration_stack="typo", migration_backup_dir="/x/../y", migration_strategy="Zq9secret",
+                  migration_window={"end": "soon"})
+    done = migration.run("migrate")
+    assert done.returncode != 0
+    for name in ("migration_id", "migration_stack ", "migration_backup_dir", "migration_strategy", "migration_window.end"):
+        assert name in done.stdout
+    assert "Zq9secret" not in done.stdout
+    assert not (migration.directory / "state").exists()
+
+
+def test_hosts_out_of_reach_are_all_named_before_anything_starts(migration):
+    for host in ("new1", "new2"):
+        migration.inventory["all"]["children"]["target"]["hosts"][host] = {
+            "ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    done = migration.run("migrate")
+    assert done.returncode != 0
+    assert "Out of reach: new1, new2" in done.stdout
+    assert migration.events() == []
+
+
+def test_a_run_killed_in_mid_phase_is_resumed_without_repeating_what_was_done(migration):
+    command = migration.command("migrate", fail_at=[])
+    process = subprocess.Popen(command, env=migration.environment(), cwd=migration.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               stdin=subprocess.DEVNULL, start_new_session=True)
+    until = time.monotonic() + 60
+    while "alpha freeze" not in migration.trace("mover") and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = migration.run("migrate", fail_at=[])
+    assert done.returncode == 0, done.stdout[-2000:]
+    trace = migration.trace("mover")
+    assert trace.count("alpha backup") == 1
+    assert trace.count("alpha migrate") == 1
+    assert migration.outcome() == "ok"
+    assert migration.events()[-1]["attempt"] == 1
+
