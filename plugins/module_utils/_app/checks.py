@@ -1,0 +1,211 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs the user's own commands (tests, schema tools) and gives each a verdict; their output stays in 0600 files."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._app import env_file
+from ansible_collections.dihya.migration.plugins.module_utils._app.counts import Counts, from_junit, from_output
+from ansible_collections.dihya.migration.plugins.module_utils._command import environment
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
+
+TAIL = 256 << 10
+VERSION_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command; ``expect`` is ``tests`` (some must have run and been counted) or ``exit_status``."""
+
+    name: str
+    argv: tuple[str, ...]
+    chdir: str | None = None
+    env_file: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    timeout: float = 600.0
+    expect: str = "tests"
+    junit: str | None = None
+    version_pattern: str | None = None
+    done_file: str | None = None
+
+
+@dataclass
+class Outcome:
+    """What became of a command; ``status`` None when it never ended by itself, ``version`` what its pattern found."""
+
+    name: str
+    verdict: str = "skipped"
+    why: str = ""
+    status: int | None = None
+    counts: Counts | None = None
+    version: str = ""
+    log: str = ""
+    duration: float = 0.0
+    done_already: bool = False
+
+    def test(self) -> dict[str, Any]:
+        """The outcome as the journal wants it."""
+        counts = self.counts or Counts()
+        facts = {"name": self.name, "verdict": self.verdict, "log": self.log}
+        return {**facts, "passed": counts.passed, "failed": counts.failed, "skipped": counts.skipped}
+
+
+def judge(command: Command, status: int, counts: Counts | None) -> tuple[str, str]:
+    """``(verdict, why)``; pure. An exit status of 0 proves nothing when no test ran."""
+    if status != 0:
+        failed = f", {counts.failed} tests failed" if counts and counts.failed else ""
+        return "failed", f"exit status {status}{failed}"
+    if command.expect == "exit_status":
+        return "passed", ""
+    if counts is None:
+        return "failed", "no summary of a known test runner was found: name its JUnit file in junit, or set expect to exit_status"
+    if counts.failed:
+        return "failed", f"{counts.failed} tests failed although the exit status is 0"
+    if not counts.passed:
+        return "failed", "no test was executed: select at least one test"
+    return "passed", ""
+
+
+def run_all(commands: list[Command], log_dir: str, keep_going: bool) -> list[Outcome]:
+    """Run ``commands`` in their order; without ``keep_going`` those after the first failure are skipped."""
+    private_directory(log_dir)
+    outcomes: list[Outcome] = []
+    for command in commands:
+        if not keep_going and any(outcome.verdict == "failed" for outcome in outcomes):
+            outcomes.append(Outcome(command.name, why="a command before it failed"))
+        else:
+            outcomes.append(run_one(command, log_dir))
+    return outcomes
+
+
+def run_one(command: Command, log_dir: str) -> Outcome:
+    """Run ``command`` to its end or its timeout and judge it; only a wrong set-up raises."""
+    outcome = Outcome(command.name)
+    if command.done_file and os.path.exists(command.done_file):
+        outcome.verdict, outcome.done_already = "passed", True
+        return outcome
+    variables = {**command.environment, **(env_file.read(command.env_file) if command.env_file else {})}
+    outcome.log = _log_path(log_dir, command.name)
+    started = time.monotonic()
+    status, problem = _execute(command, environment(variables), outcome.log)
+    outcome.duration = time.monotonic() - started
+    outcome.status = status
+    if status is None:
+        outcome.verdict, outcome.why = "failed", problem
+        return outcome
+    text = _tail(outcome.log)
+    try:
+        outcome.counts = _counts(command, text)
+    except MigrationError as error:
+        outcome.verdict, outcome.why = "failed", error.message
+        return outcome
+    outcome.verdict, outcome.why = judge(command, status, outcome.counts)
+    outcome.version = find_version(command.version_pattern, text)
+    if command.done_file and outcome.verdict == "passed":
+        publish(command.done_file, b"")
+    return outcome
+
+
+def find_version(pattern: str | None, text: str) -> str:
+    """What the first group of ``pattern`` matches in ``text``, several joined by commas, at most 64 characters."""
+    if not pattern:
+        return ""
+    found = sorted({match.group(1) for match in re.finditer(pattern, text, re.M) if match.group(1)})
+    return ",".join(found)[:VERSION_LIMIT]
+
+
+def new_errors(text: str, pattern: str) -> int:
+    """How many lines of a log speak of an error."""
+    expression = re.compile(pattern)
+    return sum(1 for line in text.splitlines() if expression.search(line))
+
+
+def scan_log(path: str, since: int, pattern: str) -> int | None:
+    """Errors written to ``path`` after its first ``since`` bytes (all of it when it has become shorter); None without file."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(since if os.fstat(stream.fileno()).st_size >= since else 0)
+            return new_errors(stream.read().decode("utf-8", "replace"), pattern)
+    except FileNotFoundError:
+        return None
+
+
+def _counts(command: Command, text: str) -> Counts | None:
+    if not command.junit:
+        return from_output(text)
+    path = os.path.join(command.chdir or "/", command.junit)
+    try:
+        with open(path, "rb") as stream:
+            return from_junit(stream.read())
+    except OSError:
+        raise MigrationError(f"the test runner left no JUnit file {path}: name the file that it writes") from None
+
+
+def _log_path(log_dir: str, name: str) -> str:
+    stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H%M%S.%f")
+    return os.path.join(log_dir, f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name).strip('-.') or 'command'}_{stamp}.log")
+
+
+def _execute(command: Command, variables: dict[str, str], log_path: str) -> tuple[int | None, str]:
+    """``(exit status, "")``, or ``(None, why)`` when the command did not start or not end."""
+    program = command.argv[0]
+    if command.junit and command.chdir:
+        _remove_stale(os.path.join(command.chdir, command.junit))
+    # The child's PATH counts, not ours: a release brings its own interpreter.
+    found = program if "/" in program else shutil.which(program, path=variables.get("PATH"))
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    try:
+        process = subprocess.Popen(  # pylint: disable=consider-using-with  # its group is ended below, whatever happens
+            list(command.argv), executable=found, cwd=command.chdir, env=variables, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )
+    except OSError as error:
+        return None, f"{os.path.basename(program)} could not be started ({error.strerror}): install it, or correct argv and chdir"
+    finally:
+        os.close(log)
+    ended = _wait(process.pid, command.timeout)
+    _end_group(process)
+    if ended:
+        return process.returncode, ""
+    return None, f"it did not end within {command.timeout:g} s and was stopped: raise the timeout, or find what it waits for"
+
+
+def _wait(pid: int, timeout: float) -> bool:
+    """Whether the child ended in time; it is not reaped yet, so that its group's number stays its own."""
+    deadline = time.monotonic() + timeout
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _end_group(process: subprocess.Popen) -> None:
+    """End what the command left behind, then reap the command itself."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _remove_stale(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _tail(path: str) -> str:
+    with open(path, "rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, stream.tell() - TAIL))
+        return stream.read().decode("utf-8", "replace")

@@ -1,0 +1,179 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What can be known about an application's place before anything changes: looks, never writes, finds everything at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+from ansible_collections.dihya.migration.plugins.module_utils._app import process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
+from ansible_collections.dihya.migration.plugins.module_utils._command import environment
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+Finding = Optional[tuple[str, str]]
+"""What is wrong and how to put it right, None when all is well."""
+
+
+@dataclass
+class Look:
+    """One thing to look at; ``value`` as given, ``facts`` collects what was measured."""
+
+    check: str
+    subject: str
+    value: Any
+    contains: list[str]
+    bytes: int
+    pid_file: str | None
+    chdir: str | None
+    facts: dict[str, Any]
+
+
+def path_problem(value: str) -> Finding:
+    """An absolute, plain path below ``/``; pure."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        return "it is not an absolute path", "give a path that begins with /"
+    if "\0" in value or "\n" in value or ".." in value.split("/"):
+        return "it contains '..' or a control character", "write the path without them"
+    if os.path.normpath(value) in ("/", "/home", "/etc", "/usr", "/var", "/root", "/boot", "/opt", "/srv", "/tmp", "/bin", "/lib"):
+        return "it is a directory of the system", "give the application a directory of its own"
+    return None
+
+
+def name_problem(value: str) -> Finding:
+    """A name that is safe as one component of a path; pure."""
+    if not isinstance(value, str) or not _NAME.match(value) or ".." in value:
+        return "it is no valid name", "use letters, digits, '.', '_' and '-', beginning with a letter or digit, without '..' or '/'"
+    return None
+
+
+def inspect(looks: list[Look]) -> list[dict[str, Any]]:
+    """The findings of all ``looks``, each ``{subject, finding, remedy, blocking}``."""
+    findings = []
+    for look in looks:
+        try:
+            found = CHECKS[look.check](look)
+        except MigrationError as error:
+            found = (error.message, "correct it")
+        if found:
+            findings.append({"subject": look.subject, "finding": found[0], "remedy": found[1], "blocking": True})
+    return findings
+
+
+def _writable(look: Look) -> Finding:
+    bad = path_problem(look.value)
+    if bad:
+        return bad
+    parent = look.value
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent):
+        return f"{parent} is no directory", "move the file away, or choose another path"
+    if not os.access(parent, os.W_OK | os.X_OK) or os.statvfs(parent).f_flag & os.ST_RDONLY:
+        return f"{parent} cannot be written by this user", "give the user write permission, use become, or choose another path"
+    free = shutil.disk_usage(parent).free
+    look.facts["free_bytes"] = free
+    if look.bytes and free < look.bytes * 1.2:
+        return f"{free >> 20} MiB are free where {int(look.bytes * 1.2) >> 20} MiB are needed", "free space, or choose another file system"
+    return None
+
+
+def _readable(look: Look) -> Finding:
+    bad = path_problem(look.value)
+    if bad:
+        return bad
+    if not os.path.isdir(look.value):
+        return f"{look.value} is no directory on this host", "correct the path: it must hold the application's files"
+    total = files = 0
+    unreadable: list[str] = []
+    for folder, _names, names in os.walk(os.path.realpath(look.value), onerror=lambda error: unreadable.append(str(error.filename))):
+        for name in names:
+            path = os.path.join(folder, name)
+            files += 1
+            if os.path.islink(path):
+                continue
+            total += os.lstat(path).st_size
+            if not os.access(path, os.R_OK):
+                unreadable.append(path)
+    look.facts.update(files=files, bytes=total)
+    if unreadable:
+        return f"{len(unreadable)} of its files cannot be read", "give the user read permission, or use become"
+    if not files:
+        return f"{look.value} holds no file", "build the release first, or correct the path"
+    missing = [name for name in look.contains if not os.path.exists(os.path.join(look.value, name))]
+    if missing:
+        return f"{look.value} is no build: {', '.join(missing)} is missing", "build the release first, or correct the path"
+    return None
+
+
+def _program(look: Look) -> Finding:
+    name = look.value[0] if isinstance(look.value, list) else look.value
+    if not name or not isinstance(name, str):
+        return "no program is named", "give the program and its arguments as a list"
+    path = os.path.join(look.chdir or "/", name) if "/" in name else shutil.which(name)
+    if not path or not os.access(path, os.X_OK):
+        return f"the program {name} cannot be executed on this host", "install it, or give its whole path"
+    return None
+
+
+def _python(look: Look) -> Finding:
+    missing = _program(look)
+    if missing:
+        return missing
+    script = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])"
+    try:
+        done = subprocess.run([look.value, "-c", script], capture_output=True, text=True, timeout=30, env=environment(), check=False)
+    except (OSError, subprocess.SubprocessError):
+        done = None
+    if done is None or done.returncode != 0:
+        return f"{look.value} cannot make a virtual environment", "install its venv module (Debian: python3-venv), or name another one"
+    look.facts["python"] = done.stdout.strip()
+    return None
+
+
+def _port(look: Look) -> Finding:
+    try:
+        port = int(look.value)
+    except (TypeError, ValueError):
+        port = 0
+    if not 1 <= port <= 65535:
+        return "it is no port number", "give a number from 1 to 65535"
+    record = read_record(look.pid_file) if look.pid_file else None
+    holder = process_table.port_holder(port, process_table.members(record) if record else ())
+    look.facts["port"] = holder
+    if holder == "foreign":
+        return f"port {port} is held by another process on this host", "stop that process, or choose another port"
+    return None
+
+
+def _systemd(look: Look) -> Finding:
+    if not os.path.isdir("/run/systemd/system"):
+        return "systemd does not manage this host", "choose the runtime process, or a host that systemd manages"
+    if os.geteuid() != 0:
+        return "units can be installed by root only", "use become on this host, or choose the runtime process"
+    return None
+
+
+def _file(look: Look) -> Finding:
+    if not os.path.isfile(look.value) or not os.access(look.value, os.R_OK):
+        return f"{look.value} is no readable file on this host", "correct the path, or give the user read permission"
+    return None
+
+
+CHECKS: dict[str, Callable[[Look], Finding]] = {
+    "path": lambda look: path_problem(look.value),
+    "name": lambda look: name_problem(look.value),
+    "writable": _writable,
+    "readable": _readable,
+    "program": _program,
+    "python": _python,
+    "port": _port,
+    "systemd": _systemd,
+    "file": _file,
+}

@@ -1,0 +1,284 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A supervised process without root: started detached, known by more than its pid, stopped with all its children.
+
+The pid file is a 0600 JSON record. It is written by the new process itself before it becomes the program, so nothing
+ever runs that no record names. The record also keeps what ran before (``previous``): that is what makes a deployment
+reversible.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._app import env_file, process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Expectation, probe
+from ansible_collections.dihya.migration.plugins.module_utils._command import environment
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish_json, read_json
+
+Record = dict[str, Any]
+PAUSE = 0.05
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What to run: ``chdir`` is resolved, so that a switched ``current`` link is another definition."""
+
+    name: str
+    argv: tuple[str, ...]
+    chdir: str
+    log_file: str
+    env_file: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def variables(self) -> dict[str, str]:
+        """The environment of the process, secrets included; never shown."""
+        return {**self.environment, **(env_file.read(self.env_file) if self.env_file else {})}
+
+    def digest(self) -> str:
+        """Changes with everything that would make a running process differ from this definition."""
+        text = json.dumps([self.argv, self.chdir, self.log_file, sorted(self.variables().items())])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Health:
+    """When a process counts as serving: ``successes`` good answers in a row within ``timeout`` seconds."""
+
+    expected: Expectation
+    timeout: float = 60.0
+    successes: int = 3
+    interval: float = 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``action`` in none, start, restart, stop, revert; ``reason`` for people."""
+
+    action: str
+    reason: str
+
+
+def decide(state: str, name: str | None, record: Record | None, alive: bool, digest: str | None = None) -> Plan:
+    """What leads from ``record`` to ``state``; pure. A record of another ``name`` is not ours to stop."""
+    if state == "info":
+        return Plan("none", "the process runs" if alive else "the process does not run")
+    if state == "started":
+        if not record or not (alive or _living_previous(record)):
+            return Plan("start", "the process does not run")
+        if record.get("digest") == digest and alive:
+            return Plan("none", "the process already runs as asked")
+        return Plan("restart", "the process runs with another release, command or environment")
+    if not record:
+        return Plan("none", "no process of ours is recorded")
+    if name and record.get("name") != name:
+        return Plan("none", "the recorded process is another release and is left alone")
+    if state == "reverted":
+        return Plan("revert", "what ran before comes back" if record.get("previous") else "the process is removed")
+    if record.get("stopped") and not alive:
+        return Plan("none", "the process is already stopped")
+    return Plan("stop", "the process runs" if alive else "a record of a dead process is left")
+
+
+def previous_of(name: str, record: Record | None, alive: bool) -> Record | None:
+    """What a process called ``name`` replaces: the living process of another name, or what its own record replaced."""
+    if not record:
+        return None
+    if record.get("name") == name:
+        return record.get("previous")
+    return {key: value for key, value in record.items() if key != "previous"} if alive else None
+
+
+def read_record(pid_file: str) -> Record | None:
+    """The record in ``pid_file``, None when there is none; a file that is no record of ours raises."""
+    try:
+        record = read_json(pid_file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        record = None
+    if not isinstance(record, dict) or not {"name", "pid", "start", "boot"} <= set(record):
+        raise MigrationError(f"{pid_file} is no record of this module: move it away, or name another pid_file")
+    return record
+
+
+def alive(record: Record | None) -> bool:
+    """Whether the recorded process, or a child that outlived it, still runs."""
+    return bool(record) and (process_table.is_alive(record or {}) or bool(process_table.members(record or {})))
+
+
+def start(
+    definition: Definition, pid_file: str, record: Record | None, health: Health | None, stop_timeout: float
+) -> tuple[Record, dict[str, Any]]:
+    """Start ``definition`` in place of what ``record`` names; its record and the answer that showed it healthy.
+
+    A start that fails is stopped again.
+    """
+    variables = definition.variables()
+    program = _program(definition, variables)
+    previous = previous_of(definition.name, record, alive(record))
+    # The intent goes to disk first: killed between here and the new process, a revert still knows what ran before.
+    if record and record["name"] != definition.name:
+        publish_json(pid_file, _record(definition, None, previous))
+    for replaced in (record, previous):
+        if replaced:
+            stop_processes(replaced, stop_timeout)
+    process, started = _spawn(definition, program, variables, pid_file, previous)
+    try:
+        answer = wait_healthy(started, health, definition.log_file)
+    except MigrationError:
+        stop_processes(started, stop_timeout)
+        process.wait()
+        publish_json(pid_file, {**started, "stopped": True})
+        raise
+    return started, answer
+
+
+def stop(pid_file: str, record: Record, stop_timeout: float) -> None:
+    """Stop the recorded process; the record stays while it knows of something to bring back."""
+    stop_processes(record, stop_timeout)
+    if record.get("previous"):
+        publish_json(pid_file, {**record, "stopped": True})
+    else:
+        os.unlink(pid_file)
+
+
+def revert(pid_file: str, record: Record, health: Health | None, stop_timeout: float) -> Record | None:
+    """Stop the recorded process and bring back the one it replaced; the record that holds now, None when none ran."""
+    stop_processes(record, stop_timeout)
+    previous = record.get("previous")
+    if not previous:
+        os.unlink(pid_file)
+        return None
+    if process_table.is_alive(previous):
+        publish_json(pid_file, previous)
+        return previous
+    definition = Definition(
+        previous["name"], tuple(previous["argv"]), previous["chdir"], previous["log_file"], previous["env_file"], previous["environment"]
+    )
+    return start(definition, pid_file, None, health, stop_timeout)[0]
+
+
+def stop_processes(record: Record, timeout: float) -> None:
+    """End the recorded process and its children: TERM, then KILL after ``timeout`` seconds; a stranger is never touched."""
+    for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 10.0)):
+        deadline = time.monotonic() + patience
+        for pid in process_table.members(record):
+            _send(pid, number, record)
+        while process_table.members(record):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(PAUSE)
+        else:
+            return
+    raise MigrationError(f"processes of {record['name']} survive SIGKILL: look for a hanging disk or file system on this host")
+
+
+def wait_healthy(record: Record, health: Health | None, log_file: str) -> dict[str, Any]:
+    """Wait until the process answers well several times in a row; raises when it dies, stays silent or flaps."""
+    if health is None:
+        time.sleep(PAUSE * 4)
+        if not process_table.is_alive(record):
+            raise _unhealthy("it ended at once", log_file)
+        return {}
+    deadline = time.monotonic() + health.timeout
+    row = good = asked = 0
+    while True:
+        if not process_table.is_alive(record):
+            raise _unhealthy("it ended before it was healthy", log_file)
+        answer = probe(health.expected)
+        asked += 1
+        row, good = (0, good) if answer.why else (row + 1, good + 1)
+        if row >= health.successes and process_table.is_alive(record):
+            return answer.facts()
+        if time.monotonic() > deadline:
+            flaps = f"; {good} of {asked} answers were good: it flaps" if good else ""
+            why = f"{answer.why or 'too few answers'}{flaps}"
+            raise _unhealthy(f"{answer.url} was not healthy within {health.timeout:g} s: {why}", log_file)
+        time.sleep(health.interval)
+
+
+def _unhealthy(reason: str, log_file: str) -> MigrationError:
+    remedy = f"read {log_file} on this host, correct the release or its environment and run again"
+    message = f"the process is not in service: {reason}"
+    return MigrationError(f"{message}; {remedy}", journal={"error": {"message": message, "subject": "app_process", "remedy": remedy}})
+
+
+def _living_previous(record: Record) -> bool:
+    return bool(record.get("previous")) and process_table.is_alive(record["previous"])
+
+
+def _program(definition: Definition, variables: dict[str, str]) -> str:
+    if not os.path.isdir(definition.chdir):
+        raise MigrationError(f"{definition.chdir} is no directory: activate a release first, or correct chdir")
+    name = definition.argv[0]
+    path = os.path.join(definition.chdir, name) if "/" in name else shutil.which(name, path=environment(variables).get("PATH"))
+    if not path or not os.access(path, os.X_OK) or os.path.isdir(path):
+        raise MigrationError(f"the program {name} cannot be executed: install it in the release's environment, or give its whole path")
+    return path
+
+
+def _record(definition: Definition, mark: str | None, previous: Record | None) -> Record:
+    known = {"name": definition.name, "argv": list(definition.argv), "chdir": definition.chdir, "log_file": definition.log_file}
+    return {
+        **known, "env_file": definition.env_file, "environment": definition.environment, "mark": mark, "previous": previous,
+        "pid": 0, "start": 0, "boot": "", "digest": definition.digest(),
+    }
+
+
+def _spawn(
+    definition: Definition, program: str, variables: dict[str, str], pid_file: str, previous: Record | None
+) -> tuple[subprocess.Popen, Record]:
+    private_directory(os.path.dirname(os.path.abspath(pid_file)))
+    private_directory(os.path.dirname(os.path.abspath(definition.log_file)))
+    mark = secrets.token_hex(16)
+    record = _record(definition, mark, previous)
+    log = os.open(definition.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.fchmod(log, 0o600)
+    record.update(log_offset=os.fstat(log).st_size, since=time.time())
+
+    def register() -> None:
+        publish_json(pid_file, {**record, **process_table.identity(os.getpid())})
+
+    try:
+        process = subprocess.Popen(  # pylint: disable=consider-using-with,subprocess-popen-preexec-fn  # it outlives us; one thread
+            list(definition.argv), executable=program, cwd=definition.chdir, env=environment({**variables, process_table.MARK: mark}),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=register,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(pid_file)
+        if previous:
+            publish_json(pid_file, {**record, "stopped": True})
+        raise MigrationError(f"{os.path.basename(program)} could not be started: {type(error).__name__}") from None
+    finally:
+        os.close(log)
+    return process, read_record(pid_file) or record
+
+
+def _send(pid: int, number: int, record: Record) -> None:
+    """Signal ``pid`` if it is still one of ours; the pid descriptor keeps it from becoming somebody else meanwhile."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if pid in process_table.members(record):
+            signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        raise MigrationError(f"process {pid} of {record['name']} belongs to another user: run as the user who started it") from None
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,115 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which processes are ours, read from /proc: a pid alone proves nothing, it is given again to a stranger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id
+
+MARK = "DIHYA_APP_PROCESS"
+_LISTEN = "0A"
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What proc(5) says of one process; ``start`` in clock ticks since boot."""
+
+    pid: int
+    state: str
+    session: int
+    start: int
+
+
+def parse_stat(text: str) -> Stat:
+    """The fields of one ``/proc/PID/stat``; the program's name in it may hold blanks and parentheses."""
+    head, _, tail = text.rpartition(")")
+    fields = tail.split()
+    return Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[3]), int(fields[19]))
+
+
+def read_stat(pid: int) -> Stat | None:
+    """The process ``pid``, None when there is none or it is dead and only waits to be reaped."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            found = parse_stat(stream.read())
+    except (OSError, ValueError, IndexError):
+        return None
+    return None if found.state in ("Z", "X") else found
+
+
+def identity(pid: int) -> dict[str, Any]:
+    """``pid``, ``start`` and ``boot`` of a living process: together they are never given to another one."""
+    found = read_stat(pid)
+    return {"pid": pid, "start": found.start if found else 0, "boot": boot_id()}
+
+
+def is_alive(record: dict[str, Any]) -> bool:
+    """Whether the very process that ``record`` identifies still runs."""
+    found = read_stat(int(record.get("pid") or 0))
+    return found is not None and found.start == record.get("start") and record.get("boot") == boot_id()
+
+
+def members(record: dict[str, Any]) -> list[int]:
+    """Pids of the recorded process and its children, those included that outlived it or left its session.
+
+    A process belongs to us when it carries our random mark in its environment, or stands in the session of the
+    recorded process while that one lives.
+    """
+    leader = is_alive(record)
+    mark = f"{MARK}={record.get('mark')}".encode() if record.get("mark") else None
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        process = read_stat(int(entry))
+        if process and ((leader and process.session == record["pid"]) or (mark and mark in _environment(process.pid))):
+            found.append(process.pid)
+    return sorted(found)
+
+
+def listening_inodes(table: str, port: int) -> set[str]:
+    """Socket inodes that listen on ``port`` according to the text of ``/proc/net/tcp`` or ``tcp6``."""
+    found = set()
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 9 and fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+            found.add(fields[9])
+    return found
+
+
+def port_holder(port: int, ours: Iterable[int]) -> str:
+    """``free``, ``own`` (one of the pids ``ours`` listens on TCP ``port``) or ``foreign``."""
+    inodes: set[str] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table, encoding="ascii") as stream:
+                inodes |= listening_inodes(stream.read(), port)
+        except OSError:
+            continue
+    if not inodes:
+        return "free"
+    held = {f"socket:[{inode}]" for inode in inodes}
+    return "own" if any(held & _descriptors(pid) for pid in ours) else "foreign"
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as stream:
+            return stream.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def _descriptors(pid: int) -> set[str]:
+    links = set()
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            links.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    except OSError:
+        pass
+    return links

@@ -1,0 +1,94 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From the options of ``app_process`` to its result."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._app import process, process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Expectation, check_url
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+
+
+def supervise(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Bring the process to ``options["state"]``, or only say how with ``check_mode``."""
+    began = time.monotonic()
+    pid_file = options["pid_file"]
+    definition = _definition(options) if options["state"] == "started" else None
+    health = _health(options)
+    record = process.read_record(pid_file)
+    plan = process.decide(options["state"], options["name"], record, process.alive(record), definition.digest() if definition else None)
+    answer: dict[str, Any] = {}
+    if definition and plan.action in ("start", "restart"):
+        _refuse_foreign_port(options["port"], record)
+    if not check_mode:
+        record, answer = _apply(plan.action, pid_file, definition, record, health, options["stop_timeout"])
+        if definition and plan.action == "none" and record:
+            answer = process.wait_healthy(record, health, definition.log_file)
+    result = _result(record, options["port"])
+    result.update(changed=plan.action != "none", msg=plan.reason, journal=_journal(plan, record, check_mode, time.monotonic() - began))
+    if answer:
+        result["health"] = answer
+    return result
+
+
+def _apply(
+    action: str, pid_file: str, definition: process.Definition | None, record: process.Record | None,
+    health: process.Health | None, patience: float,
+) -> tuple[process.Record | None, dict[str, Any]]:
+    """Do it; the record that holds afterwards and the health seen while starting."""
+    if definition and action in ("start", "restart"):
+        return process.start(definition, pid_file, record, health, patience)
+    if action == "stop" and record:
+        process.stop(pid_file, record, patience)
+        return process.read_record(pid_file), {}
+    if action == "revert" and record:
+        return process.revert(pid_file, record, health, patience), {}
+    return record, {}
+
+
+def _definition(options: dict[str, Any]) -> process.Definition:
+    variables = {str(name): str(value) for name, value in options["environment"].items()}
+    return process.Definition(
+        options["name"], tuple(options["command"]), os.path.realpath(options["chdir"]), options["log_file"], options["env_file"], variables
+    )
+
+
+def _health(options: dict[str, Any]) -> process.Health | None:
+    if not options["health_url"]:
+        return None
+    check_url(options["health_url"])
+    expected = Expectation(options["health_url"], ca=options["ca"], timeout=5.0, min_tls="1.2")
+    return process.Health(expected, options["health_timeout"], options["health_successes"])
+
+
+def _refuse_foreign_port(port: int | None, record: process.Record | None) -> None:
+    ours = process_table.members(record) if record else []
+    if record and record.get("previous"):
+        ours += process_table.members(record["previous"])
+    if port and process_table.port_holder(port, ours) == "foreign":
+        raise MigrationError(f"port {port} is held by a process that is not ours: stop it, or choose another port")
+
+
+def _result(record: process.Record | None, port: int | None) -> dict[str, Any]:
+    running = process.alive(record)
+    known = record or {}
+    result = {
+        "running": running, "name": known.get("name", ""), "pid": known.get("pid", 0) if running else 0,
+        "log_file": known.get("log_file", ""), "log_offset": known.get("log_offset", 0),
+    }
+    if port:
+        result["port"] = process_table.port_holder(port, process_table.members(known) if record else ())
+    return result
+
+
+def _journal(plan: process.Plan, record: process.Record | None, check_mode: bool, duration: float) -> dict[str, Any]:
+    facts: dict[str, Any] = {"summary": plan.reason, "duration": round(duration, 3), "changed": plan.action != "none"}
+    if plan.action in ("start", "restart") and record and not check_mode:
+        facts["created"] = [
+            {"kind": "process", "name": str(record["name"]), "identity": f"{record['pid']}:{record['start']}:{record['boot']}"}
+        ]
+    return facts

@@ -1,0 +1,128 @@
+#!/usr/bin/python
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Look at an application's place before anything changes."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: app_preflight
+short_description: Find everything that would stop the move of an application
+description:
+  - Looks at paths, programs, ports and names on one host, changes nothing, and returns all findings at once.
+  - Never fails because of a finding; the caller decides.
+extends_documentation_fragment: [dihya.migration.app]
+options:
+  looks:
+    description: What to look at.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      check:
+        description:
+          - V(path) is a plain absolute path, V(name) is safe as one component of a path.
+          - V(writable) is a directory that exists or can be made, with O(looks[].bytes) free.
+          - V(readable) is a tree whose files can all be read, and which holds O(looks[].contains).
+          - V(program) can be executed, V(python) can make a virtual environment, V(file) can be read.
+          - V(port) is free, or held by the process of O(looks[].pid_file).
+          - V(systemd) means that units can be installed.
+        type: str
+        required: true
+        choices: [path, name, writable, readable, program, python, port, systemd, file]
+      subject:
+        description: The variable that a finding names.
+        type: str
+        required: true
+      value:
+        description: What to look at.
+        type: raw
+      contains:
+        description: Relative paths that a V(readable) tree must hold.
+        type: list
+        elements: str
+        default: []
+      bytes:
+        description: What will be written to a V(writable) path.
+        type: int
+        default: 0
+      pid_file:
+        description: Record of the process that may hold a V(port).
+        type: path
+      chdir:
+        description: Directory to which a relative V(program) belongs.
+        type: path
+"""
+
+EXAMPLES = r"""
+- name: Look at the target
+  dihya.migration.app_preflight:
+    looks:
+      - {check: writable, subject: backend_path, value: /srv/api}
+      - {check: port, subject: backend_port, value: 8000, pid_file: /srv/api/shared/run/backend.json}
+  register: result
+"""
+
+RETURN = r"""
+findings:
+  description: What must be corrected.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    subject:
+      description: The variable.
+      type: str
+      returned: always
+    finding:
+      description: What is wrong.
+      type: str
+      returned: always
+    remedy:
+      description: How to put it right.
+      type: str
+      returned: always
+    blocking:
+      description: Always true.
+      type: bool
+      returned: always
+seen:
+  description: What was measured, by subject (C(bytes), C(files), C(free_bytes), C(python), C(port)).
+  returned: success
+  type: dict
+journal:
+  description: Facts for the journal.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import CHECKS, Look, inspect
+
+LOOK = {
+    "check": {"type": "str", "required": True, "choices": list(CHECKS)},
+    "subject": {"type": "str", "required": True},
+    "value": {"type": "raw"},
+    "contains": {"type": "list", "elements": "str", "default": []},
+    "bytes": {"type": "int", "default": 0},
+    "pid_file": {"type": "path", "no_log": False},
+    "chdir": {"type": "path"},
+}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={"looks": {"type": "list", "elements": "dict", "required": True, "options": LOOK}}, supports_check_mode=True
+    )
+    looks = [Look(**item, facts={}) for item in module.params["looks"]]
+    findings = inspect(looks)
+    seen: dict = {}
+    for look in looks:
+        seen.setdefault(look.subject, {}).update(look.facts)
+    summary = f"{len(looks)} things were looked at, {len(findings)} must be corrected"
+    module.exit_json(changed=False, msg=summary, findings=findings, seen=seen, journal={"summary": summary, "changed": False})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+#!/usr/bin/python
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run an application's own tests and tools, with a verdict for each."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_checks
+short_description: Run the tests and tools of an application and judge them
+description:
+  - Runs commands one after the other, keeps their whole output in 0600 files and gives each a verdict.
+  - A test run passes when its exit status is 0 and at least one test was executed and counted. Counts are read from the summary of
+    pytest, vitest, jest, node:test or unittest, or from a JUnit file.
+  - At the timeout the whole process group is killed; no child of a command outlives it.
+  - Log files in O(logs) are searched for lines that speak of errors.
+extends_documentation_fragment: [dihya.migration.app]
+options:
+  commands:
+    description: What to run, in this order.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name in reports and of the log file.
+        type: str
+        required: true
+      argv:
+        description: Program and arguments. Never put a secret here, other users see it.
+        type: list
+        elements: str
+        required: true
+      chdir:
+        description: Directory to run in.
+        type: path
+      env_file:
+        description: Path of a file of C(KEY=VALUE) lines, mode 0600; its values are secrets and appear nowhere.
+        type: path
+      environment:
+        description: Additional variables that are no secrets.
+        type: dict
+        default: {}
+      timeout:
+        description: Seconds after which the command is killed and has failed.
+        type: float
+        default: 600
+      expect:
+        description: V(tests) demands executed and counted tests, V(exit_status) only an exit status of 0.
+        type: str
+        choices: [tests, exit_status]
+        default: tests
+      junit:
+        description: JUnit XML file that the command writes, relative to O(commands[].chdir); one of an earlier run is removed first.
+        type: path
+      version_pattern:
+        description: Regular expression whose first group finds a version in the output, at most 64 characters of it are returned.
+        type: str
+      done_file:
+        description: An empty file written after success; while it exists the command is not run again.
+        type: path
+  keep_going:
+    description: Whether the commands after a failed one are run.
+    type: bool
+    default: true
+  log_dir:
+    description: Directory for the output of the commands, made with mode 0700 when it is missing.
+    type: path
+    required: true
+  logs:
+    description: Log files of the application to be searched for errors.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: The file; one that does not exist holds no error and is reported as not proved.
+        type: path
+        required: true
+      since:
+        description: Bytes at its beginning that are older than this migration.
+        type: int
+        default: 0
+      pattern:
+        description: Regular expression of a line that speaks of an error.
+        type: str
+        default: '\b(ERROR|CRITICAL|FATAL)\b|^Traceback '
+      allowed:
+        description: Number of such lines that is no failure.
+        type: int
+        default: 0
+"""
+
+EXAMPLES = r"""
+- name: Test the release
+  dihya.migration.run_checks:
+    log_dir: /var/lib/dihya-migration/crm-2026/log
+    commands:
+      - name: pytest
+        argv: [venv/bin/python, -m, pytest, tests/readonly]
+        chdir: /srv/api/current
+        env_file: /srv/api/shared/.env
+        timeout: 300
+"""
+
+RETURN = r"""
+msg:
+  description: How many commands and logs passed; which failed, why, and where their output is.
+  returned: always
+  type: str
+tests:
+  description: One verdict for each command and log.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the command, or path of the log file.
+      type: str
+      returned: always
+    verdict:
+      description: One of V(passed), V(failed), V(skipped).
+      type: str
+      returned: always
+    passed:
+      description: Tests passed.
+      type: int
+      returned: always
+    failed:
+      description: Tests failed.
+      type: int
+      returned: always
+    skipped:
+      description: Tests skipped.
+      type: int
+      returned: always
+    log:
+      description: File with the whole output.
+      type: str
+      returned: always
+versions:
+  description: What each O(commands[].version_pattern) found, by command; V(none) when nothing.
+  returned: always
+  type: dict
+executed:
+  description: Names of the commands that were run now, not done before.
+  returned: always
+  type: list
+  elements: str
+journal:
+  description: Facts for the journal.
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._app.verdicts import check
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+
+COMMAND = {
+    "name": {"type": "str", "required": True},
+    "argv": {"type": "list", "elements": "str", "required": True},
+    "chdir": {"type": "path"},
+    "env_file": {"type": "path"},
+    "environment": {"type": "dict", "default": {}},
+    "timeout": {"type": "float", "default": 600},
+    "expect": {"type": "str", "choices": ["tests", "exit_status"], "default": "tests"},
+    "junit": {"type": "path"},
+    "version_pattern": {"type": "str"},
+    "done_file": {"type": "path"},
+}
+LOG = {
+    "path": {"type": "path", "required": True},
+    "since": {"type": "int", "default": 0},
+    "pattern": {"type": "str", "default": r"\b(ERROR|CRITICAL|FATAL)\b|^Traceback "},
+    "allowed": {"type": "int", "default": 0},
+}
+ARGUMENTS = {
+    "commands": {"type": "list", "elements": "dict", "default": [], "options": COMMAND},
+    "keep_going": {"type": "bool", "default": True},
+    "log_dir": {"type": "path", "required": True},
+    "logs": {"type": "list", "elements": "dict", "default": [], "options": LOG},
+}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = check(module.params, module.check_mode)
+    except MigrationError as error:
+        module.fail_json(msg=error.message, **error.facts)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""app_process against real processes: one worker, exactly ours, and the state of before comes back."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+SERVER = """
+import http.server, os, sys, pathlib
+calls = 0
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        global calls
+        calls += 1
+        mode = os.environ.get("MODE", "")
+        if mode == "dies" and calls == 2:
+            os._exit(3)
+        self.send_response(503 if mode == "flaps" and calls % 2 else 200)
+        self.end_headers()
+        self.wfile.write(f"{pathlib.Path.cwd().name} {os.environ.get('SECRET', '')}".encode())
+    def log_message(self, *args):
+        pass
+if os.environ.get("MODE") == "child":
+    import subprocess
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+if os.environ.get("MODE") == "stubborn":
+    import signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def running(pid: int) -> bool:
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+class Site:
+    """A directory with two releases and what the module is asked for."""
+
+    def __init__(self, root: pathlib.Path, run_module, port: int) -> None:
+        self.root, self._run, self.port = root, run_module, port
+        self.env = root / ".env"
+        self.pid_file = root / "run" / "app.json"
+        for release in ("old", "new"):
+            (root / release).mkdir()
+            (root / release / "server.py").write_text(SERVER)
+        self.secrets()
+
+    def secrets(self, **values: str) -> None:
+        self.env.write_text("".join(f"{name}={json.dumps(value)}\n" for name, value in {"SECRET": "canary-7", **values}.items()))
+        self.env.chmod(0o600)
+
+    def ask(self, state: str, release: str = "new", check_mode: bool = False, **more):
+        result = self._run(
+            "app_process", check_mode, state=state, name=release, pid_file=str(self.pid_file), port=self.port, stop_timeout=2,
+            **({"command": [sys.executable, "server.py", str(self.port)], "chdir": str(self.root / release), "env_file": str(self.env),
+                "log_file": str(self.root / "log" / "app.log"), "health_url": f"http://127.0.0.1:{self.port}/",
+                "health_timeout": 5, "health_successes": 2, **more} if state == "started" else more),
+        )
+        assert "canary" not in json.dumps(result)
+        return result
+
+    def answer(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5) as response:
+            return response.read().decode()
+
+
+@pytest.fixture
+def site(tmp_path, run_module, free_port):
+    made = Site(tmp_path, run_module, free_port())
+    yield made
+    if made.pid_file.exists():
+        record = json.loads(made.pid_file.read_text())
+        for name in (record["name"], (record.get("previous") or {}).get("name")):
+            if name:
+                made.ask("stopped", name)
+
+
+def test_started_twice_runs_once_and_stopped_leaves_nothing(site):
+    planned = site.ask("started", check_mode=True)
+    assert planned["changed"] and not planned["running"] and not site.pid_file.exists()
+    first = site.ask("started")
+    assert first["changed"] and first["port"] == "own" and site.answer() == "new canary-7"
+    again = site.ask("started")
+    assert not again["changed"] and again["pid"] == first["pid"]
+    created = first["journal"]["created"][0]
+    assert created["kind"] == "process" and created["identity"].startswith(f"{first['pid']}:")
+    assert site.pid_file.stat().st_mode & 0o777 == 0o600 and (site.root / "log" / "app.log").stat().st_mode & 0o777 == 0o600
+    assert "canary" not in site.pid_file.read_text() + pathlib.Path(f"/proc/{first['pid']}/cmdline").read_text()
+    assert site.ask("stopped", check_mode=True)["changed"] and running(first["pid"])
+    assert site.ask("stopped")["changed"] and not running(first["pid"]) and not site.pid_file.exists()
+    assert not site.ask("stopped")["changed"] and site.ask("info")["port"] == "free"
+
+
+def test_a_changed_secret_restarts_the_process(site):
+    first = site.ask("started")
+    site.secrets(SECRET="canary-8")
+    second = site.ask("started")
+    assert second["changed"] and second["pid"] != first["pid"] and site.answer() == "new canary-8" and not running(first["pid"])
+
+
+def test_a_foreign_process_with_the_recorded_pid_is_never_killed(site):
+    first = site.ask("started")
+    record = json.loads(site.pid_file.read_text())
+    site.ask("stopped")
+    stranger = subprocess.Popen(["sleep", "600"])
+    try:
+        for change in ({"pid": stranger.pid}, {"pid": stranger.pid, "boot": "0000"}):
+            site.pid_file.write_text(json.dumps({**record, **change}))
+            assert not site.ask("info")["running"]
+            assert site.ask("stopped")["changed"] and not site.pid_file.exists()
+            assert stranger.poll() is None
+        site.pid_file.write_text(json.dumps({**record, "pid": stranger.pid}))
+        assert site.ask("started")["running"] and stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+    assert first["pid"]
+
+
+def test_a_port_held_by_a_stranger_is_not_fought_for(site):
+    stranger = subprocess.Popen([sys.executable, "server.py", str(site.port)], cwd=site.root / "old")
+    try:
+        while site.ask("info")["port"] == "free":
+            pass
+        refused = site.ask("started")
+        assert refused["failed"] and f"port {site.port}" in refused["msg"] and stranger.poll() is None and not site.pid_file.exists()
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+@pytest.mark.parametrize(("mode", "words"), [("flaps", "it flaps"), ("dies", "it ended before it was healthy")])
+def test_an_application_that_is_healthy_once_is_not_in_service(site, mode, words):
+    site.secrets(MODE=mode)
+    failed = site.ask("started", health_timeout=1.5, health_successes=3)
+    assert failed["failed"] and words in failed["msg"] and failed["journal"]["error"]["remedy"]
+    assert site.ask("info")["port"] == "free"
+
+
+def test_children_that_left_the_session_end_with_it(site, eventually):
+    site.secrets(MODE="child")
+    first = site.ask("started")
+    listed = subprocess.run(["pgrep", "-P", str(first["pid"])], capture_output=True, text=True, check=True)
+    children = [int(pid) for pid in listed.stdout.split()]
+    assert children and all(running(pid) for pid in children)
+    site.ask("stopped")
+    assert not any(running(pid) for pid in children)
+
+
+def test_what_ignores_term_is_killed(site):
+    site.secrets(MODE="stubborn")
+    first = site.ask("started")
+    assert site.ask("stopped")["changed"] and not running(first["pid"])
+
+
+def test_reverted_brings_back_exactly_what_ran_before(site):
+    old = site.ask("started", "old")
+    new = site.ask("started", "new")
+    assert new["changed"] and site.answer().startswith("new") and not running(old["pid"])
+    assert site.ask("stopped", "new")["changed"] and site.ask("info")["port"] == "free"
+    assert not site.ask("stopped", "new")["changed"]
+    assert site.ask("reverted", "new")["changed"] and site.answer().startswith("old")
+    back = site.ask("info")
+    assert back["name"] == "old"
+    assert not site.ask("reverted", "new")["changed"] and site.ask("info")["pid"] == back["pid"]
+
+
+def test_a_failed_release_can_be_reverted(site):
+    site.ask("started", "old")
+    assert site.ask("started", "new", command=[sys.executable, "-c", "raise SystemExit(1)"])["failed"]
+    assert site.ask("reverted", "new")["changed"] and site.answer().startswith("old")
+
+
+def test_a_rollback_where_nothing_was_done_leaves_the_old_release_alone(site):
+    old = site.ask("started", "old")
+    assert not site.ask("stopped", "new")["changed"] and not site.ask("reverted", "new")["changed"]
+    assert running(old["pid"])
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    ({"command": ["no-such-program"]}, "cannot be executed"),
+    ({"chdir": "/no/such/place"}, "is no directory"),
+    ({"env_file": "/no/such/file"}, "cannot be read"),
+    ({"health_url": "ftp://x"}, "not of the form"),
+])
+def test_a_wrong_set_up_is_refused_before_anything_runs(site, more, words):
+    refused = site.ask("started", **more)
+    assert refused["failed"] and words in refused["msg"] and not site.pid_file.exists()

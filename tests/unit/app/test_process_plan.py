@@ -1,0 +1,64 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Decisions about processes, and reading /proc, without any process."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._app import process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app.process import decide, previous_of, read_record
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+
+MINE = {"name": "new", "pid": 7, "start": 1, "boot": "b", "digest": "d"}
+OLD = {"name": "old", "pid": 6, "start": 1, "boot": "b", "digest": "o"}
+
+
+@pytest.mark.parametrize(("state", "record", "alive", "digest", "action"), [
+    ("info", MINE, True, None, "none"),
+    ("started", None, False, "d", "start"),
+    ("started", MINE, False, "d", "start"),
+    ("started", MINE, True, "d", "none"),
+    ("started", MINE, True, "other", "restart"),
+    ("started", OLD, True, "d", "restart"),
+    ("stopped", None, False, None, "none"),
+    ("stopped", MINE, True, None, "stop"),
+    ("stopped", MINE, False, None, "stop"),
+    ("stopped", {**MINE, "stopped": True}, False, None, "none"),
+    ("stopped", OLD, True, None, "none"),
+    ("reverted", OLD, True, None, "none"),
+    ("reverted", None, False, None, "none"),
+    ("reverted", MINE, True, None, "revert"),
+    ("reverted", {**MINE, "stopped": True, "previous": OLD}, False, None, "revert"),
+])
+def test_every_state_has_one_plan_and_another_release_is_left_alone(state, record, alive, digest, action):
+    assert decide(state, "new", record, alive, digest).action == action
+
+
+def test_a_restart_of_the_same_release_keeps_what_ran_before_it():
+    assert previous_of("new", {**MINE, "previous": OLD}, True) == OLD
+    assert previous_of("new", {**OLD, "previous": {"name": "older"}}, True) == OLD
+    assert previous_of("new", OLD, False) is None
+
+
+def test_a_stat_line_with_blanks_and_parentheses_in_the_program_name_is_read():
+    fields = " ".join(str(number) for number in range(4, 53))
+    stat = process_table.parse_stat(f"42 (a) b (c) S {fields}\n")
+    assert (stat.pid, stat.state, stat.session, stat.start) == (42, "S", 6, 22)
+
+
+def test_only_listening_sockets_of_the_port_count():
+    table = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+        "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1\n"
+        "   1: 0100007F:1F90 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 222 1\n"
+        "   2: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1\n"
+    )
+    assert process_table.listening_inodes(table, 8080) == {"111"}
+
+
+@pytest.mark.parametrize("content", ["1234\n", "[]", '{"pid": 1}', "\x00"])
+def test_a_pid_file_of_another_program_is_refused(tmp_path, content):
+    path = tmp_path / "app.pid"
+    path.write_text(content)
+    with pytest.raises(MigrationError, match="no record of this module"):
+        read_record(str(path))
