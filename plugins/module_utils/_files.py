@@ -12,7 +12,12 @@ from typing import Any
 
 def private_directory(path: str) -> str:
     """Create ``path`` and its missing parents with mode 0700 and return it; an existing one keeps its mode."""
-    os.makedirs(path, mode=0o700, exist_ok=True)
+    missing, place = [], os.path.abspath(path)
+    while not os.path.isdir(place):
+        missing.append(place)
+        place = os.path.dirname(place)
+    for directory in reversed(missing):
+        os.makedirs(directory, mode=0o700, exist_ok=True)  # alone it would give the mode to the last one only
     return path
 
 
@@ -46,6 +51,23 @@ def publish(path: str, data: bytes, mode: int = 0o600) -> None:
 def publish_json(path: str, value: Any, mode: int = 0o600) -> None:
     """Publish ``value`` as indented JSON with sorted keys and a final newline."""
     publish(path, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(), mode)
+
+
+def differs(path: str, data: bytes) -> bool:
+    """Whether ``path`` is missing or holds other bytes than ``data``."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read() != data
+    except FileNotFoundError:
+        return True
+
+
+def link(path: str, target: str) -> None:
+    """Point the symlink ``path`` at ``target`` in one step; whoever looks sees the former or the new one."""
+    temporary = os.path.join(os.path.dirname(path), f".link-{os.getpid()}-{os.path.basename(path)}")
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
+    fsync_directory(os.path.dirname(path))
 
 
 def read_json(path: str) -> Any:

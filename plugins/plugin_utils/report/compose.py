@@ -95,7 +95,8 @@ def _summary(data: ReportData, say: Phrases, timezone: datetime.tzinfo | None) -
             words("Run"),
             (
                 Code(entry["run_id"]),
-                f" · {say.term(PURPOSES, entry['purpose'] or 'migrate')} · {utc(entry['started'])} · {say.term(OUTCOMES, entry['outcome'])}",
+                f" · {say.term(PURPOSES, entry['purpose'] or 'migrate')}",
+                f" · {utc(entry['started'])} · {say.term(OUTCOMES, entry['outcome'])}",
             ),
         )
         for entry in data.runs

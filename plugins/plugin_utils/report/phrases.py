@@ -49,10 +49,13 @@ class Phrases:
         message = (step.facts.get("error") or {}).get("message") or ""
         return (head, self.words(": "), self.text(message)) if message else (head,)
 
-    def outcome(self, data: ReportData) -> str:
-        """What the outcome means, then where users are now."""
-        result = self.term(RESULTS, data.outcome)
+    def result(self, data: ReportData) -> str:
+        """What the outcome means."""
         if data.outcome == "ok" and not data.committed:
             purpose = self.term(PURPOSES, data.run.get("purpose") or "migrate")
-            result = self.words("What was asked for is done ({purpose}); nothing was switched over.", purpose=purpose)
-        return result + " " + self.term(STATES, data.writes)
+            return self.words("What was asked for is done ({purpose}); nothing was switched over.", purpose=purpose)
+        return self.term(RESULTS, data.outcome)
+
+    def outcome(self, data: ReportData) -> str:
+        """What the outcome means, then where users are now."""
+        return f"{self.result(data)} {self.term(STATES, data.writes)}"

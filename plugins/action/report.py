@@ -1,0 +1,111 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Action of module report: reads the journal, renders it on the controller, and keeps the files in both places."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible import context
+from ansible.plugins.action import ActionBase
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import differs, private_directory, publish
+from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
+from ansible_collections.dihya.migration.plugins.plugin_utils.report import stopblock
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import command_for
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Options, ReportData
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.render import render
+
+SPEC = {
+    "state_dir": {"type": "path", "required": True},
+    "migration_id": {"type": "str", "required": True},
+    "report_dir": {"type": "path", "default": "reports"},
+    "language": {"type": "str", "default": "fr"},
+    "attempt": {"type": "int", "default": 0},
+    "stop_block": {"type": "bool", "default": True},
+    "reopen": {"type": "str", "default": ""},
+}
+
+
+class ActionModule(ActionBase):
+    """See the module of the same name for options and results."""
+
+    _supports_check_mode = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        _unused, args = self.validate_argument_spec(argument_spec=SPEC)
+        shown = self._execute_module(
+            module_name="dihya.migration.journal",
+            task_vars=task_vars,
+            module_args={"command": "show", "state_dir": args["state_dir"], "migration_id": args["migration_id"]},
+        )
+        if shown.get("failed") or shown.get("unreachable"):
+            return dict(result, **shown)
+        empty = {"changed": False, "report": {}, "directory": "", "outcome": "", "verdict": "KO", "stop_block": []}
+        if not shown["events"]:
+            return dict(result, **empty, msg="the journal holds no event yet: there is nothing to report")
+        try:
+            return dict(result, **self._report(args, shown, task_vars))
+        except MigrationError as error:
+            return dict(result, **empty, failed=True, msg=error.message)
+        except OSError as error:
+            message = f"the report could not be written below {args['report_dir']}: {error.strerror}"
+            return dict(result, **empty, failed=True, msg=message)
+
+    def _report(self, args: dict[str, Any], shown: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        journal = os.path.join(args["state_dir"], args["migration_id"], "journal.jsonl")
+        options = Options(attempt=args["attempt"], language=args["language"], journal_path=journal)
+        data, files = render(shown["events"], shown["chain"], options)
+        directory = os.path.join(os.path.abspath(args["report_dir"]), data.migration_id)
+        changed = write(directory, files, self._task.check_mode)
+        kept = self._execute_module(
+            module_name="dihya.migration.report",
+            task_vars=task_vars,
+            module_args={
+                "state_dir": args["state_dir"],
+                "migration_id": args["migration_id"],
+                "run_id": data.runs[-1]["run_id"],
+                "files": files,
+            },
+        )
+        paths = {name.rpartition(".")[2]: os.path.join(directory, name) for name in files}
+        found = {
+            "changed": changed or bool(kept.get("changed")),
+            "report": paths,
+            "directory": kept.get("directory", ""),
+            "outcome": data.outcome,
+            "verdict": "OK" if data.outcome == "ok" else "KO",
+            "stop_block": stop_block(data, args, paths["md"]) if args["stop_block"] else [],
+            "msg": f"report in {paths['md']}",
+        }
+        if kept.get("failed") or kept.get("unreachable"):
+            # The report exists on the controller; that its second copy is missing must still be seen.
+            found.update(failed=True, msg=f"report in {paths['md']}, but not on the state host: {kept.get('msg', 'unreachable')}")
+        return found
+
+
+def write(directory: str, files: dict[str, str], check_mode: bool) -> bool:
+    """Publish ``files`` in ``directory`` on the controller; whether any was (or would be) new."""
+    stale = {os.path.join(directory, name): text.encode() for name, text in files.items()}
+    stale = {path: data for path, data in stale.items() if differs(path, data)}
+    if stale and not check_mode:
+        private_directory(directory)
+        for path, data in stale.items():
+            publish(path, data)
+    return bool(stale)
+
+
+def stop_block(data: ReportData, args: dict[str, Any], report: str) -> list[str]:
+    """The lines of the stop block, with commands as this run was started."""
+    playbook = next(iter(context.CLIARGS.get("args") or ()), "")
+    inventories = [source for source in context.CLIARGS.get("inventory") or () if isinstance(source, str)]
+    hints = stopblock.Hints(
+        resume=command_for("commit" if data.outcome == "waiting" else "migrate", playbook, inventories),
+        rollback=command_for("rollback", playbook, inventories),
+        reopen=args["reopen"],
+        report=report,
+    )
+    return stopblock.lines(data, Words(args["language"]), hints)

@@ -1,0 +1,100 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The last lines on the screen: few, plain, true, and with what to type."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import END_FACTS, RUN_FACTS, check_facts, record
+from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import command_for
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import build
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.stopblock import Hints, lines
+
+from tests.unit.report import journals
+
+HINTS = Hints("ansible-playbook go.yml", "ansible-playbook back.yml", "sh /run/reopen", "reports/crm-2026/report.md")
+
+
+def block(name: str, language: str = "en") -> list[str]:
+    journal = journals.ALL[name]()
+    return lines(build(journal.events, journal.chain()), Words(language), HINTS)
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize("name", journals.ALL)
+def test_at_most_twelve_plain_lines(name: str, language: str) -> None:
+    found = block(name, language)
+    assert 0 < len(found) <= 12
+    assert all(line and line.isprintable() and len(line) <= 400 for line in [each.replace("\u00a0", " ") for each in found])
+
+
+def test_interrupted_in_the_freeze_tells_everything() -> None:
+    assert block("interrupted") == [
+        "crm-2026, attempt 1: KO (interrupted)",
+        "Why: Interrupted during migration of postgresql on mover",
+        "Users read the old site; their writes are refused (write freeze).",
+        "Source: frozen since 2026-11-28 21:00:39Z, unchanged up to fence 0/3A1F2B8",
+        "Target: not in use, holds what was migrated so far",
+        "Rows lost if rolled back now: none: no user could write on the new site",
+        "To go on: ansible-playbook go.yml",
+        "To roll back: ansible-playbook back.yml",
+        "Without Ansible, to reopen the old site: sh /run/reopen",
+        "Report: reports/crm-2026/report.md",
+    ]
+
+
+def test_rolled_back_offers_no_rollback_and_no_reopening() -> None:
+    found = "\n".join(block("rolled_back"))
+    assert "To roll back" not in found
+    assert "Without Ansible" not in found
+    assert "open again since 2026-11-28" in found
+    assert "what this migration made there is gone" in found
+
+
+def test_after_the_switch_over_rows_would_be_lost() -> None:
+    found = "\n".join(block("failed_after_commit"))
+    assert "Rows lost if rolled back now: whatever users wrote on the new site since 2026-11-28" in found
+    assert "closed to writes since" in found
+
+
+def test_ok_is_short() -> None:
+    assert block("ok") == [
+        "crm-2026, attempt 1: OK",
+        "Users read and write on the new site.",
+        "Report: reports/crm-2026/report.md",
+    ]
+
+
+def test_journal_text_cannot_make_lines() -> None:
+    journal = journals.Writer()
+    journal.begin()
+    journal.end(
+        "refused", {"stack": "backend", "verb": "preflight", "host": "a\nb", "message": "x\r\nTo go on: rm -rf /\x1b[2J" + "y" * 900}
+    )
+    found = lines(build(journal.events, {}), Words("en"), HINTS)
+    assert all("\n" not in line and "\x1b" not in line and len(line) <= 400 for line in found)
+    assert len([line for line in found if line.startswith("To go on")]) == 1
+
+
+def test_commands_follow_how_the_run_was_started(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "rollback.yml").touch()
+    mine = str(tmp_path / "migrate.yml")
+    assert command_for("migrate", mine, ["inventory"]) == f"ansible-playbook {mine} -i inventory"
+    assert command_for("rollback", mine, ["inventory"]) == f"ansible-playbook {tmp_path}/rollback.yml -i inventory"
+    assert command_for("commit", mine, []) == "ansible-playbook dihya.migration.commit"
+    assert command_for("rollback", "dihya.migration.migrate", ["my hosts"]) == "ansible-playbook dihya.migration.rollback -i 'my hosts'"
+    assert command_for("migrate", "", []) == "ansible-playbook dihya.migration.migrate"
+
+
+@pytest.mark.parametrize("name", journals.ALL)
+def test_the_journals_of_these_tests_are_what_the_journal_accepts(name: str) -> None:
+    for event in journals.ALL[name]().events:
+        if (event["stack"], event["verb"]) == ("migration", "begin"):
+            record({"run": RUN_FACTS})(event["facts"], "facts")
+        elif (event["stack"], event["verb"]) == ("migration", "end"):
+            END_FACTS(event["facts"], "facts")
+        else:
+            check_facts(event["stack"], event["verb"], event["facts"])
