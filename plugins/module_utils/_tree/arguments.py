@@ -1,0 +1,31 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Option specifications that the modules for trees share, and how they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+SOURCE: dict[str, Any] = {
+    "exclude": {"type": "list", "elements": "str", "default": []},
+    "source_host": {"type": "dict", "options": {
+        "host": {"type": "str", "required": True},
+        "user": {"type": "str", "required": True},
+        "port": {"type": "int", "default": 22},
+        "identity": {"type": "path", "required": True, "no_log": False},  # the path of a key, not the key
+        "known_hosts": {"type": "path", "required": True},
+        "outside_links": {"type": "bool", "default": False},
+    }},
+}
+
+
+def finish(module: AnsibleModule, result: dict[str, Any]) -> None:
+    """Leave with ``result``: its warnings through Ansible, its diff only when it was asked for."""
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
+    diff = result.pop("diff", None)
+    if module._diff and diff is not None:  # pylint: disable=protected-access  # Ansible has no other way to ask
+        result["diff"] = diff
+    module.exit_json(**result)

@@ -1,0 +1,279 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""``build_copy``: a timestamped, complete and proved copy of a tree, or the newest one when nothing changed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils import _manifest
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
+from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
+from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
+from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, document, naming, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree.content import is_unmoved
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
+    DIRECTORY,
+    Entry,
+    counts,
+    differing,
+    first_names,
+    raw,
+    summary,
+    text,
+    tree_digest,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
+
+TREE = "tree"
+SAME = ("mode", "uid", "gid", "mtime_ns", "size", "target", "link_of")
+
+
+@dataclass
+class Request:
+    """What is asked for; the options of the module of the same names."""
+
+    src: str
+    dest: str
+    name: str | None = None
+    exclude: list[str] = field(default_factory=list)
+    source_host: dict[str, Any] | None = None
+    reuse: bool = True
+    keep: int | None = None
+    allow_empty: bool = False
+    progress_file: str | None = None
+    lease_file: str | None = None
+    run_id: str | None = None
+    check_mode: bool = False
+
+
+@dataclass
+class Newest:
+    """The newest complete copy of a name and what its manifest says."""
+
+    path: str
+    entries: list[Entry]
+
+
+def build_copy(request: Request) -> dict[str, Any]:
+    """Do what ``request`` says and return the module's result. Raises :class:`MigrationError`."""
+    started = time.monotonic()
+    name = naming.require_plain(request.name or os.path.basename(os.path.normpath(request.src)), "name")
+    if request.keep is not None and request.keep < 1:
+        raise MigrationError("keep must be at least 1: the last verified copy is never removed", subject="keep")
+    held = request.lease_file and not request.check_mode
+    with system.plain_errors(), Lease(request.lease_file or "", request.run_id or "", "build_copy") if held else contextlib.nullcontext():
+        progress = Progress(None if request.check_mode else request.progress_file, "scan", unit="bytes")
+        made = _pulled(request, name, progress) if request.source_host else _local(request, name, progress)
+    return _result(request, name, made, time.monotonic() - started)
+
+
+@dataclass
+class _Made:
+    path: str
+    entries: list[Entry]
+    reused: bool
+    reason: str
+    before: Newest | None
+    warnings: list[str]
+    changed: bool
+    removed: list[str] = field(default_factory=list)
+
+
+def require_tree(src: str, allow_empty: bool, exclude: list[str]) -> tuple[bytes, list[Entry]]:
+    """The real path and the entries of the local directory ``src``; raises when it is missing, no directory, or empty."""
+    root = os.path.realpath(raw(src))
+    if not os.path.isdir(root):
+        raise MigrationError(f"the source {src} is {'no directory' if os.path.lexists(root) else 'missing'}", subject="src")
+    entries = scan(root, exclude)
+    require_content(src, entries, allow_empty)
+    return root, entries
+
+
+def require_content(src: str, entries: list[Entry], allow_empty: bool) -> None:
+    """Raise when the tree has no file and no link."""
+    if not allow_empty and all(entry.type == DIRECTORY for entry in entries):
+        raise MigrationError(f"the source {src} holds no file: was it built? (allow_empty accepts it)", subject="src")
+
+
+def _local(request: Request, name: str, progress: Progress) -> _Made:
+    root, entries = require_tree(request.src, request.allow_empty, request.exclude)
+    dest = os.path.realpath(raw(request.dest))
+    if os.path.commonpath([root, dest]) == root:
+        raise MigrationError(f"dest {request.dest} lies inside the source {request.src}: the copy would copy itself", subject="dest")
+    newest, warnings = newest_copy(request.dest, name)
+    reason, same = _difference(request, root, entries, newest, warnings, progress)
+    if same is not None and newest is not None:
+        return _kept(request, name, newest, reason, warnings)
+    if request.check_mode:
+        _require_room(request.dest, entries)
+        return _Made(_next_path(request.dest, name), entries, False, reason, newest, warnings, True)
+    with _staged(request, name) as stage:
+        copying.require_space(stage.path, entries)
+        copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude)
+        path = _publish(request, name, stage, entries)
+    return _Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path))
+
+
+def _pulled(request: Request, name: str, progress: Progress) -> _Made:
+    host = PullHost.from_options(request.source_host or {})
+    newest, warnings = newest_copy(request.dest, name)
+    if request.check_mode:
+        reason = f"would pull from {host.host}; whether it differs is only known then"
+        return _Made(_next_path(request.dest, name), [], False, reason, newest, warnings, True)
+    with _staged(request, name) as stage:
+        tree = os.path.join(stage.path, TREE.encode())
+        received = pull_tree(host, tree, request.exclude, progress)
+        require_content(request.src, received, request.allow_empty)
+        differs = differing(received, newest.entries, (*SAME, "sha256")) if newest else []
+        if request.reuse and newest and not differs and not _damaged(newest, warnings, progress):
+            return _kept(request, name, newest, "identical to the newest copy", warnings)
+        reason = f"differs from the newest copy: {first_names(differs)}" if differs else "no complete copy to reuse"
+        path = _publish(request, name, stage, received)
+    return _Made(path, received, False, reason, newest, warnings, True, _retain(request, name, path))
+
+
+def _difference(request: Request, root: bytes, entries: list[Entry], newest: Newest | None, warnings: list[str],
+                progress: Progress) -> tuple[str, Newest | None]:
+    """Why a new copy is needed, or (reason, the copy that can be reused): its source read now, its own bytes read again."""
+    if newest is None:
+        return "no complete copy yet", None
+    if not request.reuse:
+        return "reuse is off", None
+    differs = differing(entries, newest.entries, SAME)
+    if not differs:
+        known = {entry.path: entry.sha256 for entry in newest.entries}
+        for entry in entries:
+            entry.sha256 = known[entry.path]
+        progress.begin("compare", sum(entry.size for entry in copying.inodes(entries)))
+        differs = copying.Check(root, entries, is_unmoved, request.exclude).results(progress.advance)
+    if differs:
+        return f"differs from the newest copy: {first_names(differs)}", None
+    if _damaged(newest, warnings, progress):
+        return "the newest copy is damaged", None
+    return "identical to the newest copy", newest
+
+
+def _damaged(newest: Newest, warnings: list[str], progress: Progress) -> bool:
+    damaged = copying.damage(os.path.join(raw(newest.path), TREE.encode()), newest.entries, progress)
+    if damaged:
+        warnings.append(f"the copy {newest.path} is damaged and was not reused: {first_names(damaged)}")
+    return bool(damaged)
+
+
+def newest_copy(dest: str, name: str) -> tuple[Newest | None, list[str]]:
+    """The newest copy of ``name`` in ``dest`` with a sound manifest, and warnings about newer ones without."""
+    warnings: list[str] = []
+    for item in reversed(_existing(dest, name)):
+        path = os.path.join(dest, item)
+        try:
+            manifest = _manifest.read_manifest(path, document.KIND)
+            return Newest(path, document.parse(manifest, path)), warnings
+        except MigrationError as error:
+            warnings.append(error.message)
+    return None, warnings
+
+
+def _existing(dest: str, name: str) -> list[str]:
+    try:
+        return naming.copies(name, (text(item) for item in os.listdir(raw(dest))))
+    except FileNotFoundError:
+        return []
+
+
+def _next_path(dest: str, name: str) -> str:
+    return os.path.join(dest, naming.copy_name(name, datetime.now(timezone.utc), _existing(dest, name)))
+
+
+def _require_room(dest: str, entries: list[Entry]) -> None:
+    place = os.path.abspath(dest)
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    copying.require_space(raw(place), entries)
+
+
+@contextlib.contextmanager
+def _staged(request: Request, name: str) -> Any:
+    try:
+        dest = os.path.realpath(raw(private_directory(request.dest)))
+        with system.locked(dest):
+            system.remove_abandoned(dest, raw(name))
+            stage = system.Stage(dest, raw(name))
+    except OSError as error:
+        raise MigrationError(f"dest {request.dest} cannot be written to: {error.strerror}", subject="dest") from None
+    try:
+        yield stage
+    finally:
+        stage.close()
+
+
+def _publish(request: Request, name: str, stage: system.Stage, entries: list[Entry]) -> str:
+    """Write the manifest, then give the copy its name: it exists whole or not at all."""
+    manifest = os.path.join(stage.path, _manifest.NAME.encode())
+    host = (request.source_host or {}).get("host")
+    document.write(manifest, entries, TREE, name=name, source=request.src, host=host, exclude=request.exclude)
+    with system.locked(stage.parent):
+        path = _next_path(request.dest, name)
+        stage.publish(os.path.join(stage.parent, raw(os.path.basename(path))))
+    return path
+
+
+def _kept(request: Request, name: str, newest: Newest, reason: str, warnings: list[str]) -> _Made:
+    removed = [] if request.check_mode else _retain(request, name, newest.path)
+    return _Made(newest.path, newest.entries, True, reason, newest, warnings, bool(removed), removed)
+
+
+def _retain(request: Request, name: str, verified: str) -> list[str]:
+    """Remove surplus older copies of ours; a directory without a sound manifest of this name is not ours."""
+    removed = []
+    for item in naming.surplus(_existing(request.dest, name), request.keep, [os.path.basename(verified)]):
+        path = os.path.join(request.dest, item)
+        try:
+            if _manifest.read_manifest(path, document.KIND).get("name") != name:
+                continue
+        except MigrationError:
+            continue
+        with system.locked(os.path.realpath(raw(request.dest))):
+            system.retire(os.path.realpath(raw(path)), raw(name))
+        removed.append(path)
+    return removed
+
+
+def _result(request: Request, name: str, made: _Made, duration: float) -> dict[str, Any]:
+    verb = "kept" if made.reused else "would copy" if request.check_mode else "copied"
+    known = not (request.check_mode and not made.reused)
+    number = counts(made.entries)
+    digest = tree_digest(made.entries) if known else None
+    result: dict[str, Any] = {
+        "changed": made.changed, "reused": made.reused, "path": made.path, "files": number["files"], "bytes": number["bytes"],
+        "sha256": digest, "duration": round(duration, 3), "removed": made.removed, "msg": f"{name}: {verb}, {made.reason}",
+        "warnings": made.warnings,
+        "diff": {"before": summary(made.before.entries) if made.before else "", "after": summary(made.entries),
+                 "before_header": "newest copy", "after_header": made.path},
+    }
+    if known:
+        manifest = os.path.join(made.path, _manifest.NAME)
+        sha256 = _manifest.sha256_file(manifest)
+        result["manifest"] = {"path": manifest, "sha256": sha256}
+        result["journal"] = journal(name, made.path, number, digest or "", sha256, made, result["duration"])
+    return result
+
+
+def journal(name: str, path: str, number: dict[str, int], digest: str, sha256: str, made: _Made, duration: float) -> dict[str, Any]:
+    """The result in the fact schema of the journal."""
+    how = "reused, its source and itself read again" if made.reused else "copied and read again from the disk"
+    observed = f"copy of {name}: {number['files']} files, {number['bytes']} bytes, {how}"
+    manifest = os.path.join(path, _manifest.NAME)
+    return {
+        "summary": f"{observed}."[:300], "changed": made.changed, "duration": duration,
+        "counts": {"files": number["files"], "bytes": number["bytes"]},
+        "digests": {name: digest}, "proofs": [{"kind": "manifest", "path": manifest, "sha256": sha256}],
+        "evidence": [{"item": "backup", "observed": observed, "sha256": sha256, "verdict": "proved"}],
+    }

@@ -1,0 +1,180 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A tree copied from one directory into another that does not exist yet, and proved by reading it again from the disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from typing import Callable
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
+from ansible_collections.dihya.migration.plugins.module_utils._tree import content
+from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import Crew
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, LINK, ROOT, Entry, first_names, text
+from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import walk
+from ansible_collections.dihya.migration.plugins.module_utils._tree.system import sync_filesystem
+
+MARGIN = 16 << 20
+
+
+def place(root: bytes, path: bytes) -> bytes:
+    """Where the entry ``path`` of the tree at ``root`` lies."""
+    return root if path == ROOT else os.path.join(root, path)
+
+
+def require_space(directory: bytes, entries: Sequence[Entry]) -> None:
+    """Raise when the file system of ``directory`` has not the bytes or the inodes that a copy of ``entries`` needs."""
+    status = os.statvfs(directory)
+    block = status.f_frsize or 4096
+    needed = sum(-(-entry.size // block) * block for entry in entries if entry.is_file and entry.link_of is None)
+    free = status.f_bavail * status.f_frsize
+    if needed + MARGIN > free:
+        raise MigrationError(f"{text(directory)} has {free} bytes free, the copy needs {needed + MARGIN}: make room, or choose another")
+    if status.f_files and len(entries) > status.f_favail:
+        raise MigrationError(f"{text(directory)} has {status.f_favail} inodes free, the copy needs {len(entries)}")
+
+
+def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Progress, owner: tuple[int, int] | None = None,
+              exclude: Sequence[str] = ()) -> None:
+    """Copy the scanned ``entries`` of ``source`` to ``target``, complete them with their digests, and prove the copy on the disk.
+
+    ``owner`` (uid, gid) replaces the source's owners. Raises :class:`MigrationError` when the source changed meanwhile or the
+    copy, read again from the disk, is not the source.
+    """
+    files = inodes(entries)
+    weights = [entry.size for entry in files]
+    make_directories(target, entries)
+    progress.begin("copy", sum(weights))
+    crew = Crew(lambda e: content.copy_file(place(source, e.path), e, place(target, e.path), chosen_owner(e, owner)), files, weights)
+    read = {entry.path: result for entry, result in zip(files, crew.results(progress.advance))}
+    for entry in entries:
+        if entry.is_file:
+            entry.sha256, entry.xattrs = read[entry.link_of or entry.path]
+    finish(target, entries, owner)
+
+    # While the disk is busy with the copy, the processors read the source once more: a file written twice within one clock tick,
+    # or through a memory map, keeps its times.
+    check = Check(source, entries, content.is_unmoved, exclude)
+    try:
+        sync(target)
+        moved = check.results()
+    finally:
+        check.stop()
+    if moved:
+        raise MigrationError(f"the source changed while it was copied ({first_names(moved)}): stop what writes there, or exclude it")
+    prove(target, entries, progress)
+
+
+def inodes(entries: Sequence[Entry]) -> list[Entry]:
+    """The files, each once however many names it has."""
+    return [entry for entry in entries if entry.is_file and entry.link_of is None]
+
+
+class Check:
+    """Compares the tree at ``root`` with ``entries``: names, directories and links here, files by ``holds(path, entry)`` on all cores."""
+
+    def __init__(self, root: bytes, entries: Sequence[Entry], holds: Callable[[bytes, Entry], bool], exclude: Sequence[str] = ()) -> None:
+        self._root, self._entries, self._exclude = root, entries, exclude
+        self._files = inodes(entries)
+        self._crew = Crew(lambda e: holds(place(root, e.path), e), self._files, [entry.size for entry in self._files])
+
+    def results(self, tick: Callable[[int], None] = lambda weight: None) -> list[bytes]:
+        """Sorted paths that are missing, too many, or not what their entry says."""
+        try:
+            names = {path for path, _item in walk(self._root, self._exclude)} if self._entries[0].type == DIRECTORY else set()
+        except OSError:
+            names = set()
+        wrong = (names | {ROOT}) ^ {entry.path for entry in self._entries}
+        wrong |= {entry.path for entry in self._entries if not self._same(entry)}
+        return sorted(wrong | {entry.path for entry, same in zip(self._files, self._crew.results(tick)) if not same})
+
+    def stop(self) -> None:
+        """End what still works."""
+        self._crew.stop()
+
+    def _same(self, entry: Entry) -> bool:
+        full = place(self._root, entry.path)
+        try:
+            if entry.type == LINK:
+                return os.readlink(full) == entry.target
+            if entry.link_of is not None:
+                return os.path.samestat(os.lstat(full), os.lstat(place(self._root, entry.link_of)))
+            status = os.lstat(full) if entry.type == DIRECTORY else None
+        except OSError:
+            return False
+        return status is None or (stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == entry.mode)
+
+
+def chosen_owner(entry: Entry, owner: tuple[int, int] | None) -> tuple[int, int] | None:
+    """The (uid, gid) to set on the copy of ``entry``, None when it already is right or only root could."""
+    if owner is None and os.geteuid() != 0:
+        return None
+    wanted = owner or (entry.uid, entry.gid)
+    return None if wanted == (os.geteuid(), os.getegid()) else wanted
+
+
+def make_directories(target: bytes, entries: Sequence[Entry]) -> None:
+    """Make the tree's directories, private until :func:`finish`; the root may exist already."""
+    for entry in entries:
+        if entry.type == DIRECTORY and not (entry.path == ROOT and os.path.isdir(target)):
+            try:
+                os.mkdir(place(target, entry.path), 0o700)
+            except OSError as error:
+                raise content.cannot_write(entry.path, error) from None
+
+
+def finish(target: bytes, entries: Sequence[Entry], owner: tuple[int, int] | None = None) -> None:
+    """Make links, then give directories their owner, attributes, mode and time, the deepest first."""
+    entry = entries[0]
+    try:
+        for entry in entries:
+            if entry.type == LINK:
+                _make_link(place(target, entry.path), entry, chosen_owner(entry, owner))
+            elif entry.link_of is not None:
+                os.link(place(target, entry.link_of), place(target, entry.path), follow_symlinks=False)
+        directories = [e for e in entries if e.type == DIRECTORY]
+        for entry in sorted(directories, key=lambda e: (e.path != ROOT, e.path), reverse=True):
+            finish_directory(place(target, entry.path), entry, chosen_owner(entry, owner))
+    except OSError as error:
+        raise content.cannot_write(entry.path, error) from None
+
+
+def _make_link(full: bytes, entry: Entry, owner: tuple[int, int] | None) -> None:
+    os.symlink(entry.target or b"", full)
+    if owner is not None:
+        os.chown(full, *owner, follow_symlinks=False)
+    os.utime(full, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
+
+
+def finish_directory(full: bytes, entry: Entry, owner: tuple[int, int] | None) -> None:
+    """Owner, attributes, mode and time of one directory, once nothing in it will change."""
+    if owner is not None:
+        os.chown(full, *owner)
+    content.set_xattrs(full, entry.xattrs)
+    os.chmod(full, entry.mode)
+    os.utime(full, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+def sync(target: bytes) -> None:
+    """One syncfs for the whole copy; a disk that refused late is an error here, not a surprise later."""
+    try:
+        sync_filesystem(target if os.path.isdir(target) else os.path.dirname(target))
+    except OSError as error:
+        raise MigrationError(f"the copy could not be written to the disk: {error.strerror}") from None
+
+
+def prove(target: bytes, entries: Sequence[Entry], progress: Progress) -> None:
+    """Raise unless the tree at ``target``, read from the disk, is exactly ``entries``."""
+    damaged = damage(target, entries, progress)
+    if damaged:
+        raise MigrationError(f"what was written is not what was read ({first_names(damaged)}): do not trust this disk")
+
+
+def damage(target: bytes, entries: Sequence[Entry], progress: Progress | None = None) -> list[bytes]:
+    """Paths of ``entries`` (digests known) that the tree at ``target`` has not, has otherwise, or has besides; read from the disk."""
+    if progress is not None:
+        progress.begin("verify", sum(entry.size for entry in inodes(entries)))
+    return Check(target, entries, content.is_intact).results(progress.advance if progress is not None else lambda weight: None)

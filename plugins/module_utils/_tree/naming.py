@@ -1,0 +1,55 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Names of copies and of releases: pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+
+STAMP = "%Y-%m-%d_%H%M"
+RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")
+
+
+def require_plain(name: str, option: str) -> str:
+    """``name`` when it is a visible name of one component in one line; raises otherwise."""
+    if not name.isprintable() or not name or name.startswith((".", "-")) or "/" in name or len(name.encode()) > 200:
+        raise MigrationError(f"{option} must be one plain name: no /, no leading dot or dash, no control character", subject=option)
+    return name
+
+
+def require_release(name: str) -> str:
+    """``name`` when it can be a release; raises otherwise."""
+    if not RELEASE.match(name) or ".." in name:
+        raise MigrationError("name must be letters, digits and . _ + - only, start with a letter or digit, and have no ..", subject="name")
+    return name
+
+
+def copy_name(name: str, moment: datetime, taken: Iterable[str]) -> str:
+    """``NAME_YYYY-MM-DD_HHMM``, followed by ``-2``, ``-3`` … as long as it is taken."""
+    used = set(taken)
+    base = candidate = f"{name}_{moment.strftime(STAMP)}"
+    number = 1
+    while candidate in used:
+        number += 1
+        candidate = f"{base}-{number}"
+    return candidate
+
+
+def copies(name: str, listing: Iterable[str]) -> list[str]:
+    """The names in ``listing`` that are copies of ``name``, the oldest first."""
+    form = re.compile(re.escape(name) + r"_(\d{4}-\d{2}-\d{2}_\d{4})(?:-(\d{1,6}))?\Z")
+    found = [(match.group(1), int(match.group(2) or 1), item) for item in listing if (match := form.match(item))]
+    return [item for _stamp, _number, item in sorted(found)]
+
+
+def surplus(ordered: list[str], keep: int | None, protected: Iterable[str]) -> list[str]:
+    """What to remove so that ``keep`` of ``ordered`` (the oldest first) remain; never one of ``protected``, nothing when keep is None."""
+    if keep is None:
+        return []
+    kept = set(protected)
+    removable = [name for name in ordered if name not in kept]
+    return removable[: max(0, min(len(removable), len(ordered) - keep))]

@@ -1,0 +1,225 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""``release``: immutable release directories and the link ``current``, switched in one step."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils import _manifest
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, publish_json, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._tree import naming, release_plan, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import raw, text
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import RELEASES, Plan, Release, State, release_of
+from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import MARKER, STAGE, stage_release
+
+RECORD = ".releases.json"
+CURRENT = "current"
+
+
+@dataclass
+class Request:
+    """What is asked for; the options of the module of the same names."""
+
+    path: str
+    state: str
+    name: str | None = None
+    src: str | None = None
+    source_host: dict[str, Any] | None = None
+    exclude: list[str] = field(default_factory=list)
+    shared: Any = None
+    owner: str | None = None
+    group: str | None = None
+    keep: int | None = None
+    keep_failed: bool = False
+    run_id: str | None = None
+    check_mode: bool = False
+
+
+def release(request: Request) -> dict[str, Any]:
+    """Do what ``request`` says and return the module's result. Raises :class:`MigrationError`."""
+    started = time.monotonic()
+    if request.state != "pruned":
+        naming.require_release(request.name or "")
+    with system.plain_errors():
+        result = _stage(request) if request.state == "present" else _switch(request)
+    result["duration"] = round(time.monotonic() - started, 4)
+    result["journal"]["duration"] = result["duration"]
+    return result
+
+
+def read_state(root: str) -> State:
+    """What lies in the application's directory ``root``; the current release is what the link says, never a time."""
+    link = os.path.join(root, CURRENT)
+    if os.path.lexists(link) and not os.path.islink(link):
+        raise MigrationError(f"{link} is not a link: move it away first, so that it can become one", subject="path")
+    current = text(os.readlink(raw(link))) if os.path.islink(link) else None
+    try:
+        record = read_json(os.path.join(root, RECORD))
+        previous, failed = dict(record["previous"]), frozenset(record["failed"])
+    except FileNotFoundError:
+        previous, failed = {}, frozenset()
+    except (OSError, ValueError, KeyError, TypeError):
+        raise MigrationError(f"{os.path.join(root, RECORD)} cannot be read: what was current before is unknown") from None
+    try:
+        names = [name for name in os.listdir(os.path.join(root, RELEASES)) if not name.startswith(".")]
+    except FileNotFoundError:
+        names = []
+    releases = {name: found for name in names if (found := read_marker(root, name))}
+    return State(releases, current, previous, failed & releases.keys(), frozenset(names) - releases.keys())
+
+
+def read_marker(root: str, name: str) -> Release | None:
+    """The release ``name`` when it is complete and ours."""
+    try:
+        marker = read_json(os.path.join(root, RELEASES, name, MARKER))
+        return Release(name, marker["created"], marker["digest"]) if marker["name"] == name else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _switch(request: Request) -> dict[str, Any]:
+    if not os.path.isdir(request.path):
+        if request.state == "activated":
+            raise MigrationError(f"{request.path} is missing: stage a release first (state: present)", subject="path")
+        return _result(request, State(), Plan("there is no release at all"), State())
+    started = time.monotonic()
+    # One change at a time: two activations at once follow each other, and the record belongs to the link.
+    with system.locked(raw(request.path)):
+        before = read_state(request.path)
+        plan = _plan(request, before)
+        after = before if request.check_mode else _apply(request.path, before, plan)
+    switched = time.monotonic() - started
+    # Removal takes as long as the tree is large, and needs no lock: what goes is neither current nor needed.
+    if not request.check_mode:
+        for name in plan.remove:
+            _remove(request.path, name)
+    return dict(_result(request, before, plan, after), switch_duration=round(switched, 4))
+
+
+def _plan(request: Request, state: State) -> Plan:
+    name = request.name or ""
+    if request.state == "activated":
+        return release_plan.plan_activation(state, name)
+    if request.state == "rolled_back":
+        return release_plan.plan_rollback(state, name, request.keep_failed)
+    if request.state == "absent":
+        return release_plan.plan_absence(state, name)
+    return release_plan.plan_pruning(state, request.keep or 0)
+
+
+def _apply(root: str, state: State, plan: Plan) -> State:
+    """Record, then switch. A crash in between leaves the old release current and a note that nobody needs."""
+    previous = {name: link for name, link in state.previous.items() if name in state.releases and name not in plan.remove}
+    if plan.record:
+        previous[str(release_of(plan.link))] = state.current
+    failed = (state.failed - set(plan.remove)) | ({plan.mark_failed} if plan.mark_failed else set())
+    if plan.record or plan.mark_failed:
+        _write_record(root, previous, failed)
+    if plan.switch:
+        set_link(root, plan.link)
+    if not (plan.record or plan.mark_failed) and plan.remove:
+        _write_record(root, previous, failed)
+    releases = {name: found for name, found in state.releases.items() if name not in plan.remove}
+    return State(releases, plan.link if plan.switch else state.current, previous, frozenset(failed), state.foreign)
+
+
+def _write_record(root: str, previous: dict[str, str | None], failed: Any) -> None:
+    publish_json(os.path.join(root, RECORD), {"format": 1, "previous": previous, "failed": sorted(failed)})
+
+
+def set_link(root: str, link: str | None) -> None:
+    """Make ``current`` lead to ``link``, or be absent, in one step that is on the disk when this returns."""
+    final = os.path.join(root, CURRENT)
+    if link is None:
+        os.unlink(final)
+    else:
+        temporary = os.path.join(root, f".current-{secrets.token_hex(8)}")
+        os.symlink(raw(link), raw(temporary))
+        os.replace(temporary, final)
+    fsync_directory(root)
+    for name in os.listdir(root):
+        if name.startswith(".current-"):
+            os.unlink(os.path.join(root, name))
+
+
+def _remove(root: str, name: str) -> None:
+    path = os.path.join(root, RELEASES, name)
+    if read_marker(root, name) is not None:
+        with system.locked(raw(os.path.join(root, RELEASES))):
+            system.retire(raw(path), STAGE)
+
+
+def _stage(request: Request) -> dict[str, Any]:
+    name = request.name or ""
+    state = read_state(request.path)
+    if name in state.foreign:
+        raise MigrationError(f"{RELEASES}/{name} exists and is no complete release of this module: remove it, or choose another name",
+                             subject="name")
+    if name in state.failed:
+        raise MigrationError(f"release {name} failed before and was kept for analysis: choose another name, or remove it", subject="name")
+    staged = stage_release(request, state.releases.get(name))
+    return _result(request, state, staged.plan, state, staged.counts, staged.digest, staged.summary, staged.changed)
+
+
+def _result(request: Request, before: State, plan: Plan, after: State, number: dict[str, int] | None = None, digest: str | None = None,
+            tree: str = "", staged: bool = False) -> dict[str, Any]:
+    name = request.name or ""
+    path = os.path.join(request.path, RELEASES, name) if name else None
+    current = release_of(after.current) or after.current
+    identity = _identity(path) if path else None
+    changed = plan.changes or staged
+    past = previous_text(after)
+    result: dict[str, Any] = {
+        "changed": changed, "msg": plan.reason, "release": path, "name": request.name, "current": current, "previous": past,
+        "removed": list(plan.remove), "identity": identity, "warnings": [],
+        "diff": {"before": _shown(before), "after": _shown(after if not request.check_mode else _expected(before, plan)) + tree},
+        "journal": _journal(request, plan.reason, changed, path, identity if staged else None, number, digest),
+    }
+    if digest is not None:
+        result.update(sha256=digest, files=(number or {}).get("files"), bytes=(number or {}).get("bytes"))
+    return result
+
+
+def previous_text(state: State) -> str | None:
+    """What a rollback of the current release would bring back: a release's name or a link text."""
+    before = state.previous.get(release_of(state.current) or "")
+    return release_of(before) or before
+
+
+def _expected(state: State, plan: Plan) -> State:
+    return State({n: r for n, r in state.releases.items() if n not in plan.remove}, plan.link if plan.switch else state.current)
+
+
+def _shown(state: State) -> str:
+    names: Sequence[str] = sorted(state.releases)
+    return f"current: {state.current or 'none'}\nreleases: {', '.join(names[-10:]) or 'none'}\n"
+
+
+def _identity(path: str) -> dict[str, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return {"device": status.st_dev, "inode": status.st_ino}
+
+
+def _journal(request: Request, reason: str, changed: bool, path: str | None, created: dict[str, int] | None, number: dict[str, int] | None,
+             digest: str | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"summary": f"Release {request.state}: {reason}."[:300], "changed": changed, "duration": 0.0}
+    if number is not None:
+        facts["counts"] = {"files": number["files"], "bytes": number["bytes"]}
+    if digest is not None:
+        facts["digests"] = {request.name or "": digest}
+    if created is not None and path is not None:
+        facts["created"] = [{"kind": "release", "name": path, "identity": f"{created['device']}:{created['inode']}"}]
+    if digest is not None and path is not None and os.path.exists(os.path.join(path, MARKER)):
+        marker = os.path.join(path, MARKER)
+        facts["proofs"] = [{"kind": "manifest", "path": marker, "sha256": _manifest.sha256_file(marker)}]
+    return facts

@@ -1,0 +1,201 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Putting a tree into releases/NAME: staged beside its place, completed by a marker, renamed, not active."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils import _manifest
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, publish_json
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
+from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
+from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, document, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import require_content, require_tree
+from ansible_collections.dihya.migration.plugins.module_utils._tree.content import digest_of, open_source
+from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import Crew
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
+    DIRECTORY,
+    ROOT,
+    Entry,
+    counts,
+    raw,
+    summary,
+    text,
+    tree_digest,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import RELEASES, Plan, Release, shared_links
+
+MARKER = ".release.json"
+MANIFEST = ".release-manifest.json"
+SHARED = "shared"
+STAGE = b"release"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What staging did, or would do."""
+
+    plan: Plan
+    changed: bool
+    counts: dict[str, int] | None = None
+    digest: str | None = None
+    summary: str = ""
+
+
+def stage_release(request: Any, existing: Release | None) -> Staged:
+    """Put the tree of ``request`` (of the module release) into its place unless it is there already.
+
+    Raises :class:`MigrationError` when a release of this name holds another tree, the source is missing or has no file, or a
+    shared path is not there.
+    """
+    links = shared_links(request.shared or [])
+    owner = chosen_ids(request.owner, request.group)
+    if request.source_host:
+        return _staged_from_host(request, existing, links, owner)
+    if not request.src:
+        raise MigrationError("src or source_host is required with state: present", subject="src")
+    root, entries = require_tree(request.src, False, request.exclude)
+    _require_free_of_shared(entries, links)
+    if os.path.commonpath([root, os.path.realpath(raw(request.path))]) == root:
+        raise MigrationError(f"path {request.path} lies inside the source {request.src}", subject="path")
+    if existing is not None:
+        return _unchanged(request, existing, root, entries)
+    _require_shared(request.path, links)
+    number = counts(entries)
+    if request.check_mode:
+        return Staged(Plan(f"{request.name} would be staged"), True, number, None, summary(entries))
+    stage = _open_stage(request)
+    try:
+        copying.require_space(stage.path, entries)
+        copying.copy_tree(root, entries, stage.path, Progress(None), owner, request.exclude)
+        digest = _complete(request, stage, entries, links, owner)
+    finally:
+        stage.close()
+    return Staged(Plan(f"{request.name} is staged"), True, number, digest, summary(entries))
+
+
+def _staged_from_host(request: Any, existing: Release | None, links: dict[str, str], owner: tuple[int, int] | None) -> Staged:
+    host = PullHost.from_options(request.source_host)
+    if existing is not None:
+        return Staged(Plan(f"{request.name} is staged already, it was not pulled again"), False, None, existing.digest)
+    _require_shared(request.path, links)
+    if request.check_mode:
+        return Staged(Plan(f"{request.name} would be pulled from {host.host}"), True)
+    stage = _open_stage(request)
+    try:
+        entries = pull_tree(host, stage.path, request.exclude, Progress(None), owner)
+        require_content(host.host, entries, False)
+        _require_free_of_shared(entries, links)
+        digest = _complete(request, stage, entries, links, owner)
+    finally:
+        stage.close()
+    return Staged(Plan(f"{request.name} is staged"), True, counts(entries), digest, summary(entries))
+
+
+def chosen_ids(owner: str | None, group: str | None) -> tuple[int, int] | None:
+    """The (uid, gid) of the names, None when neither is given; raises on an unknown name."""
+    if owner is None and group is None:
+        return None
+    try:
+        account = pwd.getpwnam(owner) if owner is not None else None
+        uid = account.pw_uid if account is not None else os.geteuid()
+        own_gid = account.pw_gid if account is not None else os.getegid()
+        return uid, grp.getgrnam(group).gr_gid if group is not None else own_gid
+    except KeyError:
+        raise MigrationError("owner or group does not exist on this host", subject="owner") from None
+
+
+def _unchanged(request: Any, existing: Release, root: bytes, entries: list[Entry]) -> Staged:
+    files = copying.inodes(entries)
+    digests = Crew(lambda e: _read(copying.place(root, e.path), e), files, [e.size for e in files]).results()
+    known = {entry.path: digest for entry, digest in zip(files, digests)}
+    for entry in entries:
+        if entry.is_file:
+            entry.sha256 = known[entry.link_of or entry.path]
+    if _digest(entries) != existing.digest:
+        raise MigrationError(f"release {request.name} exists with another tree than {request.src}: choose another name", subject="name")
+    return Staged(Plan(f"{request.name} is staged already, its source has the same digest"), False, counts(entries), existing.digest)
+
+
+def _read(full: bytes, entry: Entry) -> str:
+    descriptor = open_source(full, entry.path)
+    try:
+        return digest_of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _digest(entries: list[Entry]) -> str:
+    """The tree's digest as the release has it: its root can always be entered and written by its owner."""
+    return tree_digest([_open_root(entry) for entry in entries])
+
+
+def _open_root(entry: Entry) -> Entry:
+    return replace(entry, mode=entry.mode | 0o700) if entry.path == ROOT else entry
+
+
+def _require_free_of_shared(entries: list[Entry], links: dict[str, str]) -> None:
+    own = [path for path in (text(entry.path) for entry in entries) if path in links or path in (MARKER, MANIFEST)]
+    files = {text(entry.path) for entry in entries if entry.type != DIRECTORY}
+    own += [path for path in links if any(path.startswith(name + "/") for name in files)]
+    if own:
+        raise MigrationError(f"the source holds {', '.join(sorted(own)[:10])} itself: exclude what is shared", subject="shared")
+
+
+def _require_shared(root: str, links: dict[str, str]) -> None:
+    missing = [path for path in links.values() if not path.endswith("/") and not os.path.lexists(os.path.join(root, SHARED, path))]
+    if missing:
+        raise MigrationError(f"{SHARED}/ lacks {', '.join(sorted(missing)[:10])}: create it (a path ending with / is made)", subject="shared")
+
+
+def _open_stage(request: Any) -> system.Stage:
+    releases = os.path.join(request.path, RELEASES)
+    try:
+        os.makedirs(releases, mode=0o755, exist_ok=True)
+        with system.locked(raw(releases)):
+            system.remove_abandoned(raw(releases), STAGE)
+            return system.Stage(raw(releases), STAGE)
+    except OSError as error:
+        raise MigrationError(f"{releases} cannot be written to: {error.strerror}", subject="path") from None
+
+
+def _complete(request: Any, stage: system.Stage, entries: list[Entry], links: dict[str, str], owner: tuple[int, int] | None) -> str:
+    """Link what is shared, write manifest and marker, give the release its name. Returns the digest."""
+    opened = [_open_root(entry) for entry in entries]
+    root = next(entry for entry in opened if entry.path == ROOT)
+    os.chmod(stage.path, root.mode)
+    for inside, outside in links.items():
+        _link_shared(request.path, os.fsdecode(stage.path), inside, outside, owner)
+    manifest = os.path.join(stage.path, MANIFEST.encode())
+    head = document.write(manifest, opened, "", name=request.name)
+    # In their directory both are private: a web server that serves the release does not serve them.
+    publish_json(os.path.join(os.fsdecode(stage.path), MARKER), {
+        "format": 1, "name": request.name, "created": head["created"], "digest": head["digest"], "counts": head["counts"],
+        "manifest_sha256": _manifest.sha256_file(os.fsdecode(manifest)), "shared": links, "run_id": request.run_id,
+    })
+    final = os.path.join(stage.parent, raw(request.name))
+    try:
+        stage.publish(final)
+    except OSError:
+        raise MigrationError(f"{RELEASES}/{request.name} appeared meanwhile", subject="name") from None
+    return str(head["digest"])
+
+
+def _link_shared(root: str, release: str, inside: str, outside: str, owner: tuple[int, int] | None) -> None:
+    target = os.path.join(root, SHARED, outside.rstrip("/"))
+    if outside.endswith("/") and not os.path.isdir(target):
+        os.makedirs(target, mode=0o750)
+        if owner is not None:
+            os.chown(target, *owner)
+    place = os.path.join(release, inside)
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    # From releases/NAME/a/b the way to shared/ is as many steps up as there are directories, plus two.
+    up = "../" * (inside.count("/") + 2)
+    os.symlink(f"{up}{SHARED}/{outside.rstrip('/')}", place)
+    fsync_directory(os.path.dirname(place))

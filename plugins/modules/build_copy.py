@@ -1,0 +1,150 @@
+#!/usr/bin/python
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module build_copy: option specification and nothing else; the engine is _tree/backup.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: build_copy
+short_description: Make a timestamped, verified copy of a tree of files
+version_added: 0.1.0
+description:
+  - Copies a build, code, configuration, asset or log tree into C(DEST/NAME_YYYY-MM-DD_HHMM/tree) (UTC; C(-2), C(-3) … when taken),
+    with C(manifest.json) beside it, published last.
+  - The copy is proved by reading it again from the disk after one sync, with the cache dropped.
+  - A source that changes while it is copied is refused, and so are sockets, fifos, devices and unreadable files, all named at once.
+options:
+  src:
+    description: The directory to copy; a link to it is followed. With O(source_host) it only names what the forced command sends.
+    type: path
+    required: true
+  dest:
+    description: The directory that will hold the copy. Made with mode 0700 when missing.
+    type: path
+    required: true
+  name:
+    description: What the copy is called, the last component of O(src) by default.
+    type: str
+  reuse:
+    description:
+      - When the newest complete copy of the same name is identical (content, modes, owners, times), keep it instead of making another.
+        Source and copy are read completely to know it.
+    type: bool
+    default: true
+  keep:
+    description: How many complete copies of this name to keep, the oldest go first. The one just verified is never removed. All by default.
+    type: int
+  allow_empty:
+    description: Accept a tree without a file.
+    type: bool
+    default: false
+  progress_file:
+    description: Path of a file that tells how far the copy is.
+    type: path
+  lease_file:
+    description: Path of a lock file that makes sure of one worker.
+    type: path
+  run_id:
+    description: The run that holds the lease.
+    type: str
+notes:
+  - Owners are kept when run as root, by number. Extended attributes are kept where the file system and the rights allow;
+    the manifest has them all. Holes in sparse files are written out.
+extends_documentation_fragment:
+  - dihya.migration.tree
+  - dihya.migration.tree.source
+seealso:
+  - module: dihya.migration.pull_access
+  - module: dihya.migration.snapshot
+author: Dihya Migration contributors (@dihya)
+"""
+
+EXAMPLES = r"""
+- name: Back up the live build, keep the last five
+  dihya.migration.build_copy:
+    src: /srv/shop/current
+    dest: /backup/shop-2026-11
+    name: frontend
+    exclude: [node_modules, "*.log"]
+    keep: 5
+
+- name: Pull the code of the old site to the mover
+  dihya.migration.build_copy:
+    src: /srv/api
+    dest: /backup/shop-2026-11
+    name: backend
+    source_host:
+      host: old.example
+      user: deploy
+      identity: /var/lib/dihya-migration/shop/pull/id_ed25519
+      known_hosts: /var/lib/dihya-migration/shop/pull/known_hosts
+"""
+
+RETURN = r"""
+path:
+  description: The copy, its tree is in C(tree/) below. In check mode the name it would get now.
+  returned: always
+  type: str
+  sample: /backup/shop-2026-11/frontend_2026-11-28_2204
+files:
+  description: Number of regular files.
+  returned: always
+  type: int
+bytes:
+  description: Their size in bytes.
+  returned: always
+  type: int
+sha256:
+  description: Digest of the tree (paths, types, modes, sizes, contents, link targets). Null where check mode cannot know it.
+  returned: always
+  type: str
+reused:
+  description: Whether the newest copy is identical and was kept.
+  returned: always
+  type: bool
+removed:
+  description: Older copies removed because of O(keep).
+  returned: always
+  type: list
+  elements: str
+manifest:
+  description: Path and SHA-256 of the manifest.
+  returned: when a copy exists
+  type: dict
+duration:
+  description: Seconds.
+  returned: always
+  type: float
+journal:
+  description: The result in the form of the journal.
+  returned: when a copy exists
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._tree.arguments import SOURCE, finish
+from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
+
+
+def main() -> None:
+    """Read the options, make the copy, say what was done."""
+    module = AnsibleModule(
+        argument_spec=dict(
+            SOURCE,
+            src={"type": "path", "required": True}, dest={"type": "path", "required": True}, name={"type": "str"},
+            reuse={"type": "bool", "default": True}, keep={"type": "int"}, allow_empty={"type": "bool", "default": False},
+            progress_file={"type": "path"}, lease_file={"type": "path"}, run_id={"type": "str"},
+        ),
+        required_by={"lease_file": "run_id"},
+        supports_check_mode=True,
+    )
+    try:
+        finish(module, build_copy(Request(check_mode=module.check_mode, **module.params)))
+    except MigrationError as error:
+        module.fail_json(msg=error.message, **error.facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+#!/usr/bin/python
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module release: option specification and nothing else; the engine is _tree/release.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Stage, activate, roll back and prune immutable releases
+version_added: 0.1.0
+description:
+  - Keeps the releases of one application in C(PATH/releases/NAME) and the link C(PATH/current) to the active one.
+  - The link is switched in one step, so that C(current) always leads to a whole release, the old or the new.
+  - What is current is known by reading the link. What was current before is recorded when a release is activated.
+  - A release never changes once staged. Only what this module made (C(.release.json)) is ever removed.
+options:
+  path:
+    description: The application's directory.
+    type: path
+    required: true
+  name:
+    description: The release; letters, digits and C(. _ + -). Required except with O(state=pruned).
+    type: str
+  state:
+    description:
+      - V(present) stages the tree as a complete release that is not active.
+      - V(activated) makes the release current.
+      - V(rolled_back) brings back what was current before this release was activated, or removes the link when there was nothing,
+        then removes the release (see O(keep_failed)).
+      - V(absent) removes a release that is neither current nor the one before it.
+      - V(pruned) keeps the newest O(keep) releases; the current one, the one before it and failed ones are never removed.
+    type: str
+    choices: [present, activated, rolled_back, absent, pruned]
+    default: present
+  src:
+    description: The local directory to put in, with O(state=present). Exclusive with O(source_host).
+    type: path
+  shared:
+    description:
+      - Paths of the release that are links into C(PATH/shared), a list of paths or a dictionary from the path in the release to the
+        path below C(shared).
+      - They must exist there; one whose path below C(shared) ends with C(/) is made as an empty directory.
+        The tree must not hold them itself.
+    type: raw
+  owner:
+    description: User that owns the staged tree. The owners of the source by default, when run as root.
+    type: str
+  group:
+    description: Group of the staged tree. The login group of O(owner) by default.
+    type: str
+  keep:
+    description: How many releases O(state=pruned) keeps.
+    type: int
+  keep_failed:
+    description: With O(state=rolled_back), keep the release for analysis and mark it as failed. It cannot be activated again.
+    type: bool
+    default: false
+  run_id:
+    description: Written into C(.release.json).
+    type: str
+extends_documentation_fragment:
+  - dihya.migration.tree
+  - dihya.migration.tree.source
+notes:
+  - With O(source_host) a release that is there already is not pulled again; the name is trusted to stand for its content.
+author: Dihya Migration contributors (@dihya)
+"""
+
+EXAMPLES = r"""
+- name: Stage the new build
+  dihya.migration.release:
+    path: /srv/shop
+    name: "2.4.0"
+    src: /build/shop/dist
+    shared: [.env, uploads/]
+
+- name: Make it current
+  dihya.migration.release:
+    path: /srv/shop
+    name: "2.4.0"
+    state: activated
+
+- name: Go back to what was current before
+  dihya.migration.release:
+    path: /srv/shop
+    name: "2.4.0"
+    state: rolled_back
+"""
+
+RETURN = r"""
+release:
+  description: Directory of the release.
+  returned: when O(name) is given
+  type: str
+  sample: /srv/shop/releases/2.4.0
+current:
+  description: The current release afterwards, or the text of the link when it leads elsewhere; null without a link.
+  returned: always
+  type: str
+previous:
+  description: What a rollback of the current release would bring back.
+  returned: always
+  type: str
+removed:
+  description: Releases removed.
+  returned: always
+  type: list
+  elements: str
+identity:
+  description: Device and inode of the release's directory.
+  returned: when it exists
+  type: dict
+sha256:
+  description: Digest of the tree as it was put in, without what is shared.
+  returned: with O(state=present)
+  type: str
+files:
+  description: Number of regular files put in.
+  returned: with O(state=present)
+  type: int
+bytes:
+  description: Their size in bytes.
+  returned: with O(state=present)
+  type: int
+switch_duration:
+  description: Seconds from reading the state to the link being on the disk; what is removed goes after that.
+  returned: with another state than V(present)
+  type: float
+duration:
+  description: Seconds.
+  returned: always
+  type: float
+journal:
+  description: The result in the form of the journal.
+  returned: always
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._tree.arguments import SOURCE, finish
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request, release
+
+STATES = ["present", "activated", "rolled_back", "absent", "pruned"]
+
+
+def main() -> None:
+    """Read the options, do it, say what was done."""
+    module = AnsibleModule(
+        argument_spec=dict(
+            SOURCE,
+            path={"type": "path", "required": True}, name={"type": "str"}, src={"type": "path"}, shared={"type": "raw"},
+            state={"type": "str", "choices": STATES, "default": "present"}, owner={"type": "str"}, group={"type": "str"},
+            keep={"type": "int"}, keep_failed={"type": "bool", "default": False}, run_id={"type": "str"},
+        ),
+        mutually_exclusive=[("src", "source_host")],
+        required_if=[("state", state, ["name"]) for state in STATES[:-1]] + [("state", "pruned", ["keep"])],
+        supports_check_mode=True,
+    )
+    try:
+        finish(module, release(Request(check_mode=module.check_mode, **module.params)))
+    except MigrationError as error:
+        module.fail_json(msg=error.message, **error.facts)
+
+
+if __name__ == "__main__":
+    main()
