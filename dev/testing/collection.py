@@ -41,10 +41,10 @@ def tool(name: str) -> str:
     return str(pathlib.Path(sys.executable).parent / name)
 
 
-def run(*argv: str, cwd: pathlib.Path = ROOT, **environment: str) -> int:
+def run(*argv: str, cwd: pathlib.Path = ROOT, environment: dict[str, str] | None = None) -> int:
     """Run a command with our output; its exit status."""
     path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"  # these tools start each other by name
-    return subprocess.run(argv, cwd=cwd, env={**os.environ, "PATH": path, **environment}, check=False).returncode
+    return subprocess.run(argv, cwd=cwd, env={**os.environ, "PATH": path, **(environment or {})}, check=False).returncode
 
 
 def build() -> int:
@@ -85,7 +85,7 @@ def docs() -> int:
             print(f"not rendered: {' '.join(missing)}\n{done.stdout[-3000:]}", flush=True)
             failed += 1
     lint = (tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--disallow-unknown-collection-refs", "--skip-rstcheck")
-    return failed + (run(*lint, str(COLLECTION), **environment) != 0)
+    return failed + (run(*lint, str(COLLECTION), environment=environment) != 0)
 
 
 def sanity() -> int:
@@ -107,7 +107,7 @@ def sanity() -> int:
         if config.exists():
             environment.setdefault("PIP_CONFIG_FILE", os.environ.get("PIP_CONFIG_FILE", str(config)))
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return run(tool("ansible-test"), "sanity", "--venv", "--python", version, "--color", "no", cwd=COLLECTION, **environment)
+    return run(tool("ansible-test"), "sanity", "--venv", "--python", version, "--color", "no", cwd=COLLECTION, environment=environment)
 
 
 def get_pip() -> bool:

@@ -1,0 +1,60 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Fixtures of all tests: real servers, playbook runs, a recorder of child processes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from demo.postgres_server import PostgresServer
+from tests.support.needs import require_postgres
+from tests.support.playbook import Playbook
+from tests.support.recorder import Recorder
+
+NUMBER = itertools.count()
+
+
+@pytest.fixture(scope="session", name="postgres")
+def fixture_postgres(tmp_path_factory):
+    """Call with a major version to get its running server, the same one for the whole session."""
+    servers: dict[int, PostgresServer] = {}
+
+    def running(major: int) -> PostgresServer:
+        require_postgres(major)
+        if major not in servers:
+            servers[major] = PostgresServer(major, tmp_path_factory.mktemp(f"postgres{major}") / "data").create().start()
+        return servers[major]
+
+    yield running
+    for server in servers.values():
+        server.remove()
+
+
+@pytest.fixture(name="database")
+def fixture_database():
+    """Call with a server to get the name of a new, empty database, dropped after the test."""
+    made: list[tuple[PostgresServer, str]] = []
+
+    def create(server: PostgresServer, options: str = "") -> str:
+        name = f"t{next(NUMBER)}"
+        server.execute(f"CREATE DATABASE {name} {options}")
+        made.append((server, name))
+        return name
+
+    yield create
+    for server, name in made:
+        server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(name="playbook")
+def fixture_playbook(tmp_path):
+    """Runs playbooks of the checkout; what Ansible writes stays below the test's directory."""
+    return Playbook(tmp_path / "controller")
+
+
+@pytest.fixture(name="recorder")
+def fixture_recorder(tmp_path):
+    """Records argument list and environment of child processes."""
+    return Recorder(tmp_path / "recorder")
