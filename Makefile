@@ -26,7 +26,7 @@ demo-clean:
 	@if [ -x $(VENV) ]; then $(VENV) demo/run.py clean; fi
 
 test:
-	@$(PYTHON) dev/test.py $(if $(TIER),--tier $(TIER))
+	@$(PYTHON) dev/test.py $(TIER)
 
 bench:
 	@$(PYTHON) dev/bench.py $(if $(AREA),--area $(AREA))

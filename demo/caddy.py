@@ -14,9 +14,11 @@ import time
 from typing import Any
 
 from demo import certificates, processes
-from demo.layout import CA, HOST, NAME, PUBLIC, PUBLIC_PORT, PYTHON, SITES, DemoError, Site
+from demo.layout import CA, HOST, NAME, NEW, OLD, PUBLIC, PUBLIC_PORT, PYTHON, DemoError, Site
 
 SOCKET = "admin.sock"
+SWITCH = PUBLIC / "switch"
+BLOCKED = "writes-blocked"
 RETRY_AFTER = "5"
 WRITES = ["POST", "PUT", "PATCH", "DELETE"]
 REFUSED = {"error": "maintenance", "message": "Écriture suspendue pendant la migration; réessayez bientôt."}
@@ -53,38 +55,40 @@ def site_config(site: Site) -> dict[str, Any]:
     ], {"disabled": True})
 
 
-def public_config(side: str, writes: str) -> dict[str, Any]:
-    """Everything goes to site ``side``; with ``writes`` blocked, what would write is answered with 503 and Retry-After.
+def public_config() -> dict[str, Any]:
+    """The public address. Two files in its directory ``switch`` rule it, looked at for every request:
 
+    ``writes-blocked``: what would write is answered with 503 and Retry-After; ``new``: the new site serves, else the old.
+    Not by a reload: that closes a listening socket, and resets a connection that waits in its queue.
     Writes and reads go by different names of the same upstream, so that Caddy counts the writes under way by themselves.
     """
-    def proxy(name: str) -> dict[str, Any]:
+    def exists(name: str) -> dict[str, Any]:
+        return {"file": {"root": str(SWITCH), "try_files": [f"/{name}"]}}
+
+    def proxy(name: str, site: Site) -> list[dict[str, Any]]:
         trust = {"provider": "file", "pem_files": [str(CA)]}
-        return {"handler": "reverse_proxy", "upstreams": [{"dial": f"{name}:{SITES[side].https}"}],
-                "transport": {"protocol": "http", "tls": {"server_name": NAME, "ca": trust}},
-                "headers": {"response": {"set": {"X-Public-Side": [side]}}}}
+        return [{"handler": "reverse_proxy", "upstreams": [{"dial": f"{name}:{site.https}"}],
+                 "transport": {"protocol": "http", "tls": {"server_name": NAME, "ca": trust}},
+                 "headers": {"response": {"set": {"X-Public-Side": [site.name]}}}}]
+
+    writes = {"method": WRITES}
     refuse = [{"handler": "static_response", "status_code": 503, "body": json.dumps(REFUSED, ensure_ascii=False),
                "headers": {"Content-Type": ["application/json"], "Retry-After": [RETRY_AFTER], "Cache-Control": ["no-store"]}}]
     return _config(PUBLIC_PORT, [
-        {"@id": "switch", "handle": [{"handler": "vars", "side": side, "writes": writes}]},
-        {"match": [{"method": WRITES}], "terminal": True, "handle": refuse if writes == "blocked" else [proxy(HOST)]},
-        {"handle": [proxy(NAME)]},
+        {"match": [{**writes, **exists(BLOCKED)}], "terminal": True, "handle": refuse},
+        {"match": [{**writes, **exists(NEW.name)}], "terminal": True, "handle": proxy(HOST, NEW)},
+        {"match": [writes], "terminal": True, "handle": proxy(HOST, OLD)},
+        {"match": [exists(NEW.name)], "terminal": True, "handle": proxy(NAME, NEW)},
+        {"handle": proxy(NAME, OLD)},
     ], {"listen": f"unix/{SOCKET}|0600"})
 
 
 def start(name: str, directory: pathlib.Path, config: dict[str, Any], port: int) -> None:
     """Start a Caddy in ``directory`` and wait until it listens."""
-    write_config(directory, config)
+    (directory / "caddy.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
     processes.start(f"caddy-{name}", [str(PYTHON.parent / "caddy"), "run", "--config", "caddy.json"], directory,
                     {"XDG_DATA_HOME": str(directory / "caddy"), "XDG_CONFIG_HOME": str(directory / "caddy"), "HOME": str(directory)})
     wait_until(lambda: listens(port), f"the Caddy of the {name} site does not listen on port {port}; see {directory}/caddy-{name}.log")
-
-
-def write_config(directory: pathlib.Path, config: dict[str, Any]) -> None:
-    """Put the configuration where a restart finds it, in one rename."""
-    temporary = directory / "caddy.json.new"
-    temporary.write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(directory / "caddy.json")
 
 
 def listens(port: int) -> bool:
@@ -116,16 +120,12 @@ class AdminConnection(http.client.HTTPConnection):
             os.close(directory)
 
 
-def admin(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """One request to the admin API of the public Caddy; raises ``DemoError`` when it does not accept it."""
-    with contextlib.closing(AdminConnection("localhost", timeout=30)) as connection:
+def writes_under_way() -> int:
+    """How many writes the public Caddy has passed on and not yet answered; raises ``DemoError`` when it cannot be asked."""
+    with contextlib.closing(AdminConnection("localhost", timeout=10)) as connection:
         try:
-            connection.request(method, path, json.dumps(body) if body is not None else None,
-                               {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            content = answer.read()
-        except OSError as error:
-            raise DemoError(f"the public Caddy does not answer on its admin socket ({error.strerror}); start the demo's sites") from error
-    if answer.status != 200:
-        raise DemoError(f"the public Caddy refused {method} {path}: {answer.status} {content[:300].decode(errors='replace')}")
-    return json.loads(content) if content else None
+            connection.request("GET", "/reverse_proxy/upstreams")
+            upstreams = json.loads(connection.getresponse().read())
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise DemoError(f"the public Caddy does not answer on its admin socket ({error}); start the demo's sites") from error
+    return sum(upstream["num_requests"] for upstream in upstreams if upstream["address"].startswith(f"{HOST}:"))

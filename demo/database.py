@@ -90,8 +90,8 @@ def fill(release: Path) -> None:
     finally:
         connection.close()
     running.execute("CREATE EXTENSION vector", DATABASE)
-    done = subprocess.run([str(PYTHON), "-m", "flask", "--app", "wsgi", "db", "upgrade"], cwd=release, env={**os.environ, **environment(OLD)},
-                          text=True, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run([str(PYTHON), "-m", "flask", "--app", "wsgi", "db", "upgrade"], cwd=release,
+                          env={**os.environ, **environment(OLD)}, text=True, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         raise DemoError(f"the old release could not make its schema: {done.stdout[-1500:]}")
     owner = psycopg2.connect(host=HOST, port=OLD.postgresql, dbname=DATABASE, user="demo_owner", password=known["demo_owner"])

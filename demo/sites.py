@@ -90,7 +90,7 @@ def start() -> None:
     clean()
     check_room()
     parts = [site.root / part for site in SITES.values() for part in ("backend", "frontend")]
-    for directory in (STATE, SOURCE, PUBLIC, OLD.root, NEW.root, *parts):
+    for directory in (STATE, SOURCE, PUBLIC, caddy.SWITCH, OLD.root, NEW.root, *parts):
         directory.mkdir(mode=0o700, parents=True)
     certificates.make()
     database.make_secrets()
@@ -106,7 +106,7 @@ def start() -> None:
     start_backend(OLD, release)
     for site in SITES.values():
         caddy.start(site.name, site.root, caddy.site_config(site), site.https)
-    caddy.start("public", PUBLIC, caddy.public_config("old", "open"), PUBLIC_PORT)
+    caddy.start("public", PUBLIC, caddy.public_config(), PUBLIC_PORT)
     caddy.wait_until(lambda: health(PUBLIC_PORT) is not None, "the old site does not answer at the public address")
     say(f"ready in {time.monotonic() - began:.0f} s: {PUBLIC_URL} (certificate authority: {CA})")
 
