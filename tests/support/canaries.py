@@ -26,7 +26,7 @@ from typing import Any
 SHORTEST = 12  # characters of a canary: a shorter one is found by chance
 DEEPEST = 6  # containers inside containers that are opened
 LARGEST = 1 << 29  # bytes of one unpacked stream
-TOO_LARGE = "a packed stream is too large to be searched"
+PIECE = 1 << 16  # bytes that are unpacked at a time
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-](?:[A-Za-z0-9+/_-]|\\?\r?\n|\\n){39,}={0,2}")
 ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 
@@ -148,7 +148,7 @@ def _zip_members(data: bytes) -> Iterator[tuple[str, bytes]]:
         return
     for member in archive.infolist():
         if member.file_size > LARGEST:
-            raise ValueError(TOO_LARGE)
+            raise ValueError("a member of an archive is too large to be searched")
         if not member.is_dir():
             yield f"zip:{member.filename}", member.filename.encode() + b"\n" + archive.read(member)
 
@@ -162,14 +162,18 @@ def _tar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _expand(data: bytes | memoryview, opener: Callable[[], Any], once: bool = False) -> bytes:
     """What the compressed streams in ``data`` hold, as far as they go: a killed writer leaves torn ones."""
-    out = b""
-    while data:
-        stream = opener()
+    out, begin, stream = [], 0, opener()
+    while begin < len(data):
+        piece = data[begin:begin + PIECE]
         try:
-            out += stream.decompress(data, LARGEST)
+            out.append(stream.decompress(piece))
         except (OSError, EOFError, zlib.error, lzma.LZMAError):
             break
-        if len(out) >= LARGEST:
-            raise ValueError(TOO_LARGE)
-        data = b"" if once else stream.unused_data
-    return out
+        if sum(map(len, out)) > LARGEST:
+            raise ValueError("a packed stream is too large to be searched")
+        begin += len(piece) - len(stream.unused_data)
+        if stream.eof:
+            if once:
+                break
+            stream = opener()
+    return b"".join(out)
