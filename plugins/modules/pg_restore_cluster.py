@@ -10,7 +10,8 @@ short_description: Restore a backup into new databases of a PostgreSQL server, o
 version_added: 0.1.0
 author: Dihya Migration contributors (@dihya)
 description:
-  - Checks every file of a backup of M(dihya.migration.pg_dumpall), creates roles and databases, restores in parallel, stops at the first error.
+  - Checks every file of a backup of M(dihya.migration.pg_dumpall), then creates roles and databases and restores in parallel.
+  - Stops at the first error.
   - A database is filled under a random name and takes its own when it is complete. A failed restore removes everything it made.
   - Settings and privileges of databases and roles are those of the backup's capture, so that a freeze of the source does not travel.
   - A database that exists and is not empty is never touched. An empty one steps aside under another name.

@@ -54,7 +54,7 @@ class Site:
     def __init__(self, server: PostgresServer, passfile: pathlib.Path) -> None:
         self.server = server
         passfile.touch(0o600)
-        passfile.write_text(f"{HOST}:{server.port}:*:postgres:{server.password}\n")
+        passfile.write_text(f"*:{server.port}:*:postgres:{server.password}\n")
         self.endpoint = {"host": HOST, "port": server.port, "user": "postgres", "passfile": str(passfile), "sslmode": "disable"}
 
     def execute(self, sql: str, database: str = "postgres") -> list[tuple]:

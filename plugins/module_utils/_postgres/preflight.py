@@ -1,0 +1,384 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What stands against a migration: pure, from the facts that :mod:`preflight_facts` gathers.
+
+Each check takes the facts and yields findings ``{subject, finding, remedy, blocking}``; all are shown together.
+Checks of one server or of both are called only when the servers they look at could be read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import MEANING
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
+
+# What findings about a server are about: the inventory's variable for it.
+SOURCE, TARGET = "postgresql_source", "postgresql_target"
+OLDEST = 11
+# Bytes a second and core that dump and restore handle on ordinary machines: for a prediction, never a verdict.
+DUMP_RATE, RESTORE_RATE = 150e6, 30e6
+# What a database takes more on the target while its indexes are built.
+RESTORE_FACTOR = 1.2
+LISTED = 5
+
+Finding = dict[str, Any]
+
+
+def finding(subject: str, text: str, remedy: str, blocking: bool = True) -> Finding:
+    """One finding in the form that the transaction collects."""
+    return {"subject": subject, "finding": text, "remedy": remedy, "blocking": blocking}
+
+
+def findings(facts: dict[str, Any]) -> list[Finding]:
+    """Everything that ``facts`` give reason to say, blocking findings first."""
+    checks = [reachable, tools, backup_place]
+    if facts["source"]["reachable"]:
+        checks += [source_version, chosen, readable, locks, stragglers, clients, hashes_readable]
+    if facts["target"]["reachable"]:
+        checks += [target_state, target_free]
+    if facts["source"]["reachable"] and facts["target"]["reachable"]:
+        checks += [same_server, order_of_versions, extensions, locales, roles, passwords, settings, types, target_space]
+    found = [one for check in checks for one in check(facts)]
+    return sorted(found, key=lambda one: not one["blocking"])
+
+
+def names(items: list[str]) -> str:
+    """At most five names, and how many more there are."""
+    return ", ".join(items[:LISTED]) + (f" and {len(items) - LISTED} more" if len(items) > LISTED else "")
+
+
+REMEDIES = {
+    "password": "correct the password",
+    "hba": "admit the mover's address in pg_hba.conf, or take a user who is admitted",
+    "tls": "install the certificate authority on the mover (sslrootcert) and use the name in the server's certificate",
+    "database": "set dbname to a database that exists",
+    "login": "give the user the LOGIN and CONNECT privileges",
+    "busy": "wait until the server accepts connections, or free one",
+    "unreachable": "start the server, open its port, or correct host and port",
+    "read": "give the user the right to read the system catalogs",
+}
+
+
+def reachable(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Each side that could not be reached, with its own reason."""
+    for side in ("source", "target"):
+        if not facts[side]["reachable"]:
+            yield finding(f"postgresql_{side}", facts[side]["error"],
+                          REMEDIES.get(facts[side]["kind"] or "", "install what is named on the mover"))
+
+
+def tools(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Missing client tools, and tools of another age than the servers."""
+    for name, tool in facts["tools"].items():
+        if "error" in tool:
+            yield finding("postgresql_bin_dir", tool["error"], f"install PostgreSQL's client tools ({name}) on the mover")
+    client = min((major_of(tool["version"]) for tool in facts["tools"].values() if "version" in tool), default=0)
+    for side in ("source", "target"):
+        if not client or not facts[side]["reachable"]:
+            continue
+        server = major(facts[side])
+        if client < server:
+            yield finding("postgresql_bin_dir", f"the client tools are of version {client}, older than the {side}'s {server}",
+                          f"install the client tools of version {server} on the mover")
+        elif side == "target" and client > server:
+            yield finding("postgresql_bin_dir", f"the client tools are of version {client}: what they dump may not restore on the "
+                          f"target's {server}", f"use the client tools of version {server}", client >= 17)
+
+
+def backup_place(facts: dict[str, Any]) -> Iterator[Finding]:
+    """A backup directory that cannot be written, or a file system too small for the backup."""
+    place = facts["backup"]
+    if place is None:
+        return
+    if place["error"]:
+        yield finding("migration_backup_dir", f"{place['path']} cannot be written: {place['error']}",
+                      "name a directory that the user of the mover may write")
+    elif place["free"] < data_bytes(facts):
+        yield finding("migration_backup_dir", f"{place['path']} has {amount(place['free'])} free, "
+                      f"the backup may take {amount(data_bytes(facts))}",
+                      "make room, or name a directory on a larger file system")
+
+
+def source_version(facts: dict[str, Any]) -> Iterator[Finding]:
+    """A source that is too old."""
+    if major(facts["source"]) < OLDEST:
+        yield finding(SOURCE, f"the source is of version {facts['source']['server']['version']}",
+                      f"sources from version {OLDEST} on can be proved here: upgrade it first")
+
+
+def chosen(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Chosen databases that are not there or cannot be read."""
+    contents = facts["source"]["contents"]
+    frames = {frame["name"] for frame in facts["source"]["globals"]["databases"]}
+    for name in [] if facts["wanted"] == ["all"] else facts["wanted"]:
+        if name not in frames:
+            yield finding("postgresql_databases", f"the source has no database {name}", "correct the name, or take it off the list")
+        elif name not in contents:
+            yield finding("postgresql_databases", f"the source allows no connection to database {name}", "allow connections to it")
+    for content in contents.values():
+        if "error" in content:
+            yield finding(SOURCE, content["error"], "let the user connect to every chosen database")
+    if not contents and facts["wanted"] == ["all"]:
+        yield finding("postgresql_databases", "the source has no database with anything in it", "check that it is the right server")
+
+
+def readable(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Tables that the login could not dump, or only in part."""
+    for name, content in good(facts).items():
+        if content["unreadable"]:
+            yield finding(SOURCE, f"user {facts['source']['user']} may not read in database {name}: {names(content['unreadable'])}",
+                          "grant pg_read_all_data (from version 14), or use a superuser")
+        if content["hidden"]:
+            yield finding(SOURCE, f"row security may hide rows in database {name}: {names(content['hidden'])}",
+                          "use a superuser or a role with BYPASSRLS")
+
+
+def hashes_readable(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Password hashes that stay behind."""
+    if not facts["source"]["globals"]["passwords"]:
+        yield finding(SOURCE, f"user {facts['source']['user']} may not read password hashes: roles arrive without passwords",
+                      "use a superuser, or set the passwords on the target", False)
+
+
+def locks(facts: dict[str, Any]) -> Iterator[Finding]:
+    """More tables than one transaction of the source can lock."""
+    settings_ = facts["source"]["server"]["settings"]
+    room = int(settings_["max_locks_per_transaction"]) * (int(settings_["max_connections"]) + int(settings_["max_prepared_transactions"]))
+    for name, content in good(facts).items():
+        tables = sum(one["kind"] in "rpm" for one in content["relations"])
+        if tables > room:
+            # PostgreSQL leaves some slack beyond the nominal size, about half as much again.
+            yield finding(SOURCE, f"database {name} has {tables} tables, the lock table of the source is made for {room}",
+                          "raise max_locks_per_transaction and restart the source", tables > 1.5 * room)
+
+
+def stragglers(facts: dict[str, Any]) -> Iterator[Finding]:
+    """What a dump leaves out or brings only in name."""
+    pending = list(facts["source"]["pending"])
+    for name, content in good(facts).items():
+        pending += content["subscriptions"]
+        kinds = {"unlogged table": [one for one in content["relations"] if one["persistence"] == "u"],
+                 "foreign table": [one for one in content["relations"] if one["kind"] == "f"]}
+        pending += [{"kind": kind, "name": f"{name}: {one['schema']}.{one['name']}"} for kind, found in kinds.items() for one in found]
+    for kind in sorted({one["kind"] for one in pending}):
+        yield finding(SOURCE, f"{kind}: {names([one['name'] for one in pending if one['kind'] == kind])}", STRAGGLERS[kind], False)
+
+
+STRAGGLERS = {
+    "prepared transaction": "commit it or roll it back before the freeze: a dump does not see it",
+    "replication slot": "its consumer must be pointed at the target by hand",
+    "standby": "make standbys of the target by hand",
+    "tablespace": "everything is restored in the target's default tablespace",
+    "subscription": "it arrives disabled: enable it by hand",
+    "unlogged table": "it is copied as it is",
+    "foreign table": "only its definition is copied; the target must reach the foreign server",
+}
+
+
+def clients(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Clients of the source that nobody named: whoever they are, they will lose their database."""
+    for client in facts["source"]["clients"]:
+        if not set(client.values()) & set(facts["known_clients"]):
+            yield finding("postgresql_known_clients", f"user {client['user']} is connected to the source as "
+                          f"{client['application_name'] or 'an unnamed application'} from {client['client_addr']}",
+                          "see that it moves too, and name it (user, application or address)", False)
+
+
+def target_state(facts: dict[str, Any]) -> Iterator[Finding]:
+    """A target that cannot be written, or a login that cannot create what is to come."""
+    target = facts["target"]
+    login = target["server"]["login"]
+    if target["standby"]:
+        yield finding(TARGET, "the target is a standby and cannot be written", "name the primary")
+    elif not target["create_role"] and not facts["same_server"]:
+        yield finding(TARGET, f"user {target['user']} may not create roles on the target", "grant CREATEROLE, or use a superuser")
+    if not (login["superuser"] or login["createdb"]):
+        yield finding(TARGET, f"user {target['user']} may not create databases on the target", "grant CREATEDB, or use a superuser")
+
+
+def target_free(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Databases of the same name with something in them."""
+    owners = {frame["name"]: frame["owner"] for frame in facts["target"]["globals"]["databases"]}
+    for name, objects in facts["target"].get("objects", {}).items():
+        if objects == 0 and name != facts["target"]["dbname"]:
+            continue
+        state = f"is not empty ({objects} objects)" if objects else "is the one we connect to"
+        state = "cannot be looked into" if objects is None else state
+        yield finding(TARGET, f"database {name} of {owners[name]} exists on the target and {state}",
+                      "set dbname to another database" if objects == 0 else "remove or rename it, or choose another target")
+
+
+def same_server(facts: dict[str, Any]) -> Iterator[Finding]:
+    """One server under two names."""
+    one, other = (facts[side]["server"]["system_identifier"] for side in ("source", "target"))
+    if facts["same_server"]:
+        yield finding(TARGET, f"source {facts['source']['name']} and target {facts['target']['name']} are the same server",
+                      "name the new server as the target")
+    elif one is not None and one == other:
+        yield finding(TARGET, "the target is a physical copy of the source", "check that it is the right server", False)
+
+
+def order_of_versions(facts: dict[str, Any]) -> Iterator[Finding]:
+    """A target that is older than the source."""
+    if major(facts["target"]) < major(facts["source"]):
+        yield finding(TARGET, f"the target ({facts['target']['server']['version']}) is older than the source "
+                      f"({facts['source']['server']['version']})", "install the source's version or a newer one on the target")
+
+
+def extensions(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Extensions that the target has not, or only older."""
+    needed: dict[str, str] = {}
+    for content in good(facts).values():
+        for one in content["extensions"]:
+            needed[one["name"]] = max(needed.get(one["name"], ""), one["version"], key=version_key)
+    for name, version in sorted(needed.items()):
+        available = facts["target"]["available"].get(name)
+        if not available:
+            yield finding(TARGET, f"extension {name} {version} is not available on the target", "install its package there")
+        elif max(map(version_key, available)) < version_key(version):
+            yield finding(TARGET, f"extension {name} is of version {version} on the source, the target has only "
+                          f"{max(available, key=version_key)}", "install the same or a newer version there")
+
+
+def locales(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Encodings and locales that the target cannot give."""
+    known = {(one["provider"], plain(one["collate"]), plain(one["ctype"])) for one in facts["target"]["collations"]}
+    libc = {one for _provider, *pair in known for one in pair} | {"c", "posix"}
+    icu = any(provider == "i" for provider, _collate, _ctype in known)
+    for frame in chosen_frames(facts):
+        missing = sorted({value for value in (frame["collate"], frame["ctype"]) if plain(value) not in libc})
+        if missing:
+            yield finding(TARGET, f"locale {names(missing)} of database {frame['name']} is not known on the target",
+                          "install the locale on the target and run pg_import_system_collations")
+        if frame["provider"] == "i" and not icu:
+            yield finding(TARGET, f"database {frame['name']} needs ICU, the target was built without it", "install a build with ICU")
+        if frame["provider"] == "b" and major(facts["target"]) < 17:
+            yield finding(TARGET, f"database {frame['name']} needs the builtin locale provider", "use version 17 or newer")
+        if frame["encoding"] == "SQL_ASCII":
+            yield finding(SOURCE, f"database {frame['name']} has encoding SQL_ASCII: its bytes arrive unchecked",
+                          "find out what its text really is before applications read it on the target", False)
+    if not icu:
+        for name in [name for name, content in good(facts).items() if content["icu_columns"]]:
+            yield finding(TARGET, f"columns in database {name} need ICU, the target was built without it", "install a build with ICU")
+
+
+def roles(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Roles that only a superuser can create."""
+    existing = {role["name"] for role in facts["target"]["globals"]["roles"]}
+    mighty = [role["name"] for role in facts["source"]["globals"]["roles"] if role["name"] not in existing
+              and (role["superuser"] or role["replication"] or role["bypassrls"])]
+    if mighty and not facts["target"]["server"]["login"]["superuser"]:
+        yield finding(TARGET, f"only a superuser can create: {names(mighty)}", "create them on the target first, or use a superuser")
+
+
+def passwords(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Password hashes with which nobody will get in on the target."""
+    weak = [role["name"] for role in facts["source"]["globals"]["roles"] if role["login"] and (role["password"] or "").startswith("md5")]
+    methods = facts["target"]["hba"]
+    if weak and (methods is None or "scram-sha-256" in methods):
+        yield finding(TARGET, f"the passwords of {names(weak)} are md5 hashes: where the target asks for SCRAM they cannot log in",
+                      "set these passwords anew before the migration", False)
+
+
+def settings(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Settings under which the same statement will mean something else."""
+    one, other = (facts[side]["server"]["settings"] for side in ("source", "target"))
+    for name in MEANING:
+        if one.get(name) is not None and one.get(name) != other.get(name):
+            yield finding(TARGET, f"{name} is {one[name] or 'empty'} on the source and {other.get(name) or 'empty'} on the target",
+                          f"set it on the target, or pin it to the restored databases (pin_settings: [{name}])", False)
+
+
+def types(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Columns whose values the target reads otherwise, or not at all."""
+    one, other = (facts[side]["server"]["settings"].get("lc_monetary") for side in ("source", "target"))
+    for name, content in good(facts).items():
+        held = content["types"]
+        if held.get("xml") and not facts["target"]["xml"]:
+            yield finding(TARGET, f"database {name} has xml columns, the target was built without XML", "install a build with libxml")
+        if held.get("money") and one != other:
+            yield finding(TARGET, f"database {name} has money columns and lc_monetary differs: amounts would change",
+                          "set the source's lc_monetary on the target")
+        bound = sorted(set(held) - {"xml", "money"})
+        if bound:
+            yield finding(SOURCE, f"database {name} has columns of type {names(bound)}, which point into the old server",
+                          "see whether the application still needs the values", False)
+
+
+def target_space(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Too little room on the target, where that can be known."""
+    data, place = facts["target"]["local_data"], facts["backup"]
+    if data is None:
+        return
+    need = int(total_bytes(facts) * RESTORE_FACTOR)
+    if place and not place["error"] and place["device"] == data["device"]:
+        need += data_bytes(facts)
+    if data["free"] < need:
+        yield finding(TARGET, f"the target has {amount(data['free'])} free, backup and restore may take {amount(need)}",
+                      "make room on the target")
+
+
+def plan(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """What will move: one entry per database, for the plan that the transaction shows."""
+    return [{"stack": "postgresql", "what": f"database {name}", "from": facts["source"]["name"], "to": facts["target"]["name"],
+             "amount": f"{sum(one['kind'] in 'rpm' for one in content['relations'])} tables, {amount(size(content))}",
+             "seconds": round(seconds(size(content), content, facts), 1)} for name, content in good(facts).items()]
+
+
+def seconds(total: int, content: dict[str, Any], facts: dict[str, Any]) -> float:
+    """Predicted duration of dump and restore of one database."""
+    workers = max(1, min(facts["jobs"], facts["cores"]))
+    return 1.0 + len(content["relations"]) * 0.005 + total / (DUMP_RATE * workers) + total / (RESTORE_RATE * workers)
+
+
+def good(facts: dict[str, Any]) -> dict[str, Any]:
+    """The contents of the chosen databases that could be read."""
+    return {name: content for name, content in facts["source"].get("contents", {}).items() if "error" not in content}
+
+
+def chosen_frames(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The frames (encoding, locale, …) of the chosen databases."""
+    return [frame for frame in facts["source"]["globals"]["databases"] if frame["name"] in good(facts)]
+
+
+def size(content: dict[str, Any]) -> int:
+    """Bytes of a database's tables and indexes."""
+    return sum(one["bytes"] + one["index_bytes"] for one in content["relations"])
+
+
+def total_bytes(facts: dict[str, Any]) -> int:
+    """Bytes of tables and indexes of all chosen databases."""
+    return sum(size(content) for content in good(facts).values())
+
+
+def data_bytes(facts: dict[str, Any]) -> int:
+    """Bytes of tables alone: what a backup holds at most, before compression."""
+    return sum(one["bytes"] for content in good(facts).values() for one in content["relations"])
+
+
+def major(side: dict[str, Any]) -> int:
+    """The major version of a server."""
+    return int(side["server"]["version_num"]) // 10000
+
+
+def plain(locale: str) -> str:
+    """A locale's name as all systems would spell it: ``en_us.utf8`` for ``en_US.UTF-8``."""
+    return (locale or "").lower().replace("utf-8", "utf8")
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """A key that orders versions of extensions: the numbers in them."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def amount(count: int) -> str:
+    """``count`` bytes for people."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

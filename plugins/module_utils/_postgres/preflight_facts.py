@@ -1,0 +1,280 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Everything that can be known about both servers, the tools and the backup's place before anything changes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight as rules
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
+    Endpoint,
+    connect,
+    describe_error,
+    import_psycopg2,
+    pin_session,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import read_globals, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
+    count_objects,
+    read_relations,
+    read_server,
+    resolve_databases,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import NEEDED, tool_version
+
+OURS = "dihya"  # sessions of ours bear application names that begin so
+CLIENTS = """
+SELECT DISTINCT usename AS "user", application_name, coalesce(client_addr::text, 'local') AS client_addr
+FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()
+AND application_name !~ '^dihya(/|$)' ORDER BY 1, 2, 3"""
+PENDING = """
+SELECT 'prepared transaction' AS kind, gid AS name FROM pg_catalog.pg_prepared_xacts
+UNION ALL SELECT 'replication slot', slot_name FROM pg_catalog.pg_replication_slots
+UNION ALL SELECT 'standby', application_name FROM pg_catalog.pg_stat_replication
+UNION ALL SELECT 'tablespace', spcname FROM pg_catalog.pg_tablespace WHERE spcname !~ '^pg_' ORDER BY 1, 2"""
+SUBSCRIPTIONS = "SELECT 'subscription' AS kind, subname AS name FROM pg_catalog.pg_subscription WHERE subdbid = (SELECT oid FROM " \
+                "pg_catalog.pg_database WHERE datname = current_database())"
+EXTENSIONS = "SELECT extname AS name, extversion AS version FROM pg_catalog.pg_extension ORDER BY 1"
+AVAILABLE = "SELECT name, pg_catalog.array_agg(version) AS versions FROM pg_catalog.pg_available_extension_versions GROUP BY 1"
+COLLATIONS = """
+SELECT collprovider::text AS provider, collcollate AS collate, collctype AS ctype FROM pg_catalog.pg_collation
+UNION SELECT {provider}, datcollate, datctype FROM pg_catalog.pg_database"""
+# Column types whose values depend on the build or on the cluster they live in.
+TYPES = """
+SELECT t.typname AS type, pg_catalog.count(*) AS columns
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm') AND a.attnum > 0
+AND NOT a.attisdropped AND t.typname IN ('xml', 'money', 'xid', 'xid8', 'pg_lsn', 'oid', 'regclass', 'regproc')
+AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
+GROUP BY 1 ORDER BY 1"""
+ICU_COLUMNS = """
+SELECT pg_catalog.count(*) AS columns FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation WHERE c.oid >= 16384 AND l.collprovider = 'i'"""
+UNREADABLE = """
+SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'S') AND c.relpersistence <> 't'
+AND NOT (pg_catalog.has_table_privilege(c.oid, 'SELECT')
+AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')) ORDER BY 1"""
+HIDDEN = """
+SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relrowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user) ORDER BY 1"""
+
+
+@dataclass(frozen=True)
+class PreflightRequest:
+    """What to look at; the fields are the options of the module."""
+
+    source: Endpoint
+    target: Endpoint
+    databases: list[str]
+    jobs: int = 2
+    bin_dir: str | None = None
+    backup_dir: str | None = None
+    application_name: str = OURS
+    known_clients: list[str] = field(default_factory=list)
+
+
+def gather(request: PreflightRequest) -> dict[str, Any]:
+    """The facts from which the findings follow; a side that cannot be reached says why and leaves the other untouched."""
+    facts: dict[str, Any] = {
+        "wanted": request.databases, "jobs": request.jobs, "cores": os.cpu_count() or 1, "known_clients": request.known_clients,
+        "tools": {name: _tool(name, request.bin_dir) for name in NEEDED},
+        "backup": look_at_directory(request.backup_dir) if request.backup_dir else None,
+    }
+    connections: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack:
+        for side, endpoint in (("source", request.source), ("target", request.target)):
+            facts[side], connection = _side(stack, endpoint, request)
+            connections[side] = connection
+        facts["same_server"] = _is_same(connections["source"], connections["target"])
+        # Never tried on the source: it would use up a transaction number and so move the fence.
+        facts["target"]["create_role"] = (facts["target"]["reachable"] and not facts["target"]["standby"]
+                                          and not facts["same_server"] and _try_create_role(connections["target"]))
+    if facts["source"]["reachable"]:
+        facts["source"]["contents"] = _contents(request.source, facts["source"], request.databases, request.application_name)
+    if facts["target"]["reachable"]:
+        names = list(facts["source"].get("contents", {})) or [name for name in request.databases if name != "all"]
+        present = [frame["name"] for frame in facts["target"]["globals"]["databases"] if frame["name"] in names]
+        facts["target"]["objects"] = {name: _objects(request.target, name, request.application_name) for name in present}
+    return facts
+
+
+def look_at_directory(path: str) -> dict[str, Any]:
+    """``free`` bytes and ``device`` of the file system for ``path``, which need not exist; ``error`` when it cannot be written."""
+    existing = os.path.abspath(path)
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    facts: dict[str, Any] = {"path": path, "existing": existing, "error": None, "free": 0, "device": None}
+    try:
+        space = os.statvfs(existing)
+        facts.update(free=space.f_bavail * space.f_frsize, device=os.stat(existing).st_dev)
+        with tempfile.TemporaryDirectory(prefix=".dihya-", dir=existing):
+            pass
+    except OSError as error:
+        facts["error"] = error.strerror
+    return facts
+
+
+def _tool(name: str, bin_dir: str | None) -> dict[str, str]:
+    try:
+        return {"version": tool_version(name, bin_dir)}
+    except MigrationError as error:
+        return {"error": error.message}
+
+
+def _side(stack: contextlib.ExitStack, endpoint: Endpoint, request: PreflightRequest) -> tuple[dict[str, Any], Any]:
+    facts: dict[str, Any] = {"name": str(endpoint), "user": endpoint.user, "dbname": endpoint.dbname, "reachable": False}
+    try:
+        connection = connect(endpoint, application_name=request.application_name)
+    except MigrationError as error:
+        return dict(facts, error=error.message, kind=error.facts.get("kind")), None
+    stack.callback(connection.close)
+    psycopg2 = import_psycopg2()
+    try:
+        server = read_server(connection)  # before pinning: what a session of the application would get
+        pin_session(connection)
+        provider = "datlocprovider::text" if connection.server_version >= 150000 else "'c'"
+        facts.update(
+            server=server, globals=read_globals(connection), clients=rows(connection, CLIENTS), pending=rows(connection, PENDING),
+            available={row["name"]: row["versions"] for row in rows(connection, AVAILABLE)},
+            collations=rows(connection, COLLATIONS.format(provider=provider)), xml=_can(connection, "SELECT '<a/>'::pg_catalog.xml"),
+            hba=_hba(connection), standby=rows(connection, "SELECT pg_catalog.pg_is_in_recovery() AS is")[0]["is"],
+            local_data=_local_data(endpoint, server), reachable=True)
+    except psycopg2.Error as error:
+        return dict(facts, reachable=False, error=f"{endpoint} could not be read: {describe_error(error)}", kind="read"), None
+    return facts, connection
+
+
+def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], application_name: str) -> dict[str, Any]:
+    """What the chosen databases that exist hold, by name; the missing ones are a finding, not an error."""
+    frames = side["globals"]["databases"]
+    existing = {frame["name"] for frame in frames if frame["allow_connections"]}
+    names = resolve_databases(frames, ["all"], []) if wanted == ["all"] else sorted(existing & set(wanted))
+    contents: dict[str, Any] = {}
+    psycopg2 = import_psycopg2()
+    for name in names:
+        try:
+            with contextlib.closing(connect(endpoint, name, application_name)) as connection:
+                pin_session(connection)
+                objects = count_objects(connection)
+                if wanted == ["all"] and name == "postgres" and not objects:
+                    continue
+                contents[name] = {
+                    "relations": read_relations(connection), "objects": objects, "extensions": rows(connection, EXTENSIONS),
+                    "types": {row["type"]: row["columns"] for row in rows(connection, TYPES)},
+                    "icu_columns": rows(connection, ICU_COLUMNS)[0]["columns"],
+                    "unreadable": [row["name"] for row in rows(connection, UNREADABLE)],
+                    "hidden": [row["name"] for row in rows(connection, HIDDEN)],
+                    "subscriptions": rows(connection, SUBSCRIPTIONS)}
+        except MigrationError as error:
+            contents[name] = {"error": error.message}
+        except psycopg2.Error as error:
+            contents[name] = {"error": f"database {name} could not be read: {describe_error(error)}"}
+    return contents
+
+
+def _objects(endpoint: Endpoint, name: str, application_name: str) -> int | None:
+    try:
+        with contextlib.closing(connect(endpoint, name, application_name)) as connection:
+            return count_objects(connection)
+    except MigrationError:
+        return None
+
+
+def _is_same(source: Any, target: Any) -> bool | None:
+    """Whether a lock taken through one connection is seen through the other: then both lead to one server."""
+    if source is None or target is None:
+        return None
+    keys = (secrets.randbelow(2**31), secrets.randbelow(2**31))
+    rows(source, "SELECT pg_catalog.pg_advisory_lock(%s, %s)", keys)
+    try:
+        return bool(rows(target, "SELECT 1 AS one FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND classid = %s::oid"
+                         " AND objid = %s::oid AND objsubid = 2", keys))
+    finally:
+        rows(source, "SELECT pg_catalog.pg_advisory_unlock(%s, %s)", keys)
+
+
+def _can(connection: Any, sql: str) -> bool:
+    psycopg2 = import_psycopg2()
+    try:
+        rows(connection, sql)
+    except psycopg2.Error:
+        return False
+    return True
+
+
+def _hba(connection: Any) -> list[str] | None:
+    """The authentication methods of the server's remote rules, None where the login may not read them."""
+    psycopg2 = import_psycopg2()
+    try:
+        found = rows(connection, "SELECT DISTINCT auth_method FROM pg_catalog.pg_hba_file_rules WHERE type <> 'local' AND error IS NULL")
+    except psycopg2.Error:
+        return None
+    return [row["auth_method"] for row in found]
+
+
+def _try_create_role(connection: Any) -> bool:
+    """Whether a role can be created: really tried, in a transaction that is rolled back."""
+    psycopg2 = import_psycopg2()
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        try:
+            cursor.execute(f"CREATE ROLE dihya_probe_{secrets.token_hex(6)} NOLOGIN")
+        except psycopg2.Error:
+            return False
+        finally:
+            cursor.execute("ROLLBACK")
+    return True
+
+
+def _local_data(endpoint: Endpoint, server: dict[str, Any]) -> dict[str, Any] | None:
+    """Space of the server's data directory when it is on this machine, else None."""
+    directory = server["settings"].get("data_directory")
+    if not directory or endpoint.host not in ("127.0.0.1", "::1", "localhost") or not os.path.exists(os.path.join(directory, "PG_VERSION")):
+        return None
+    space = os.statvfs(directory)
+    return {"free": space.f_bavail * space.f_frsize, "device": os.stat(directory).st_dev}
+
+
+def preflight(request: PreflightRequest) -> dict[str, Any]:
+    """Look at everything; returns the module's result, in which findings are no failure."""
+    started = time.monotonic()
+    facts = gather(request)
+    found, plan_ = rules.findings(facts), rules.plan(facts)
+    blocking = sum(one["blocking"] for one in found)
+    sides = {side: facts[side] for side in ("source", "target") if facts[side]["reachable"]}
+    versions = {side: each["server"]["version"] for side, each in sides.items()}
+    if "version" in facts["tools"]["pg_dump"]:
+        versions["client"] = facts["tools"]["pg_dump"]["version"]
+    identity = {side: {"system_identifier": each["server"]["system_identifier"], "name": each["name"]} for side, each in sides.items()}
+    total = round(sum(one["seconds"] for one in plan_), 1)
+    summary = f"{len(plan_)} databases looked at: {blocking} findings stand in the way, {len(found) - blocking} more are to be known"
+    journal = {"summary": summary, "duration": round(time.monotonic() - started, 3), "changed": False, "plan_seconds": total,
+               "versions": versions, "counts": {"databases": len(plan_), "findings": len(found)}, "evidence": _access(facts),
+               "not_proved": ["whether any single value is too large to be dumped"] + ([] if facts["target"].get("local_data") else
+                                                                                   ["free disk space of the target server"])}
+    return {"changed": False, "msg": summary, "findings": found, "plan": plan_, "databases": sorted(facts["source"].get("contents", {})),
+            "versions": versions, "identity": identity, "clients": facts["source"].get("clients", []), "seconds": total, "journal": journal}
+
+
+def _access(facts: dict[str, Any]) -> list[dict[str, str]]:
+    """Evidence for the checklist's item ``access``: only what was really tried."""
+    source, target = facts["source"], facts["target"]
+    if not (source["reachable"] and target["reachable"] and source["contents"]):
+        return []
+    login = target["server"]["login"]
+    may_read = all("error" not in one and not one["unreadable"] and not one["hidden"] for one in source["contents"].values())
+    may_create = target["create_role"] and (login["superuser"] or login["createdb"])
+    tables = sum(len(one["relations"]) for one in source["contents"].values() if "error" not in one)
+    return [{"item": "access", "verdict": "proved" if may_read and may_create else "failed",
+             "observed": f"{source['user']} logged in to {source['name']} and holds the right to read {tables} relations; {target['user']} "
+                         f"logged in to {target['name']} and created a role in a transaction that was rolled back"
+             if may_read and may_create else "a login lacks privileges, see the findings"}]

@@ -1,0 +1,144 @@
+#!/usr/bin/python
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_preflight
+short_description: Find out everything that stands against moving databases to another PostgreSQL server
+version_added: 0.1.0
+author: Dihya Migration contributors (@dihya)
+description:
+  - Looks at both servers, the client tools and the place for the backup, changes nothing, and returns all findings together.
+  - A finding is no failure of the module. When one server cannot be reached, the other is looked at all the same.
+  - Whether both endpoints lead to the same server is found with an advisory lock, not by comparing addresses.
+  - The privilege to create roles on the target is tried in a transaction that is rolled back.
+extends_documentation_fragment:
+  - dihya.migration.postgresql
+options:
+  source:
+    description: The server that is to be moved.
+    type: dict
+    required: true
+    suboptions:
+      host: {description: Name or address of the server., type: str, required: true}
+      port: {description: Port of the server., type: int, default: 5432}
+      user: {description: Login role., type: str, required: true}
+      password:
+        description: Password of the login. The client tools need O(source.passfile) instead.
+        type: str
+      passfile: {description: Path of a libpq password file with mode 0600., type: path}
+      dbname: {description: Database to connect to for cluster-wide work., type: str, default: postgres}
+      sslmode:
+        description: How the connection is secured, as libpq names it.
+        type: str
+        default: verify-full
+        choices: [disable, allow, prefer, require, verify-ca, verify-full]
+      sslrootcert: {description: Path of the certificates that may sign the server's., type: path}
+      connect_timeout: {description: Seconds to wait for a connection., type: int, default: 10}
+  target:
+    description: The server to move to.
+    type: dict
+    required: true
+    suboptions:
+      host: {description: Name or address of the server., type: str, required: true}
+      port: {description: Port of the server., type: int, default: 5432}
+      user: {description: Login role., type: str, required: true}
+      password:
+        description: Password of the login. The client tools need O(source.passfile) instead.
+        type: str
+      passfile: {description: Path of a libpq password file with mode 0600., type: path}
+      dbname: {description: Database to connect to for cluster-wide work., type: str, default: postgres}
+      sslmode:
+        description: How the connection is secured, as libpq names it.
+        type: str
+        default: verify-full
+        choices: [disable, allow, prefer, require, verify-ca, verify-full]
+      sslrootcert: {description: Path of the certificates that may sign the server's., type: path}
+      connect_timeout: {description: Seconds to wait for a connection., type: int, default: 10}
+  databases:
+    description: Names of the databases, or the one word V(all). V(all) leaves out templates and a V(postgres) with nothing in it.
+    type: list
+    elements: str
+    required: true
+  backup_dir:
+    description: Where backups are to be made. It need not exist yet.
+    type: path
+  known_clients:
+    description: Users, application names or addresses of clients that are expected on the source. Any other client is a finding.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode: {support: full, description: The module never changes anything.}
+  diff_mode: {support: none, description: There is no change to show.}
+"""
+
+EXAMPLES = r"""
+- name: Look before anything changes
+  dihya.migration.pg_preflight:
+    source: {host: db.old.example, user: migrator, passfile: /run/migration/source.pgpass}
+    target: {host: db.new.example, user: migrator, passfile: /run/migration/target.pgpass}
+    databases: [crm]
+    backup_dir: /var/backups/migration
+  register: looked
+
+- name: Stop when something stands in the way
+  ansible.builtin.assert:
+    that: looked.findings | selectattr('blocking') | length == 0
+"""
+
+RETURN = r"""
+findings:
+  description: What was found, each with C(subject), C(finding), C(remedy) and C(blocking); what blocks comes first.
+  type: list
+  elements: dict
+  returned: always
+plan:
+  description: What will move, each with C(stack), C(what), C(from), C(to), C(amount) and C(seconds).
+  type: list
+  elements: dict
+  returned: always
+databases: {description: Names of the databases that were meant and exist., type: list, elements: str, returned: always}
+versions: {description: Versions of C(source), C(target) and C(client), those that are known., type: dict, returned: always}
+identity: {description: C(system_identifier) and C(name) of each server that was reached., type: dict, returned: always}
+clients:
+  description: Client sessions seen on the source (C(user), C(application_name), C(client_addr)).
+  type: list
+  elements: dict
+  returned: always
+seconds: {description: Predicted duration of dump and restore., type: float, returned: always}
+journal: {description: The facts for the migration's journal., type: dict, returned: always}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import PreflightRequest, preflight
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import COMMON_SPEC
+
+SPEC = dict(
+    COMMON_SPEC,
+    source={"type": "dict", "required": True, "options": ENDPOINT_SPEC},
+    target={"type": "dict", "required": True, "options": ENDPOINT_SPEC},
+    databases={"type": "list", "elements": "str", "required": True},
+    backup_dir={"type": "path"},
+    known_clients={"type": "list", "elements": "str", "default": []},
+)
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    options = dict(module.params)
+    try:
+        sides = {side: Endpoint.from_options(options[side]) for side in ("source", "target")}
+        result = preflight(PreflightRequest(**dict(options, **sides)))
+    except MigrationError as error:
+        module.fail_json(msg=error.message, **error.facts)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The preflight names everything that stands in the way, together, and changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def look(module, old, new, tools, tmp_path):
+    def run(**options):
+        given = dict({"source": old.endpoint, "target": new.endpoint, "databases": ["shop"], "bin_dir": tools,
+                      "backup_dir": str(tmp_path / "not" / "yet")}, **options)
+        before = (new.names(), old.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())"))
+        result = module.run("pg_preflight", **given)
+        assert (new.names(), old.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())")) == before
+        assert not (tmp_path / "not").exists()
+        assert "findings" in result, result
+        return result
+
+    return run
+
+
+def blocking(result):
+    return [one["finding"] for one in result["findings"] if one["blocking"]]
+
+
+def test_nothing_blocks_a_sound_move_and_access_is_proved(look):
+    result = look()
+    assert blocking(result) == []
+    assert result["databases"] == ["shop"] and result["seconds"] > 0
+    assert [one["verdict"] for one in result["journal"]["evidence"]] == ["proved"]
+    assert result["identity"]["source"]["system_identifier"] != result["identity"]["target"]["system_identifier"]
+
+
+def test_all_findings_come_together(look, old, new):
+    with_wrong_password = dict(old.endpoint, passfile=None, password="canary-wrong")
+    result = look(source=with_wrong_password, target=dict(new.endpoint, port=1), bin_dir="/nonexistent", backup_dir="/proc/backups")
+    text = "\n".join(blocking(result))
+    for part in ("password of user postgres was refused", "nothing answers there", "pg_dump", "pg_restore", "psql", "/proc/backups"):
+        assert part in text
+    assert "canary-wrong" not in str(result)
+
+
+def test_a_server_without_tls_is_found_when_tls_is_asked_for(look, old):
+    assert "TLS" in blocking(look(source=dict(old.endpoint, sslmode="verify-full")))[0]
+
+
+def test_one_server_under_two_names_is_found(look, old):
+    result = look(target=dict(old.endpoint, host="localhost"))
+    assert any("are the same server" in text for text in blocking(result))
+
+
+def test_a_target_database_with_something_in_it_is_found(look, new):
+    new.execute("CREATE DATABASE shop")
+    try:
+        assert blocking(look()) == []  # an empty one will do
+        new.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "shop")
+        assert any("database shop of postgres exists on the target and is not empty" in text for text in blocking(look()))
+    finally:
+        new.execute("DROP DATABASE shop")
+
+
+def test_a_missing_database_and_old_tools_are_found(look):
+    assert "the source has no database nothere" in blocking(look(databases=["shop", "nothere"]))
+    old_tools = look(bin_dir=str(__import__("demo.postgres_server", fromlist=["x"]).bin_directory(16)))
+    assert any("older than the target's 18" in text for text in blocking(old_tools))
+
+
+def test_an_unknown_client_and_settings_that_change_meaning_are_told(look, old, new):
+    client = old.server.connect("shop", "shop", "canary-shop")
+    new.execute("ALTER SYSTEM SET datestyle TO 'ISO, DMY'")
+    new.execute("SELECT pg_reload_conf()")
+    try:
+        told = "\n".join(one["finding"] for one in look()["findings"])
+        assert "user shop is connected to the source" in told and "DateStyle is ISO, MDY on the source and ISO, DMY" in told
+        assert "user shop is connected" not in str(look(known_clients=["shop"])["findings"])
+    finally:
+        client.close()
+        new.execute("ALTER SYSTEM RESET datestyle")
+        new.execute("SELECT pg_reload_conf()")
