@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible import __version__
 from ansible.plugins.action import ActionBase
-
+from ansible_collections.dihya.migration.plugins.module_utils._journal.resume import status_lines
 from ansible_collections.dihya.migration.plugins.plugin_utils import controller
 
 MODULE = "dihya.migration.journal"
@@ -37,8 +37,10 @@ class ActionModule(ActionBase):
             dead = controller.dead_runs(result["lock_holders"])
             if dead:
                 return dict(self._execute_module(module_name=MODULE, module_args=dict(args, dead_runs=dead), task_vars=variables))
-        if command == "status" and (result.get("lock") or {}).get("held"):
-            result["lock"] = dict(result["lock"], alive=controller.alive(result["lock"]))
+        if command == "status" and "lock" in result:
+            lock = dict(result["lock"])
+            lock["alive"] = controller.alive(lock) if lock["held"] else None
+            result.update(lock=lock, lines=status_lines(str(args.get("migration_id")), result["status"], lock, result["chain"]))
         return result
 
     def _add_controller(self, args: dict[str, Any], variables: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ options:
     description: Verb of the recorded events.
     type: str
   status:
-    description: Status of the recorded events.
+    description: Status of the recorded events. An event whose facts have C(not_applicable) gets that status instead of V(ok).
     type: str
     choices: [started, ok, failed, skipped, not_applicable]
   events:
@@ -77,6 +77,10 @@ options:
         description: What was done and measured, in the schema of facts.
         type: dict
         default: {}
+      again:
+        description: The probe of this unit failed, so that it runs again whatever the journal says. For O(status=started).
+        type: bool
+        default: false
       inputs_sha256:
         description:
           - Digest of the inputs of the verb on this host. A unit is probed instead of run only when it did not change.
@@ -170,8 +174,9 @@ resumed:
   type: bool
 complete:
   description:
-    - Whether this attempt already ended with V(ok) for the same stacks. Such a run only probes; as long as it records
-      nothing new, not even its begin is written.
+    - Whether this attempt already ended with V(ok) for the same stacks, for purposes V(migrate) and V(commit). Such a run
+      only probes; as long as it records nothing new, neither its begin nor its end is written. It ends nevertheless, to
+      release the lock.
   returned: begin
   type: bool
 held:
@@ -209,13 +214,20 @@ chain:
   returned: show, status
   type: dict
 status:
-  description: C(attempt), C(outcome), C(running) (run_id), last event of each of C(stacks), C(frozen_since), C(commit_point), C(last_event).
+  description:
+    - C(attempt), C(outcome), C(running) (run_id), the last event of each of C(stacks),
+      and the times C(frozen_since), C(commit_point), C(last_event).
   returned: status
   type: dict
 lock:
-  description: Whether the lock is C(held), by whom, since when, and whether that process is C(alive) (null when that cannot be told from here).
+  description: Whether the lock is C(held), by whom, since when, and whether that process is C(alive) (null when that cannot be told).
   returned: status
   type: dict
+lines:
+  description: The same for a person, at most a line per stack and four more.
+  returned: status
+  type: list
+  elements: str
 lock_holders:
   description: Who holds the locks that this run asked for.
   returned: when begin is refused for that reason
@@ -224,7 +236,6 @@ lock_holders:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._journal.commands import execute
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import OUTCOMES, PURPOSES, STATUSES
@@ -244,6 +255,7 @@ SPEC = {
     "events": {"type": "list", "elements": "dict", "options": {
         "host": {"type": "str", "required": True},
         "facts": {"type": "dict", "default": {}},
+        "again": {"type": "bool", "default": False},
         "inputs_sha256": {"type": "str"},
     }},
     "outcome": {"type": "str", "choices": list(OUTCOMES)},
@@ -260,7 +272,9 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=SPEC, supports_check_mode=True,
         required_if=[
-            ("command", "begin", ["purpose"]), ("command", "record", ["stack", "verb", "status", "events"]), ("command", "end", ["outcome"]),
+            ("command", "begin", ["purpose"]),
+            ("command", "record", ["stack", "verb", "status", "events"]),
+            ("command", "end", ["outcome"]),
         ],
     )
     try:

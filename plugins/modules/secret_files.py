@@ -71,7 +71,6 @@ import os
 import stat
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
 
@@ -126,7 +125,8 @@ def main() -> None:
             path = entry["path"]
             if not os.path.isabs(path):
                 raise MigrationError("every path must be absolute")
-            done = place(path, entry["content"], module.check_mode) if module.params["state"] == "present" else remove(path, module.check_mode)
+            present = module.params["state"] == "present"
+            done = place(path, entry["content"], module.check_mode) if present else remove(path, module.check_mode)
             paths += [path] if done else []
     except MigrationError as error:
         module.fail_json(msg=error.message, **error.facts)

@@ -10,11 +10,11 @@ import multiprocessing
 import os
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from ansible import context
-
 from ansible_collections.dihya.migration.plugins.module_utils._journal.chain import canonical
 from ansible_collections.dihya.migration.plugins.module_utils._journal.lock import is_dead
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, start_time
@@ -30,7 +30,8 @@ def machine() -> dict[str, str]:
             machine_id = machine_id or Path(path).read_text(encoding="ascii").strip()
         except OSError:
             continue
-    return {"machine_id": machine_id, "host": socket.gethostname(), "boot": boot_id(), "pid_namespace": str(Path("/proc/self/ns/pid").readlink())}
+    namespace = str(Path("/proc/self/ns/pid").readlink())
+    return {"machine_id": machine_id, "host": socket.gethostname(), "boot": boot_id(), "pid_namespace": namespace}
 
 
 def holder(task_vars: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +60,8 @@ def job_id(task_vars: Mapping[str, Any]) -> str:
 
 def awx_job(task_vars: Mapping[str, Any]) -> str:
     """The job id of AWX, empty outside of it."""
-    return str(task_vars.get("awx_job_id") or task_vars.get("tower_job_id") or (os.environ.get("JOB_ID", "") if "AWX_HOST" in os.environ else ""))
+    from_environment = os.environ.get("JOB_ID", "") if "AWX_HOST" in os.environ else ""
+    return str(task_vars.get("awx_job_id") or task_vars.get("tower_job_id") or from_environment)
 
 
 def semaphore_job(task_vars: Mapping[str, Any]) -> str:
@@ -110,8 +112,9 @@ def inputs_sha256(task_vars: Mapping[str, Any], host: str, stack: str) -> str:
     """
     hostvars = task_vars["hostvars"]
     manager = getattr(hostvars, "_variable_manager", None)
-    set_by_tasks = set((getattr(manager, "_nonpersistent_fact_cache", None) or {}).get(host, {})) - set(getattr(manager, "extra_vars", None) or {})
-    variables = hostvars[host] if host in hostvars else {}
+    facts = (getattr(manager, "_nonpersistent_fact_cache", None) or {}).get(host, {})
+    set_by_tasks = set(facts) - set(getattr(manager, "extra_vars", None) or {})
+    variables = hostvars.get(host, {})
     inputs = {}
     for name in sorted(str(name) for name in variables if str(name).startswith(f"{stack}_")):
         if name in set_by_tasks or SECRET_NAME.search(name):

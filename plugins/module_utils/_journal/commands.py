@@ -9,12 +9,20 @@ import hashlib
 import os
 import re
 import secrets
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._journal import lock, resume
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import (
-    END_FACTS, PURPOSES, RECORDED_RUN_VERBS, RUN, RUN_FACTS, STATUSES, VERBS, check_facts,
+    END_FACTS,
+    PURPOSES,
+    RECORDED_RUN_VERBS,
+    RUN,
+    RUN_FACTS,
+    STATUSES,
+    VERBS,
+    check_facts,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._journal.store import Journal, Locks, exclusive
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import utc_now
@@ -79,10 +87,15 @@ def record(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         run = {"run_id": holder.get("run_id", ""), "attempt": attempt, "host": params["state_host"]}
         decisions = {}
         if word == "started":
-            decisions = {unit["host"]: resume.decide(events, attempt, purpose, (unit["host"], stack, verb), unit["inputs"]) for unit in units}
+            decisions = {
+                unit["host"]: "run" if unit["again"] else resume.decide(
+                    events, attempt, purpose, (unit["host"], stack, verb), unit["inputs"],
+                )
+                for unit in units
+            }
         drafts = [
-            journal.draft(run, stack, verb, word, unit["facts"], host=unit["host"], **({"inputs_sha256": unit["inputs"]} if unit["inputs"] else {}))
-            for unit in units if _is_news(events, holder, (stack, verb, word), unit, decisions, check_mode)
+            journal.draft(run, stack, verb, _status_of(word, unit["facts"]), unit["facts"], host=unit["host"], **unit["inputs_fact"])
+            for unit in units if _is_news(events, holder, (stack, verb, word), unit["host"], decisions, check_mode)
         ]
         if not check_mode:
             _append(journal, locks, holder, drafts, run)
@@ -110,7 +123,8 @@ def end(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 def show(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
     """All events, also of a journal that was changed (up to the change), and the verdict on the chain."""
     reading = Journal(params["state_dir"], params["migration_id"]).read_shared()
-    return {"changed": False, "msg": reading.problem or f"{len(reading.events)} events", "events": reading.events, "chain": reading.verdict()}
+    message = reading.problem or f"{len(reading.events)} events"
+    return {"changed": False, "msg": message, "events": reading.events, "chain": reading.verdict()}
 
 
 def status(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
@@ -142,7 +156,14 @@ def _one_of(params: dict[str, Any], name: str, allowed: tuple[str, ...]) -> str:
 
 def _unit(stack: str, verb: str, event: dict[str, Any]) -> dict[str, Any]:
     facts = check_facts(stack, verb, event.get("facts") or {})
-    return {"host": event["host"], "facts": facts, "inputs": event.get("inputs_sha256")}
+    inputs = event.get("inputs_sha256")
+    fact = {"inputs_sha256": inputs} if inputs else {}
+    return {"host": event["host"], "facts": facts, "inputs": inputs, "inputs_fact": fact, "again": bool(event.get("again"))}
+
+
+def _status_of(word: str, facts: dict[str, Any]) -> str:
+    """One call records all hosts, so a host on which there was nothing to do says so in its facts."""
+    return "not_applicable" if word == "ok" and "not_applicable" in facts else word
 
 
 def _holder(params: dict[str, Any], run_id: str, token: str, attempt: int) -> dict[str, Any]:
@@ -178,14 +199,15 @@ def _close_interrupted(journal: Journal, events: list[dict[str, Any]], run: dict
         return []
     cause = dict(resume.last_unit(events, begun["run_id"]), message="the run ended without saying so; closed by the next run")
     cause.pop("status", None)
-    return [journal.draft(run, RUN, "end", "failed", {"outcome": "interrupted", "cause": cause}, run_id=begun["run_id"], attempt=begun["attempt"])]
+    facts = {"outcome": "interrupted", "cause": cause}
+    return [journal.draft(run, RUN, "end", "failed", facts, run_id=begun["run_id"], attempt=begun["attempt"])]
 
 
 def _takeovers(journal: Journal, seized: list[tuple[str, dict[str, Any]]], run: dict[str, Any]) -> list[dict[str, Any]]:
     why = {"dead": "its process no longer runs", "takeover": "asked for by migration_takeover"}
     return [
         journal.draft(run, RUN, "takeover", "ok", {"summary": f"Lock taken over ({why[verdict]}) from {lock.describe(holder)}"[:300]})
-        for verdict, holder in seized
+        for verdict, holder in seized if not holder.get("pending")  # that run only probed: nothing to tell
     ]
 
 
@@ -204,7 +226,8 @@ def _authorize(locks: Locks, params: dict[str, Any], check_mode: bool) -> dict[s
 
 
 def _is_news(
-    events: list[dict[str, Any]], holder: dict[str, Any], what: tuple[str, str, str], unit: dict[str, Any], decisions: dict[str, str], check_mode: bool
+    events: list[dict[str, Any]], holder: dict[str, Any], what: tuple[str, str, str], host: str,
+    decisions: dict[str, str], check_mode: bool,
 ) -> bool:
     """Whether an event is written: not for what was probed, and never for a unit that did not start."""
     stack, verb, word = what
@@ -212,12 +235,12 @@ def _is_news(
     if stack == RUN:
         return word != "ok" or not resume.is_repetition(events, attempt, verb, bool(holder.get("pending")))
     if word == "started":
-        return decisions[unit["host"]] == "run"
-    last = resume.last_of_unit(events, attempt, unit["host"], stack, verb)
+        return decisions[host] == "run"
+    last = resume.last_of_unit(events, attempt, host, stack, verb)
     if word == "failed" or check_mode:
         return True
     if last is None:
-        raise MigrationError(f"{verb} of {stack} on {unit['host']} was never recorded as started")
+        raise MigrationError(f"{verb} of {stack} on {host} was never recorded as started")
     return last["status"] not in resume.SETTLED
 
 

@@ -147,7 +147,10 @@ VERB_FACTS = record({
     "digests": mapping(digest),
     "proofs": listing(record({"kind": text, "path": text, "sha256": digest, "host": text}, ("kind", "path"))),
     "tests": listing(record(
-        {"name": text, "verdict": choice("passed", "failed", "skipped"), "passed": integer, "failed": integer, "skipped": integer, "log": text},
+        {
+            "name": text, "verdict": choice("passed", "failed", "skipped"),
+            "passed": integer, "failed": integer, "skipped": integer, "log": text,
+        },
         ("name", "verdict"),
     )),
     "not_proved": listing(text),

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
@@ -52,8 +53,9 @@ def judge(holder: dict[str, Any] | None, mine: dict[str, Any], dead: Iterable[st
 def describe(holder: dict[str, Any]) -> str:
     """The holder in words, for messages."""
     job = f", job {holder['job']}" if holder.get("job") else ""
+    operator = holder.get("operator") or "unknown"
     return (
-        f"run {holder.get('run_id', 'unknown')} of migration {holder.get('migration_id', 'unknown')}, operator {holder.get('operator') or 'unknown'}, "
+        f"run {holder.get('run_id', 'unknown')} of migration {holder.get('migration_id', 'unknown')}, operator {operator}, "
         f"since {holder.get('since', 'unknown')} (controller {holder.get('host') or 'unknown'}, pid {holder.get('pid', 'unknown')}{job})"
     )
 
@@ -62,7 +64,9 @@ def refusal(held: dict[str, dict[str, Any]]) -> MigrationError:
     """The error for locks that others hold: what is locked to who holds it."""
     runs = sorted({str(holder.get("run_id", "unknown")) for holder in held.values()})
     parts = [f"{what} is locked by {describe(holder)}" for what, holder in sorted(held.items())]
+    shown = (*HOLDER_FIELDS, "run_id", "migration_id", "since")
     return MigrationError(
-        f"{'; '.join(parts)}: wait for its end, or, when it is certain that it no longer runs, take over with -e migration_takeover={','.join(runs)}",
-        lock_holders=[{key: value for key, value in holder.items() if key in HOLDER_FIELDS + ("run_id", "migration_id", "since")} for holder in held.values()],
+        f"{'; '.join(parts)}: wait for its end, or, when it is certain that it no longer runs, "
+        f"take over with -e migration_takeover={','.join(runs)}",
+        lock_holders=[{key: value for key, value in holder.items() if key in shown} for holder in held.values()],
     )

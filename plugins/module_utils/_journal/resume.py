@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import RUN
 
@@ -100,7 +101,8 @@ def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str,
     attempt = next_attempt(events, purpose)
     outcome, moved = last_moving_end(events, attempt)
     unended = unended_run(events)
-    complete = outcome == "ok" and unended is None and sorted(moved) == sorted(stacks)
+    # A backup, a verification or a rollback that is asked for has its work to do after a complete migration too.
+    complete = purpose in MOVING and outcome == "ok" and unended is None and sorted(moved) == sorted(stacks)
     return {
         "attempt": attempt,
         "resumed": not complete and any(event["stack"] != RUN for event in of_attempt(events, attempt)),
@@ -127,16 +129,17 @@ def decide(events: list[Event], attempt: int, purpose: str, unit: tuple[str, str
     A run whose purpose is the verb itself (a new backup, another verification) always runs it; and what was done
     under a freeze counts no longer once the source was reopened.
     """
-    host, stack, verb = unit
+    verb = unit[2]
     if purpose in ("backup", "verify") and verb == purpose:
         return "run"
-    mine = [event for event in events if (event["attempt"], event["host"], event["stack"], event["verb"]) == (attempt, host, stack, verb)]
+    mine = [event for event in of_attempt(events, attempt) if (event["host"], event["stack"], event["verb"]) == unit]
     if not mine or mine[-1]["status"] not in SETTLED:
         return "run"
     starts = [event for event in mine if event["status"] == "started"]
     if not starts or starts[-1].get("inputs_sha256") != inputs:
         return "run"
-    reopened = any(event["verb"] == "reopened" and event["stack"] == RUN and event["seq"] > starts[-1]["seq"] for event in of_attempt(events, attempt))
+    later = (event for event in of_attempt(events, attempt) if event["stack"] == RUN and event["seq"] > starts[-1]["seq"])
+    reopened = any(event["verb"] == "reopened" for event in later)
     return "run" if reopened and verb in AFTER_FREEZE else "probe"
 
 
@@ -148,6 +151,26 @@ def is_repetition(events: list[Event], attempt: int, run_verb: str, probing: boo
         fences = [verb for verb in seen if verb in ("frozen", "reopened")]
         return fences[-1:] == [run_verb]
     return run_verb in seen and (run_verb == "commit_point" or probing)
+
+
+def status_lines(migration_id: str, state: dict[str, Any], lock: dict[str, Any], chain: dict[str, Any]) -> list[str]:
+    """The state in at most a dozen lines for a person at night: who runs, how far, since when frozen, what to distrust."""
+    attempt = f"attempt {state['attempt']}, {state['outcome'] or 'not ended'}" if state["attempt"] else "never begun"
+    lines = [f"migration {migration_id}: {attempt}"]
+    if chain["problem"]:
+        lines.append(f"THE JOURNAL WAS CHANGED: {chain['problem']}")
+    if lock["held"]:
+        alive = {True: "alive", False: "dead, the next run goes on", None: "alive or not, that cannot be told from here"}[lock.get("alive")]
+        who = f"run {lock['run_id']} of {lock['operator'] or 'unknown'} on {lock['host'] or 'unknown'}"
+        lines.append(f"{who} since {lock['since']}: its process is {alive}")
+    elif state["running"]:
+        lines.append(f"run {state['running']} was interrupted: run the playbook again to go on, or playbooks/rollback.yml to undo")
+    lines += [f"{stack}: {last['verb']} {last['status']} on {last['host']} at {last['time']}" for stack, last in state["stacks"].items()]
+    if state["frozen_since"] and not state["commit_point"]:
+        lines.append(f"the source is frozen since {state['frozen_since']}")
+    if state["commit_point"]:
+        lines.append(f"the target takes writes since {state['commit_point']}")
+    return lines
 
 
 def summary(events: list[Event]) -> dict[str, Any]:

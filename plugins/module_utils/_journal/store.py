@@ -13,10 +13,17 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from typing import Any, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, private_directory, publish, publish_json, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._files import (
+    fsync_directory,
+    private_directory,
+    publish,
+    publish_json,
+    read_json,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._journal import chain
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import RUN
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import utc_now
@@ -73,7 +80,10 @@ class Journal:
         """As :meth:`read`; raises :class:`MigrationError` when the journal was changed: nothing is built on it."""
         reading = self.read()
         if reading.problem:
-            raise MigrationError(f"the journal {self._path} was changed outside of a run: {reading.problem}; keep it and ask who did this", chain=reading.verdict())
+            raise MigrationError(
+                f"the journal {self._path} was changed outside of a run: {reading.problem}; keep it and find out who did this",
+                chain=reading.verdict(),
+            )
         return reading
 
     def append(self, drafts: Iterable[Draft], run: dict[str, Any]) -> list[dict[str, Any]]:
@@ -93,8 +103,9 @@ class Journal:
 
     def draft(self, run: dict[str, Any], stack: str, verb: str, status: str, facts: dict[str, Any], **more: Any) -> Draft:
         """An event of now; ``run`` gives ``run_id``, ``attempt`` and ``host``, all of which ``more`` may replace."""
+        what = {"stack": stack, "verb": verb, "status": status, "facts": facts}
         own = {key: run[key] for key in ("run_id", "attempt", "host")}
-        return {"time": utc_now(), "migration_id": self.migration_id, "stack": stack, "verb": verb, "status": status, "facts": facts, **own, **more}
+        return {"time": utc_now(), "migration_id": self.migration_id, **what, **own, **more}
 
     def _write(self, data: bytes, head: dict[str, Any]) -> None:
         if not os.path.exists(self._head):

@@ -1,0 +1,198 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Action plugins of long modules: live progress, one worker, and nothing left behind.
+
+The module runs in Ansible's async wrapper, so it goes on when the controller dies; a later run finds its lease held,
+waits for it and then runs the module again, which finds the work done. A subclass only names its module and label.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.dihya.migration.plugins.plugin_utils.progress_line import Watch, step_of_verb
+
+LONGEST = 30 * 24 * 3600
+"""Seconds until the async wrapper would end a module: longer than any migration."""
+EVERY = 10.0
+"""Seconds between two lines of progress."""
+RECONNECT = 120.0
+"""Seconds for which a lost connection is tried again: the module itself goes on meanwhile."""
+LOOK_FOR_WORKER = 5.0
+"""Seconds between two looks whether the worker of an unfinished job still exists."""
+TRY_AGAIN = 30.0
+"""Seconds after which the lease of another worker is tried even when its process seems alive (its number may be reused)."""
+
+NO_PASSWORD = "{} takes no password, only a passfile: the options of a long module stay on its host when the run dies"
+ENDED = "{} was ended from outside before it had a result (killed, out of memory, or its host restarted)"
+
+# What the async wrapper (ansible-core 2.17 to 2.19) writes while the module runs.
+RUNNING = re.compile(r'\{"started": (true|1), "finished": (false|0), "ansible_job_id": "[^"]*"\}')
+BOOKKEEPING = ("ansible_job_id", "started", "finished", "results_file")
+
+display = Display()
+
+
+class LongAction(ActionBase):
+    """Runs ``MODULE`` and shows how far it is; ``LABEL`` begins every line when no stack is known."""
+
+    MODULE = ""
+    LABEL = ""
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's own result."""
+        variables = task_vars or {}
+        result = super().run(tmp, variables)
+        args = self._with_defaults(dict(self._task.args), variables)
+        if has_password(args):
+            return dict(result, failed=True, msg=NO_PASSWORD.format(self.MODULE))
+        if self._task.check_mode or self._task.async_val or self._connection.has_native_async or self._connection.always_pipeline_modules:
+            wrap = bool(self._task.async_val) and not self._connection.has_native_async
+            return dict(result, **self._execute_module(module_name=self.MODULE, module_args=args, task_vars=variables, wrap_async=wrap))
+        label = str(variables.get("migration_stack") or self.LABEL)
+        step = step_of_verb(variables.get("migration_verb"))
+        self._watch = Watch(f"{step}{label} {variables.get('inventory_hostname', '')}".strip(), variables.get("migration_frozen_since"))
+        self._shown = time.monotonic() if _enabled(variables) else float("inf")
+        self._async_dir = self._private_directories(args, variables)
+        while True:
+            outcome = self._run_watched(args, variables)
+            holder = outcome.get("lease_holder")
+            if not (outcome.get("failed") and holder and args.get("lease_file")):
+                return dict(result, **outcome)
+            self._wait_for(holder, args)
+
+    def _with_defaults(self, args: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+        """``args`` with the transaction's files and run; nothing is added outside of a transaction."""
+        work_dir, run_id = variables.get("migration_work_dir"), variables.get("migration_run_id")
+        if not work_dir or not run_id:
+            return args
+        # Not below migration_run_dir: that is removed by the next run, which must find this worker.
+        stem = f"{work_dir}/workers/{self.MODULE.rpartition('.')[2]}-{variables.get('inventory_hostname', 'host')}"
+        defaults = {"progress_file": f"{stem}.progress", "lease_file": f"{stem}.lease", "run_id": str(run_id)}
+        return {**defaults, **{key: value for key, value in args.items() if value is not None or key not in defaults}}
+
+    def _private_directories(self, args: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+        """Make the directories of job, lease and progress files with mode 0700; returns the first."""
+        work_dir = variables.get("migration_work_dir")
+        usual = self.get_shell_option("async_dir", default="~/.ansible_async")
+        async_dir = f"{work_dir}/async" if work_dir else self._remote_expand_user(usual)
+        wanted = {async_dir, *(str(args[name]).rpartition("/")[0] for name in ("progress_file", "lease_file") if args.get(name))}
+        self._sh("umask 077; mkdir -p " + " ".join(shlex.quote(path) for path in sorted(wanted) if path))
+        return async_dir
+
+    def _run_watched(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Start the module, show its progress until it ends, remove what the wrapper left, return its result."""
+        tmp_path = self._make_tmp_path()
+        before = self.get_shell_option("async_dir", default="~/.ansible_async")
+        self._connection._shell.set_option("async_dir", self._async_dir)
+        self._task.async_val = LONGEST
+        try:
+            job = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=variables, wrap_async=True)
+        finally:
+            self._task.async_val = 0  # else the strategy takes this task for an async one and polls it
+            self._connection._shell.set_option("async_dir", before)
+        job_id = job.get("ansible_job_id")
+        if job.get("failed") or not job_id:
+            return job
+        found = self._follow(str(job_id), args)
+        if found:
+            status = {"jid": str(job_id), "_async_dir": self._async_dir, "mode": "status"}
+            # The module, not the text read above: it decodes the result as this ansible-core wants it.
+            outcome = self._execute_module(module_name="ansible.legacy.async_status", module_args=status, task_vars=variables)
+        else:
+            outcome = {"failed": True, "msg": ENDED.format(self.MODULE)}
+        self._clean(str(job_id), args, tmp_path)
+        return {key: value for key, value in outcome.items() if key not in BOOKKEEPING}
+
+    def _follow(self, job_id: str, args: Mapping[str, Any]) -> bool:
+        """Wait for the end of a job; False when its worker vanished without a result."""
+        job = f"{self._async_dir}/{job_id}"
+        pause, looked = 0.1, time.monotonic()
+        while True:
+            time.sleep(pause)
+            pause = min(1.5, pause * 1.4)  # short operations must not pay for the long ones
+            progress, state = self._peek(args.get("progress_file"), f"head -c 200 {shlex.quote(job)}")
+            if state and not RUNNING.match(state.strip()):
+                return True
+            self._show(progress)
+            if time.monotonic() - looked >= LOOK_FOR_WORKER:
+                looked = time.monotonic()
+                if not self._worker_exists(job_id):
+                    _progress, state = self._peek(None, f"head -c 200 {shlex.quote(job)}")
+                    return bool(state) and not RUNNING.match(state.strip())
+
+    def _worker_exists(self, job_id: str) -> bool:
+        """Whether the wrapper of a job runs: its first argument is the job's name without the last part."""
+        name = job_id.rpartition(".")[0]
+        pattern = f"{name[:-1]}[{name[-1]}]"  # does not match the command line that looks for it
+        return "yes" in self._sh(f"grep -qas {shlex.quote(pattern)} /proc/[0-9]*/cmdline && echo yes")
+
+    def _wait_for(self, holder: Mapping[str, Any], args: Mapping[str, Any]) -> None:
+        """Show the progress of another run's worker until it ends or it is time to try again."""
+        if self._shown != float("inf"):
+            worker = f"run {holder.get('run_id', 'unknown')} (pid {holder.get('pid', 'unknown')})"
+            display.display(f"{self._watch.name}: attached to the living worker of {worker}")
+        alive = f"test -d /proc/{int(holder.get('pid') or 0)} && cat {shlex.quote(str(args['lease_file']))}"
+        begun = time.monotonic()
+        while time.monotonic() - begun < TRY_AGAIN:
+            time.sleep(1.0)
+            progress, state = self._peek(args.get("progress_file"), alive)
+            if not state.strip():
+                return
+            self._show(progress)
+
+    def _peek(self, progress_file: Any, command: str) -> tuple[Any, str]:
+        """The progress (None when there is none) and the output of ``command``, in one round trip."""
+        read = f"cat {shlex.quote(str(progress_file))} 2>/dev/null; " if progress_file else ""
+        first, _mark, second = self._sh(f"{read}echo; echo ==; {command} 2>/dev/null").partition("\n==\n")
+        try:
+            return json.loads(first), second
+        except ValueError:
+            return None, second
+
+    def _show(self, progress: Any) -> None:
+        self._watch.see(progress)
+        if time.monotonic() - self._shown >= EVERY:
+            self._shown = time.monotonic()
+            display.display(self._watch.line())
+
+    def _sh(self, command: str) -> str:
+        """Output of a short shell command on the host; a lost connection is tried again for a while."""
+        lost: float | None = None
+        while True:
+            try:
+                return self._low_level_execute_command(command, sudoable=True).get("stdout", "")
+            except AnsibleConnectionFailure:
+                lost = lost or time.monotonic()
+                if time.monotonic() - lost > RECONNECT:
+                    raise
+                time.sleep(5)
+
+    def _clean(self, job_id: str, args: Mapping[str, Any], tmp_path: str) -> None:
+        """Remove job file, progress and payload; the lease file stays, another run may be about to lock it."""
+        files = [f"{self._async_dir}/{job_id}", f"{self._async_dir}/{job_id}.tmp"]
+        files += [str(args["progress_file"])] if args.get("progress_file") else []
+        self._sh("rm -f " + " ".join(shlex.quote(path) for path in files))
+        self._remove_tmp_path(tmp_path, force=True)
+
+
+def has_password(value: Any) -> bool:
+    """Whether a password stands anywhere in ``value``."""
+    if isinstance(value, Mapping):
+        return any((key == "password" and bool(item)) or has_password(item) for key, item in value.items())
+    return isinstance(value, (list, tuple)) and any(has_password(item) for item in value)
+
+
+def _enabled(variables: Mapping[str, Any]) -> bool:
+    value = variables.get("migration_progress", True)
+    return value.lower() not in ("false", "no", "off", "0") if isinstance(value, str) else bool(value)
