@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.dihya.migration.plugins.module_utils._checklist.texts import TEXTS
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import N_, NP_
 
 # The guide's own words for the parts of an application, in its order.
@@ -163,4 +164,4 @@ FIGURES = {
     "skipped": NP_("{number} skipped", "{number} skipped"),
 }
 # Sentences of our own modules that reach the journal; the reader gets them in the report's language.
-SENTENCES: tuple[str, ...] = ()
+SENTENCES: tuple[str, ...] = TEXTS

@@ -17,13 +17,14 @@ from babel.messages.pofile import read_po
 from tests.unit.report import journals
 from tests.unit.report.test_report_pages import Page
 
-SOURCES = pathlib.Path(i18n.__file__).parent.parent
+PLUGINS = pathlib.Path(i18n.__file__).parents[2]
+SOURCES = [PLUGINS / "plugin_utils", PLUGINS / "module_utils" / "_checklist"]
 KEYWORDS = {"words": None, "self": None, "N_": None, "NP_": (1, 2), "plural": (1, 2)}
 
 
 def used() -> set:
     found = set()
-    for path in SOURCES.rglob("*.py"):
+    for path in [path for directory in SOURCES for path in directory.rglob("*.py")]:
         with path.open("rb") as stream:
             found |= {message for _line, message, _comments, _context in extract("python", stream, keywords=KEYWORDS)}
     return found

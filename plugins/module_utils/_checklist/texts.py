@@ -1,0 +1,66 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the checklist says. Every text here is also a message of the report's catalogs, so that it can be translated."""
+
+from __future__ import annotations
+
+ITEMS = ("backup", "access", "documentation", "rehearsal", "rollback_plan", "notification", "window", "compliance")
+OBSERVED_BY_MACHINE = ("backup", "access", "rollback_plan", "window")
+ATTESTABLE = ("documentation", "notification", "compliance")
+WAIVABLE = ("rehearsal",)
+FROM_FILES = ("rehearsal", "rollback_plan")
+"""Items that only a file made by an earlier run may prove, beside the facts of this run."""
+
+
+def N_(text: str) -> str:  # noqa: N802  # the mark that the catalogs' extraction looks for
+    """Return ``text``."""
+    return text
+
+
+EXPECTED = {
+    "backup": N_("every stack has a verified backup, and a copy of it elsewhere"),
+    "access": N_("login, privilege escalation and database privileges work on every host"),
+    "documentation": N_("someone states that it is up to date, with the document's digest"),
+    "rehearsal": N_("evidence of a rehearsal, or a waiver"),
+    "rollback_plan": N_("a restore drill, or a recorded rollback"),
+    "notification": N_("someone states that those concerned were told, with the message's digest"),
+    "window": N_("now inside the window, and enough time left in it"),
+    "compliance": N_("someone states that it was approved, with the document's digest"),
+}
+REMEDIES = {
+    "backup": "let every stack make and verify its backup, and name a second place in migration_backup_copies",
+    "access": "correct the account, its sudo rule or its database privileges",
+    "documentation": "add an entry for documentation to migration_attestations",
+    "rehearsal": "name the report of a rehearsal in migration_evidence, or add a waiver to migration_waivers",
+    "rollback_plan": "make a restore drill or a recorded rollback, and name its report in migration_evidence",
+    "notification": "add an entry for notification to migration_attestations",
+    "window": "set migration_window to a start and an end (RFC 3339) between which the whole migration fits",
+    "compliance": "add an entry for compliance to migration_attestations",
+}
+WINDOW_OPEN = N_("open until {end}, {left} s left, {needed} s needed")
+WINDOW_NONE = N_("no window was given")
+WINDOW_EARLY = N_("opens only at {start}")
+WINDOW_LATE = N_("ended at {end}")
+WINDOW_SHORT = N_("{left} s left, {needed} s needed")
+WINDOW_MALFORMED = N_("start and end are not two times in RFC 3339 with an offset, the start first")
+ATTESTED = N_("stated by {who} at {when}")
+WAIVED = N_("waived by {who} until {until}")
+LATER = N_("made and verified by the next step")
+NO_COPY = N_("no second place was named for the backups")
+EVIDENCE_OLD = N_("the evidence counted until {until}")
+EVIDENCE_FILE = N_("{path} says what is expected")
+TEXTS = (
+    *EXPECTED.values(),
+    WINDOW_OPEN,
+    WINDOW_NONE,
+    WINDOW_EARLY,
+    WINDOW_LATE,
+    WINDOW_SHORT,
+    WINDOW_MALFORMED,
+    ATTESTED,
+    WAIVED,
+    LATER,
+    NO_COPY,
+    EVIDENCE_OLD,
+    EVIDENCE_FILE,
+)
