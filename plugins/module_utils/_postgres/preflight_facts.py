@@ -164,6 +164,8 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
         try:
             with contextlib.closing(connect(endpoint, name, application_name)) as connection:
                 pin_session(connection)
+                # Sizes wait for whoever holds a table exclusively: say so instead of hanging.
+                rows(connection, "SELECT pg_catalog.set_config('lock_timeout', '10s', false)")
                 objects = count_objects(connection)
                 if wanted == ["all"] and name == "postgres" and not objects:
                     continue

@@ -38,7 +38,7 @@ def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> l
     if record.state["server"] != server["system_identifier"]:
         raise MigrationError("the record of created objects is of another server than the target: nothing was removed")
     psycopg2 = import_psycopg2()
-    removed = []
+    removed: list[str] = []
     for entry in sorted(record.objects, key=lambda one: ("database", "aside", "role").index(one["kind"])):
         try:
             done = REMOVERS[entry["kind"]](connection, entry)

@@ -180,7 +180,7 @@ def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: R
     version, superuser = server["version_num"], server["login"]["superuser"]
     _create_roles(backup, plan, record, connection, version)
     frames = {frame["name"]: frame for frame in backup.globals["databases"]}
-    entries = {}
+    entries: dict[str, dict[str, Any]] = {}
     for one in plan.databases:
         working = f"dihya-{secrets.token_hex(8)}"
         entries[one.source] = {"kind": "database", "name": one.name, "working_name": working, "identity": None}

@@ -1,0 +1,216 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What goes wrong is told before or undone after: no partial backup, no partial database, no word of a row."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import signal
+import time
+
+import pytest
+
+from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+
+
+@pytest.fixture
+def options(new, tools, tmp_path):
+    return {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+
+
+@pytest.fixture
+def copy(backup, tmp_path):
+    """A copy of the backup that a test may damage."""
+    return pathlib.Path(shutil.copytree(backup["path"], tmp_path / "copy"))
+
+
+@pytest.fixture
+def slow(old):
+    """A database whose dump, not what is read before it, waits for ``holder`` to let go of the large objects."""
+    old.execute("CREATE DATABASE slow")
+    old.execute("SELECT lo_from_bytea(0, 'x')", "slow")
+    holder = old.server.connect("slow")
+    holder.autocommit = False
+    yield holder
+    holder.close()
+    old.execute("DROP DATABASE slow WITH (FORCE)")
+
+
+def reseal(backup: pathlib.Path) -> None:
+    """Make the manifest agree with files that a test changed: only pg_restore itself can still object."""
+    manifest = json.loads((backup / "manifest.json").read_text())
+    for entry in manifest["files"]:
+        path = backup / entry["path"]
+        entry.update(size=path.stat().st_size, sha256=sha256_file(str(path)))
+    (backup / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_wrong_password_is_refused_and_never_shown(module, old, tools, tmp_path):
+    source = dict(old.endpoint, passfile=None, password="canary-wrong")
+    result = module.run("pg_dumpall", source=source, databases=["shop"], dest=str(tmp_path / "b"), bin_dir=tools)
+    assert result["failed"] and "password of user postgres was refused" in result["msg"]
+    assert "canary-wrong" not in str(result)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_password_without_a_passfile_does_not_reach_the_tools(module, old, tools, tmp_path):
+    source = dict(old.endpoint, passfile=None, password=old.server.password)
+    result = module.run("pg_dumpall", source=source, databases=["shop"], dest=str(tmp_path / "b"), bin_dir=tools)
+    assert result["failed"] and "passfile" in result["msg"]
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["truncated", "bit flipped", "removed"])
+def test_a_damaged_backup_is_refused_by_the_name_of_the_file(module, options, copy, new, damage):
+    victim = max((copy / "databases").rglob("*.dat*"), key=lambda path: path.stat().st_size)
+    data = bytearray(victim.read_bytes())
+    if damage == "removed":
+        victim.unlink()
+    elif damage == "truncated":
+        victim.write_bytes(data[:-1])
+    else:
+        data[len(data) // 2] ^= 1
+        victim.write_bytes(data)
+    before = new.names()
+    result = module.run("pg_restore_cluster", backup=str(copy), **options)
+    assert result["failed"] and result["damaged"] == [str(victim.relative_to(copy))]
+    assert new.names() == before and not os.path.exists(options["created_file"])
+
+
+def test_a_target_database_with_something_in_it_is_not_touched(module, options, backup, new):
+    new.execute("CREATE DATABASE shop")
+    new.execute("CREATE TABLE precious (a int)", "shop")
+    try:
+        before = new.names()
+        result = module.run("pg_restore_cluster", backup=backup["path"], **options)
+        assert result["failed"] and "database shop exists on the target and holds" in result["msg"]
+        assert new.names() == before and new.execute("SELECT count(*) FROM precious", "shop") == [(0,)]
+    finally:
+        new.execute("DROP DATABASE shop")
+
+
+def test_an_empty_database_steps_aside_and_comes_back(module, options, backup, new):
+    new.execute("CREATE DATABASE shop")
+    try:
+        before = new.execute("SELECT oid, datname FROM pg_database ORDER BY 1")
+        assert module.run("pg_restore_cluster", backup=backup["path"], **options)["changed"]
+        assert new.execute("SELECT count(*) FROM app.customer", "shop") == [(20000,)]
+        assert module.run("pg_restore_cluster", state="absent", **options)["changed"]
+        assert new.execute("SELECT oid, datname FROM pg_database ORDER BY 1") == before
+    finally:
+        new.execute("DROP DATABASE shop")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "bad row"])
+def test_a_restore_that_fails_midway_leaves_the_target_as_it_was(module, options, copy, new, damage):
+    victim = max((copy / "databases").rglob("*.dat.gz"), key=lambda path: path.stat().st_size)
+    data = victim.read_bytes()
+    victim.write_bytes(data[:2000] if damage == "truncated" else gzip.compress(b"canary-row\tcanary\n" + gzip.decompress(data)))
+    reseal(copy)
+    before = new.names()
+    result = module.run("pg_restore_cluster", backup=str(copy), **options)
+    assert result["failed"] and "database shop failed" in result["msg"]
+    assert "TABLE DATA customer" in result["msg"] or damage == "truncated"
+    assert "canary-row" not in str(result)
+    assert "canary-row" in pathlib.Path(result["log"]).read_text() or damage == "truncated"
+    assert os.stat(result["log"]).st_mode & 0o077 == 0
+    assert new.names() == before and not os.path.exists(options["created_file"])
+
+
+def test_check_mode_changes_nothing_and_shows_the_plan(module, options, backup, new, old, tools, tmp_path):
+    before = new.names()
+    result = module.run("pg_restore_cluster", check=True, backup=backup["path"], **options)
+    assert result["changed"] and "create role shop" in result["diff"]["after"] and "restore database shop" in result["diff"]["after"]
+    dumped = module.run("pg_dumpall", check=True, source=old.endpoint, databases=["shop"], dest=str(tmp_path / "b"), bin_dir=tools)
+    assert dumped["changed"] and "dump shop" in dumped["diff"]["after"]
+    assert new.names() == before and not (tmp_path / "b").exists() and not os.path.exists(options["created_file"])
+
+
+def test_a_dump_killed_at_work_leaves_no_program_and_the_next_run_no_trace(module, slow, old, tools, tmp_path):
+    slow.cursor().execute("LOCK TABLE pg_largeobject")
+    given = {"source": old.endpoint, "databases": ["slow"], "dest": str(tmp_path / "b"), "bin_dir": tools, "run_id": "r1",
+             "lease_file": str(tmp_path / "lease"), "application_name": "dihya/kill/backup"}
+    process = module.start("pg_dumpall", **given)
+    at_work = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dihya/kill/backup' AND wait_event_type = 'Lock'"
+    assert wait_until(lambda: old.execute(at_work) != [(0,)])
+    second = module.run("pg_dumpall", **given)
+    assert second["failed"] and "still works" in second["msg"]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    left = [path.name for path in (tmp_path / "b").iterdir()]
+    assert any(name.startswith(".partial-") for name in left)
+    assert wait_until(lambda: old.execute(at_work.split(" AND wait")[0]) == [(0,)])
+    slow.rollback()
+    again = module.run("pg_dumpall", **given)
+    assert again["changed"] and len(again["stale_removed"]) == 1
+    assert [name for name in os.listdir(tmp_path / "b") if name.startswith(".partial")] == []
+
+
+def test_a_restore_killed_at_work_is_cleared_away_by_the_next_run(module, options, backup, new, tmp_path):
+    before = new.names()
+    process = module.start("pg_restore_cluster", backup=backup["path"], jobs=1, **options)
+    assert wait_until(lambda: any(name.startswith("dihya-") for name in new.names()["databases"]), 20)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert new.names() != before and os.path.exists(options["created_file"])
+    again = module.run("pg_restore_cluster", backup=backup["path"], **options)
+    assert again["changed"] and again["leftovers_removed"], again
+    module.run("pg_restore_cluster", state="absent", **options)
+    assert new.names() == before
+
+
+def test_an_intact_backup_is_used_again_and_a_damaged_one_is_not(module, copy, old, tools, tmp_path):
+    given = {"source": old.endpoint, "databases": ["all"], "dest": str(tmp_path / "b"), "bin_dir": tools, "reuse": str(copy)}
+    reused = module.run("pg_dumpall", **given)
+    assert reused["changed"] is False and reused["path"] == str(copy)
+    (copy / "globals.sql").write_text("changed")
+    assert module.run("pg_dumpall", **given)["changed"] is True
+
+
+def test_a_plain_dump_is_whole_and_restores_with_psql_alone(module, old, tools, tmp_path):
+    result = module.run("pg_dumpall", source=old.endpoint, databases=["shop"], dest=str(tmp_path / "b"), bin_dir=tools, format="plain")
+    assert result.get("changed"), result
+    text = (pathlib.Path(result["path"]) / "backup.sql").read_text()
+    assert "CREATE DATABASE shop" in text and "o'dd" not in text
+
+
+def test_a_freeze_of_the_source_does_not_travel(module, options, old, new, tools, tmp_path):
+    endpoint = Endpoint.from_options(old.endpoint)
+    (tmp_path / "capture.json").write_text(json.dumps(capture(endpoint, ["shop"])))
+    freeze = ("REVOKE CONNECT ON DATABASE shop FROM readers", "ALTER DATABASE shop SET default_transaction_read_only TO on",
+              "ALTER ROLE clerk NOLOGIN", "ALTER DATABASE shop CONNECTION LIMIT 0", "ALTER ROLE shop SET default_transaction_read_only TO on")
+    undo = ("GRANT CONNECT ON DATABASE shop TO readers WITH GRANT OPTION", "ALTER DATABASE shop RESET default_transaction_read_only",
+            "ALTER ROLE clerk LOGIN", "ALTER DATABASE shop CONNECTION LIMIT -1", "ALTER ROLE shop RESET default_transaction_read_only")
+    try:
+        for statement in freeze:
+            old.execute(statement)
+        dumped = module.run("pg_dumpall", source=old.endpoint, databases=["shop"], dest=str(tmp_path / "b"), bin_dir=tools,
+                            capture_file=str(tmp_path / "capture.json"))
+        restored = module.run("pg_restore_cluster", backup=dumped["path"], **options)
+        assert restored.get("changed"), restored
+        assert capture(Endpoint.from_options(new.endpoint), ["shop"])["databases"]["shop"]["acl"] == \
+            json.loads((tmp_path / "capture.json").read_text())["databases"]["shop"]["acl"]
+        clerk = new.server.connect("shop", "clerk", "canary-clerk")
+        shop = new.server.connect("shop", "shop", "canary-shop")
+        shop.cursor().execute("INSERT INTO app.customer (name) VALUES ('after')")
+        clerk.close()
+        shop.close()
+    finally:
+        for statement in undo:
+            old.execute(statement)
+        module.run("pg_restore_cluster", state="absent", **options)
+
+
+def wait_until(condition, seconds: float = 15.0) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,0 +1,161 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Backups: which databases, how many workers, which name, what may be thrown away, and what the tools said."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, start_time
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import backup_dir, endpoint, tools
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import END, SMALL, check_complete, plan_workers
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import resolve_databases
+
+FRAMES = [{"name": name, "allow_connections": name != "closed", "is_template": name == "model"} for name in ("b", "a", "closed", "model", "postgres")]
+
+
+def test_all_means_every_database_of_users():
+    assert resolve_databases(FRAMES, ["all"], ["postgres"]) == ["a", "b"]
+    assert resolve_databases(FRAMES, ["all"], []) == ["a", "b", "postgres"]
+    assert resolve_databases(FRAMES, ["b", "model"], []) == ["b", "model"]
+
+
+@pytest.mark.parametrize(("wanted", "message"), [(["x", "a", "y"], "no such database on the source: x, y"), (["closed"], "allows no connection to: closed")])
+def test_a_database_that_is_not_there_is_named(wanted, message):
+    with pytest.raises(MigrationError, match=message):
+        resolve_databases(FRAMES, wanted, [])
+
+
+def test_the_largest_database_goes_first_and_small_ones_share_the_workers():
+    assert plan_workers({"small": 5, "large": SMALL, "smaller": 4}, 4) == [("large", 4), ("small", 1), ("smaller", 1)]
+    assert plan_workers({"only": 1}, 3) == [("only", 3)]
+
+
+def test_two_backups_in_one_minute_get_two_names():
+    moment = time.struct_time((2026, 11, 28, 22, 1, 0, 0, 0, 0))
+    first = backup_dir.final_name("postgresql", moment, set())
+    assert first == "postgresql_2026-11-28_2201"
+    assert backup_dir.final_name("postgresql", moment, {first, first + "-2"}) == first + "-3"
+
+
+def backups(*drilled: bool) -> list[dict]:
+    return [{"path": f"/b/{number}", "drilled": one} for number, one in enumerate(drilled)]
+
+
+@pytest.mark.parametrize(("drilled", "keep", "gone"), [
+    ((False, False, False), 0, []), ((False, False, False), 1, ["/b/0", "/b/1"]), ((False, False, False), 5, []),
+    ((True, True, False, False), 1, ["/b/0", "/b/2"]),
+])
+def test_the_last_drilled_backup_is_never_thrown_away(drilled, keep, gone):
+    assert backup_dir.expired(backups(*drilled), keep) == gone
+
+
+def make_backup(root, name, data=b"x"):
+    path = root / name
+    path.mkdir()
+    (path / "f").write_bytes(data)
+    backup_dir.publish_json(str(path / "manifest.json"), {
+        "format": 1, "kind": "postgresql", "created": name, "restorable_on": [],
+        "files": [{"path": "f", "size": 1, "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}]})
+
+
+def test_nothing_is_thrown_away_while_the_newest_backup_is_damaged(tmp_path):
+    make_backup(tmp_path, "pg_2026-01-01_0000")
+    make_backup(tmp_path, "pg_2026-01-02_0000", b"y")
+    (tmp_path / "pg_notes").mkdir()
+    assert backup_dir.thin_out(str(tmp_path), "pg", "postgresql", 1) == []
+    (tmp_path / "pg_2026-01-02_0000" / "f").write_bytes(b"x")
+    assert backup_dir.thin_out(str(tmp_path), "pg", "postgresql", 1) == [str(tmp_path / "pg_2026-01-01_0000")]
+    assert sorted(os.listdir(tmp_path)) == ["pg_2026-01-02_0000", "pg_notes"]
+
+
+def test_only_staging_directories_of_dead_owners_are_removed(tmp_path):
+    alive = {"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot_id()}
+    for name, owner in (("dead", dict(alive, start=1)), ("alive", alive), ("foreign", None)):
+        (tmp_path / f".partial-{name}").mkdir()
+        if owner:
+            (tmp_path / f".partial-{name}.owner").write_text(json.dumps(owner))
+    assert backup_dir.remove_stale(str(tmp_path)) == [".partial-dead"]
+    assert sorted(os.listdir(tmp_path)) == [".partial-alive", ".partial-alive.owner", ".partial-foreign"]
+
+
+@pytest.mark.parametrize(("tail", "whole"), [
+    (END + "\n--\n\n", True), (END + "\n--\n\n\\unrestrict " + "a" * 63 + "\n\n", True), ("--\n-- PostgreSQL database dump complete\n--\n", False),
+    (END + "\n--\nCREATE TABLE x\n", False), ("", False),
+])
+def test_a_plain_dump_without_its_end_is_found(tmp_path, tail, whole):
+    (tmp_path / "backup.sql").write_text("x" * 5000 + "\n" + tail)
+    if whole:
+        check_complete(str(tmp_path / "backup.sql"))
+    else:
+        with pytest.raises(MigrationError, match="cut short"):
+            check_complete(str(tmp_path / "backup.sql"))
+
+
+@pytest.mark.parametrize(("text", "kind"), [
+    ('FATAL:  password authentication failed for user "x"', "password"), ("fe_sendauth: no password supplied", "password"),
+    ("FATAL:  authentification par mot de passe échouée pour l'utilisateur « x »", "password"),
+    ('no pg_hba.conf entry for host "10.0.0.1", user "x", database "d", SSL off', "hba"),
+    ("server does not support SSL, but SSL was required", "tls"), ("SSL error: certificate verify failed", "tls"),
+    ('FATAL:  database "x" does not exist', "database"), ('FATAL:  role "x" is not permitted to log in', "login"),
+    ("FATAL:  sorry, too many clients already", "busy"), ("could not translate host name", "unreachable"), ("Connection refused", "unreachable"),
+])
+def test_reasons_of_a_refused_connection_are_told_apart(text, kind):
+    assert endpoint.connection_failure(text) == kind
+
+
+def test_a_password_never_enters_the_environment_of_a_tool():
+    one = endpoint.Endpoint(host="h", user="u", password="canary", passfile="/p")
+    assert "canary" not in str(endpoint.libpq_environment(one)) + repr(one) + str(one)
+    with pytest.raises(MigrationError, match="passfile"):
+        endpoint.libpq_environment(endpoint.Endpoint(host="h", user="u", password="canary"))
+
+
+def test_a_database_named_like_a_connection_string_stays_a_name():
+    assert endpoint.database_argument("a=b 'c\\") == "dbname='a=b \\'c\\\\'"
+
+
+def test_what_a_tool_said_is_reduced_to_the_object():
+    text = "pg_restore: from TOC entry 3400; 0 16390 TABLE DATA customer shop\npg_restore: error: COPY failed: row secret\n"
+    assert tools.failed_entry(text) == "TABLE DATA customer shop"
+    assert tools.failed_entry("row secret") is None
+
+
+@pytest.mark.parametrize(("text", "major"), [("pg_dump (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)", 15), ("psql (PostgreSQL) 19beta1", 19)])
+def test_versions_of_tools_are_read(text, major):
+    assert tools.major_of(tools.parse_version(text)) == major
+
+
+def test_the_first_failure_ends_the_other_programs(tmp_path):
+    works = [tools.Work(["sh", "-c", script], {}, str(tmp_path / name), name) for name, script in (("bad", "exit 3"), ("long", "sleep 60"))]
+    started = time.monotonic()
+    with pytest.raises(MigrationError, match="sh of bad failed with exit status 3"):
+        tools.run_all(works, 2)
+    assert time.monotonic() - started < 30
+
+
+def test_no_more_workers_than_slots_are_busy(tmp_path):
+    count = f"cd {tmp_path} && mktemp busy.XXXX && ls busy.* | wc -l >> seen && sleep 0.2 && rm busy.*"
+    tools.run_all([tools.Work(["sh", "-c", count], {}, str(tmp_path / f"log{n}"), str(n), 2) for n in range(3)], 2)
+    assert (tmp_path / "seen").read_text().split() == ["1", "1", "1"]
+
+
+def test_a_record_survives_and_a_torn_one_is_refused(tmp_path):
+    path = str(tmp_path / "created.json")
+    record = Record(path)
+    assert record.state is None and record.objects == []
+    record.open("1", "seal")
+    record.add({"kind": "database", "name": "crm", "identity": None})
+    record.update(record.objects[0], identity=7)
+    assert Record(path).objects == [{"kind": "database", "name": "crm", "identity": 7}] and not Record(path).state["complete"]
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with open(path, "w") as stream:
+        stream.write("{")
+    with pytest.raises(MigrationError, match="cannot be read"):
+        Record(path)

@@ -1,0 +1,147 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Each fact that stands against a migration gives its finding; sound facts give none."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Callable
+
+import pytest
+
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight import amount, findings, plan, plain, version_key
+
+SETTINGS = {"max_locks_per_transaction": "64", "max_connections": "100", "max_prepared_transactions": "0", "TimeZone": "UTC", "lc_monetary": "C"}
+LOGIN = {"name": "postgres", "superuser": True, "createdb": True, "createrole": True}
+ROLE = {"name": "crm", "superuser": False, "replication": False, "bypassrls": False, "login": True, "password": "SCRAM-SHA-256$x"}
+FRAME = {"name": "crm", "owner": "crm", "encoding": "UTF8", "collate": "fr_FR.UTF-8", "ctype": "fr_FR.UTF-8", "provider": "c",
+         "allow_connections": True, "is_template": False}
+TABLE = {"schema": "app", "name": "t", "kind": "r", "persistence": "p", "bytes": 600, "index_bytes": 400}
+
+
+def sound() -> dict[str, Any]:
+    side = {"reachable": True, "user": "postgres", "dbname": "postgres", "standby": False, "clients": [], "pending": [], "xml": True,
+            "hba": ["scram-sha-256"], "local_data": None, "available": {"plpgsql": ["1.0"], "vector": ["0.8.0", "0.10.0"]},
+            "collations": [{"provider": "c", "collate": "fr_FR.utf8", "ctype": "fr_FR.utf8"}]}
+    source = dict(side, name="old:5432", contents={"crm": {
+        "relations": [TABLE], "objects": 3, "extensions": [{"name": "vector", "version": "0.9.1"}], "types": {}, "icu_columns": 0,
+        "unreadable": [], "hidden": [], "subscriptions": []}},
+        server={"version": "16.4", "version_num": 160004, "system_identifier": "1", "settings": dict(SETTINGS), "login": dict(LOGIN)},
+        globals={"passwords": True, "roles": [dict(ROLE)], "databases": [dict(FRAME)]})
+    target = dict(side, name="new:5432", create_role=True, objects={},
+                  server={"version": "18.1", "version_num": 180001, "system_identifier": "2", "settings": dict(SETTINGS), "login": dict(LOGIN)},
+                  globals={"passwords": True, "roles": [], "databases": []})
+    return copy.deepcopy({
+        "source": source, "target": target, "wanted": ["crm"], "jobs": 2, "cores": 2, "known_clients": [], "same_server": False,
+        "tools": {name: {"version": "18.1"} for name in ("pg_dump", "pg_restore", "pg_dumpall", "psql")},
+        "backup": {"path": "/b", "error": None, "free": 10**6, "device": 1}})
+
+
+def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """A change of the facts at ``path``."""
+    def change(facts: dict[str, Any]) -> None:
+        *parents, last = path.split("/")
+        at: Any = facts
+        for part in parents:
+            at = at[int(part)] if isinstance(at, list) else at[part]
+        at[int(last) if isinstance(at, list) else last] = value
+    return change
+
+
+def test_sound_facts_give_no_finding():
+    assert findings(sound()) == []
+
+
+CASES = [
+    (put("source/reachable", False), "postgresql_source", None),
+    (put("tools/psql", {"error": "the program psql was not found in PATH"}), "psql was not found", True),
+    (put("tools/pg_dump", {"version": "15.3"}), "older than the target's 18", True),
+    (put("target/server/version_num", 170001), "may not restore on the target's 17", True),
+    (put("target/server/version_num", 150001), "older than the source", True),
+    (put("source/server/version_num", 100001), "the source is of version", True),
+    (put("backup/error", "Permission denied"), "/b cannot be written", True),
+    (put("backup/free", 599), "the backup may take 600 B", True),
+    (put("wanted", ["crm", "gone"]), "no database gone", True),
+    (put("source/contents/crm", {"error": "SQLSTATE 42501"}), "SQLSTATE 42501", True),
+    (put("source/contents/crm/unreadable", ["app.secret"]), "may not read in database crm: app.secret", True),
+    (put("source/contents/crm/hidden", ["app.rows"]), "row security may hide rows", True),
+    (put("source/globals/passwords", False), "may not read password hashes", False),
+    (put("source/contents/crm/relations", [TABLE] * 7000), "7000 tables", False),
+    (put("source/contents/crm/relations", [dict(TABLE, bytes=0)] * 10000), "10000 tables", True),
+    (put("source/pending", [{"kind": "prepared transaction", "name": "p"}]), "prepared transaction: p", False),
+    (put("source/contents/crm/relations", [dict(TABLE, kind="f")]), "foreign table: crm: app.t", False),
+    (put("source/contents/crm/subscriptions", [{"kind": "subscription", "name": "s"}]), "subscription: s", False),
+    (put("source/clients", [{"user": "crm", "application_name": "", "client_addr": "10.0.0.1"}]), "an unnamed application from 10.0.0.1", False),
+    (put("target/standby", True), "is a standby", True),
+    (put("target/create_role", False), "may not create roles", True),
+    (put("target/server/login", dict(LOGIN, superuser=False, createdb=False)), "may not create databases", True),
+    (put("same_server", True), "are the same server", True),
+    (put("target/server/system_identifier", "1"), "a physical copy", False),
+    (put("source/contents/crm/extensions", [{"name": "postgis", "version": "3.4"}]), "postgis 3.4 is not available", True),
+    (put("source/contents/crm/extensions", [{"name": "vector", "version": "0.11"}]), "has only 0.10.0", True),
+    (put("source/globals/databases/0/collate", "ber_MA.UTF-8"), "locale ber_MA.UTF-8", True),
+    (put("source/globals/databases/0/provider", "i"), "needs ICU", True),
+    (put("source/globals/databases/0/encoding", "SQL_ASCII"), "SQL_ASCII", False),
+    (put("source/contents/crm/icu_columns", 2), "columns in database crm need ICU", True),
+    (put("source/globals/roles/0/password", "md5abc"), "the passwords of crm are md5 hashes", False),
+    (put("target/server/settings/TimeZone", "Europe/Paris"), "TimeZone is UTC on the source", False),
+    (put("target/local_data", {"free": 1199, "device": 2}), "backup and restore may take 1.2 kB", True),
+    (put("target/local_data", {"free": 1799, "device": 1}), "backup and restore may take 1.8 kB", True),
+    (put("source/contents/crm/types", {"xid": 3}), "columns of type xid", False),
+]
+
+
+@pytest.mark.parametrize(("change", "text", "blocking"), CASES)
+def test_a_fact_that_stands_against_it_is_found(change, text, blocking):
+    facts = sound()
+    facts["source"].update(error="no connection", kind="password")
+    change(facts)
+    found = [one for one in findings(facts) if text in one["subject"] + " " + one["finding"]]
+    assert found and all(one["remedy"] for one in found)
+    assert blocking is None or [one["blocking"] for one in found] == [blocking]
+
+
+def test_an_existing_target_database_is_named_with_its_owner():
+    facts = sound()
+    facts["target"]["globals"]["databases"] = [dict(FRAME, owner="someone")]
+    for objects, text in ((3, "is not empty (3 objects)"), (None, "cannot be looked into")):
+        facts["target"]["objects"] = {"crm": objects}
+        assert [one["finding"] for one in findings(facts)] == [f"database crm of someone exists on the target and {text}"]
+    facts["target"]["objects"] = {"crm": 0}
+    assert findings(facts) == []
+
+
+def test_values_that_another_build_cannot_read_block():
+    facts = sound()
+    facts["source"]["contents"]["crm"]["types"] = {"xml": 1, "money": 1}
+    facts["target"].update(xml=False)
+    facts["target"]["server"]["settings"]["lc_monetary"] = "fr_FR.UTF-8"
+    blocking = [one["finding"] for one in findings(facts) if one["blocking"]]
+    assert any("xml columns" in text for text in blocking) and any("money columns" in text for text in blocking)
+
+
+def test_a_role_that_only_a_superuser_can_make_blocks_an_ordinary_login():
+    facts = sound()
+    facts["source"]["globals"]["roles"].append(dict(ROLE, name="root", superuser=True))
+    assert findings(facts) == []
+    facts["target"]["server"]["login"]["superuser"] = False
+    assert [one["finding"] for one in findings(facts)] == ["only a superuser can create: root"]
+
+
+def test_both_sides_are_told_when_neither_answers():
+    facts = sound()
+    for side in ("source", "target"):
+        facts[side] = {"reachable": False, "error": f"{side} is down", "kind": "unreachable", "name": side}
+    assert [one["finding"] for one in findings(facts)] == ["source is down", "target is down"]
+    assert plan(facts) == []
+
+
+def test_the_plan_says_what_moves_where_and_how_much():
+    (one,) = plan(sound())
+    assert (one["from"], one["to"], one["amount"], one["seconds"]) == ("old:5432", "new:5432", "1 tables, 1.0 kB", 1.0)
+
+
+def test_names_and_numbers_are_compared_as_people_mean_them():
+    assert plain("fr_FR.UTF-8") == plain("fr_fr.utf8")
+    assert version_key("0.10.0") > version_key("0.9.1")
+    assert [amount(count) for count in (5, 1500, 2_500_000, 3 * 10**12)] == ["5 B", "1.5 kB", "2.5 MB", "3.0 TB"]
