@@ -71,7 +71,7 @@ options:
   undo:
     description: What undoes O(command); same form.
     type: raw
-  on:
+  "on":
     description:
       - The host on which O(command) and O(undo) run, reached by ssh from the host that runs the module; without it they run there.
       - A name, or a dictionary of V(host), V(user), V(port), V(identity) and V(known_hosts), the last two being paths.

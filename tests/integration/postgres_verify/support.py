@@ -4,12 +4,48 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import subprocess
+
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 
-from demo.postgres_server import HOST
+from demo.postgres_server import HOST, bin_directory
 
 
 def endpoint_of(server, **changes):
     options = {"host": HOST, "port": server.port, "user": "postgres", "password": server.password, "sslmode": "disable"}
     return Endpoint(**{**options, **changes})
 
+
+OBJECTS = (pathlib.Path(__file__).parent / "objects.sql").read_text(encoding="utf-8")
+ROLES = """
+CREATE ROLE crm_owner; CREATE ROLE crm_app LOGIN PASSWORD 'app-secret' CONNECTION LIMIT 20; CREATE ROLE crm_reader NOINHERIT;
+GRANT crm_reader TO crm_app; COMMENT ON ROLE crm_app IS 'Application'; ALTER ROLE crm_app SET statement_timeout = '5min';
+"""
+DROP_ROLES = "DROP ROLE IF EXISTS crm_app, crm_owner, crm_reader"
+FRAME = """
+ALTER DATABASE {0} OWNER TO crm_owner; ALTER DATABASE {0} SET timezone = 'Europe/Paris'; COMMENT ON DATABASE {0} IS 'Clients';
+ALTER ROLE crm_app IN DATABASE {0} SET work_mem = '8MB'; REVOKE CONNECT ON DATABASE {0} FROM PUBLIC; GRANT CONNECT ON DATABASE {0} TO crm_app;
+ALTER DATABASE {0} CONNECTION LIMIT 50
+"""
+
+
+def fill(server, database):
+    """Make every kind of object in ``database``."""
+    server.execute(FRAME.format(database))
+    server.execute(OBJECTS, database)
+
+
+def move(source, target, database):
+    """An untouched move by the tools alone, with the roles and their password hashes."""
+    environment = {**os.environ, "PGPASSWORD": source.password}
+    client = bin_directory(max(source.major, 18))
+    dump = subprocess.run([str(bin_directory(source.major) / "pg_dump"), "-h", HOST, "-p", str(source.port), "-U", "postgres", "-Fc", "-C",
+                           database], env=environment, stdout=subprocess.PIPE, check=True).stdout
+    for statement in ROLES.strip().splitlines():
+        target.execute(statement)
+    for (verifier,) in source.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'crm_app'"):
+        target.execute(f"ALTER ROLE crm_app PASSWORD '{verifier}'")
+    subprocess.run([str(client / "pg_restore"), "-h", HOST, "-p", str(target.port), "-U", "postgres", "-C", "-e", "-d", "postgres"],
+                   env={**environment, "PGPASSWORD": target.password}, input=dump, check=True)

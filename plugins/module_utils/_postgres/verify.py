@@ -1,0 +1,274 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Prove that databases on the target hold what the source, a backup or an earlier proof says; explain or fail."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import publish_json, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest, sha256_file, utc_now
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.bisect import differing_keys
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, choose_databases
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import read_catalog
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import (
+    Difference,
+    compare_catalogs,
+    compare_cluster,
+    compare_contents,
+    compare_rows,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import (
+    ALGORITHM,
+    LARGE_OBJECTS,
+    digest_database,
+    transaction,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import not_tried, try_logins
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
+
+FORMAT = 1
+NAMED = 20  # differences named in a message or a result; the rest is counted
+
+
+@dataclass
+class VerifyRequest:
+    """What is compared; the fields are the options of the module. Exactly one of source, manifest and baseline is given."""
+
+    target: Endpoint
+    databases: list[str]
+    source: Endpoint | None = None
+    manifest: str | None = None
+    baseline: str | None = None
+    rename: dict[str, str] = field(default_factory=dict)
+    scope: str = "all"
+    expected_changes: list[str] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
+    digest_file: str | None = None
+    differences_file: str | None = None
+    jobs: int = 2
+    application_name: str = "dihya"
+    progress_file: str | None = None
+
+    def on_target(self, database: str) -> str:
+        """What ``database`` is called on the target."""
+        return self.rename.get(database, database)
+
+
+@dataclass
+class Known:
+    """The side to compare with: row digests, whether they are of hexadecimal texts, and the capture, where there is one."""
+
+    tables: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    hexadecimal: dict[str, bool] = field(default_factory=dict)
+    capture: dict[str, Any] | None = None
+
+
+class BothSides:
+    """Adds up the progress of two digests that run side by side."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._lock, self._total = progress, threading.Lock(), 0
+
+    def begin(self, step: str, total: int, unit: str) -> None:
+        """A side knows how much it has to read."""
+        with self._lock:
+            done = int(self._progress.state["done"]) if self._total else 0
+            self._total += total
+            self._progress.begin(step, self._total, unit)
+            self._progress.reach(done)
+
+    def advance(self, amount: int) -> None:
+        """A side has read more."""
+        with self._lock:
+            self._progress.advance(amount)
+
+
+def verify(request: VerifyRequest) -> dict[str, Any]:
+    """Compare and return the module's result; raises :class:`MigrationError` on a difference that no rule explains."""
+    started = time.monotonic()
+    known = read_known(request)
+    work = Verification(request, known)
+    if request.scope in ("rows", "all"):
+        for name in request.databases:
+            work.rows(name)
+    if request.scope in ("catalog", "all") and known.capture:
+        work.catalogs()
+    failed_logins = try_logins(request.target, request.logins, map(request.on_target, request.databases), request.application_name)
+    return work.result(failed_logins, time.monotonic() - started)
+
+
+def read_known(request: VerifyRequest) -> Known:
+    """What the source, the backup's manifest or the baseline says about the databases; fills ``request.databases``."""
+    if request.source:
+        request.databases = choose_databases(request.source, request.databases, request.application_name)
+        taken = capture(request.source, request.databases, request.application_name)
+        known = Known(capture=taken)
+    elif request.manifest:
+        manifest = read_manifest(request.manifest, "postgresql")
+        known = Known(tables=manifest.get("digests") or {}, capture=manifest["capture"])
+        if request.scope != "catalog" and manifest.get("digest_algorithm") != ALGORITHM:
+            raise MigrationError(f"the backup {request.manifest} has no row digests of {ALGORITHM}: make it with digests")
+    else:
+        known = read_baseline(str(request.baseline))
+    if request.databases == ["all"]:
+        request.databases = sorted(known.tables or (known.capture or {}).get("databases", {}))
+    if known.capture:
+        frames = known.capture["databases"]
+        missing = sorted(set(request.databases) - set(frames))
+        if missing:
+            raise MigrationError(f"database {missing[0]} does not exist on the source" if request.source
+                                 else f"the backup {request.manifest} was captured without database {missing[0]}")
+        known.hexadecimal = {name: frames[name]["encoding"] != "UTF8" for name in request.databases}
+    absent = [] if request.source else sorted(set(request.databases) - set(known.tables))
+    if absent and request.scope != "catalog":
+        raise MigrationError(f"{request.manifest or request.baseline} has no row digests of database {absent[0]}")
+    return known
+
+
+def read_baseline(path: str) -> Known:
+    """The digests that an earlier verification wrote to its digest_file."""
+    try:
+        content = read_json(path)
+        if content["format"] != FORMAT or content["algorithm"] != ALGORITHM:
+            raise ValueError
+        entries = content["databases"]
+        return Known({name: entry["tables"] for name, entry in entries.items()},
+                     {name: entry["hexadecimal"] for name, entry in entries.items()})
+    except (OSError, ValueError, KeyError, TypeError):
+        raise MigrationError(f"{path} cannot be read as a digest file of {ALGORITHM}") from None
+
+
+class Verification:
+    """Collects the differences of one request."""
+
+    def __init__(self, request: VerifyRequest, known: Known) -> None:
+        self.request, self.known = request, known
+        self.differences: list[Difference] = []
+        self.keys: dict[str, Any] = {}
+        self.notes: dict[str, str] = {}
+        self.found: dict[str, dict[str, Any]] = {}
+        self.not_proved: list[str] = []
+        self.progress = Progress(request.progress_file, "verify")
+
+    def rows(self, name: str) -> None:
+        """Compare the rows of one database."""
+        request, both = self.request, BothSides(self.progress)
+        hexadecimal = self.known.hexadecimal.get(name, False)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            arguments: dict[str, Any] = {"jobs": request.jobs, "application_name": request.application_name, "progress": both,
+                                         "hexadecimal": hexadecimal}
+            mine = pool.submit(digest_database, request.target, request.on_target(name), **arguments)
+            if request.source:
+                self.known.tables[name] = digest_database(request.source, name, **arguments)
+            self.found[name] = mine.result()
+        found = compare_rows(name, self.known.tables[name], self.found[name], request.expected_changes)
+        self.differences += found
+        for difference in [one for one in found if one.rule is None and one.what not in ("missing", "extra")][:NAMED]:
+            self._name_rows(difference, hexadecimal)
+
+    def _name_rows(self, difference: Difference, hexadecimal: bool) -> None:
+        table = difference.object[len("rows of "):]
+        if self.request.source is None or table == LARGE_OBJECTS or difference.what == "stored generated columns":
+            return
+        name = difference.database
+        with transaction(self.request.source, name, None, self.request.application_name) as source, \
+                transaction(self.request.target, self.request.on_target(name), None, self.request.application_name) as target:
+            keys = differing_keys(source, target, table, hexadecimal)
+        self.notes[str(difference)] = keys.describe()
+        if keys.keys:
+            self.keys.setdefault(name, {})[table] = {"keys": keys.keys, "complete": keys.complete}
+
+    def catalogs(self) -> None:
+        """Compare roles, settings, owners and ACLs, and with a live source all objects."""
+        request, before = self.request, self.known.capture
+        assert before is not None
+        self.progress.begin("catalog", 0, "objects")
+        names = [request.on_target(name) for name in request.databases]
+        after = capture(request.target, names, request.application_name)
+        self.differences += compare_cluster(before, after, request.rename)
+        versions = before["server_version"], after["server_version"]
+        if any(role["password"] == "unknown" for side in (before, after) for role in side["roles"].values()):
+            self.not_proved.append("password hashes of roles: a login may not read them")
+        for name in request.databases:
+            self.differences += compare_contents(name, before["databases"][name], after["databases"][request.on_target(name)],
+                                                 versions, request.expected_changes)
+            if request.source:
+                self._objects(name)
+            else:
+                self.not_proved.append(f"definitions of objects in database {name}: a backup holds no catalog to compare with")
+
+    def _objects(self, name: str) -> None:
+        request = self.request
+        assert request.source is not None
+        with transaction(request.source, name, None, request.application_name) as connection:
+            source = read_catalog(connection)
+        with contextlib.closing(connect(request.target, request.on_target(name), request.application_name)) as connection:
+            pin_session(connection)
+            target = read_catalog(connection)
+            found = compare_catalogs(name, source, target, request.expected_changes, Normalizer(connection).same)
+        self.differences += found
+        self.not_proved += [f"rows of materialized view {view} in database {name}: they are made again on the target"
+                            for view, entry in source["table"].items() if entry["kind"] == "m"]
+
+    def result(self, failed_logins: list[str], duration: float) -> dict[str, Any]:
+        """The module's result, or the failure; writes digest_file and differences_file."""
+        request = self.request
+        failures = [one for one in self.differences if one.rule is None]
+        sentences = [f"{one} ({self.notes[str(one)]})" if str(one) in self.notes else str(one) for one in failures] + failed_logins
+        if request.differences_file and (sentences or self.keys):
+            publish_json(request.differences_file, {"created": utc_now(), "differences": sentences, "rows": self.keys})
+        if sentences:
+            rest = len(sentences) - NAMED
+            raise MigrationError(
+                f"{len(sentences)} differences between source and target: {'; '.join(sentences[:NAMED])}"
+                + (f"; and {rest} more" if rest > 0 else ""),
+                equal=False, differences=sentences[:NAMED], failures=len(sentences), counts=dict(Counter(_kind(one) for one in failures)))
+        if request.digest_file:
+            publish_json(request.digest_file, self._digests())
+        explained = [{"rule": str(one.rule), "object": f"{one.database + ': ' if one.database else ''}{one.object} ({one.what})"}
+                     for one in self.differences]
+        tables = sum(len(set(found) - {LARGE_OBJECTS}) for found in self.found.values())
+        total = sum(entry["rows"] for found in self.found.values() for key, entry in found.items() if key != LARGE_OBJECTS)
+        msg = f"{len(request.databases)} databases are equal: {tables} tables, {total} rows, {len(explained)} differences explained"
+        if request.logins:
+            taken = self.known.capture or capture(request.target, [], request.application_name)
+            self.not_proved += [f"login of role {role}: no password was given" for role in not_tried(taken, request.logins)]
+        return {"changed": False, "equal": True, "msg": msg, "tables": tables, "rows": total, "digests": self.found, "explained": explained,
+                "not_proved": self.not_proved, "duration": duration, "journal": self._journal(msg, tables, total, explained, duration)}
+
+    def _digests(self) -> dict[str, Any]:
+        return {"format": FORMAT, "algorithm": ALGORITHM, "created": utc_now(), "databases": {
+            name: {"target": self.request.on_target(name), "hexadecimal": self.known.hexadecimal.get(name, False),
+                   "tables": self.known.tables[name]} for name in self.found}}
+
+    def _journal(self, msg: str, tables: int, total: int, explained: list[dict[str, str]], duration: float) -> dict[str, Any]:
+        request = self.request
+        objects = sum(found.get(LARGE_OBJECTS, {}).get("rows", 0) for found in self.found.values())
+        journal: dict[str, Any] = {
+            "summary": f"{msg[0].upper()}{msg[1:]}.", "duration": duration, "changed": False, "versions": {"row_digest": ALGORITHM},
+            "counts": {"databases": len(request.databases), "tables": tables, "rows": total, "large_objects": objects},
+            "digests": {f"rows of {name}": digest_of(found) for name, found in self.found.items()},
+            "explained": explained, "not_proved": self.not_proved, "proofs": [],
+        }
+        if request.logins:
+            journal["tests"] = [{"name": "login as application roles", "verdict": "passed", "passed": len(request.logins), "failed": 0,
+                                 "skipped": 0, "log": request.digest_file or ""}]
+        if request.digest_file:
+            journal["proofs"].append({"kind": "row_digests", "path": request.digest_file, "sha256": sha256_file(request.digest_file)})
+        return journal
+
+
+def _kind(difference: Difference) -> str:
+    return difference.object.split()[0]
+

@@ -1,0 +1,163 @@
+#!/usr/bin/python
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_verify
+short_description: Prove that PostgreSQL databases hold the same rows, objects, privileges and settings as their source
+version_added: 0.1.0
+description:
+  - Digests every row of every table and large object on both sides and compares the catalogs, across major versions.
+  - A difference is explained by a named rule, or it is a failure that names database and table, and the rows by their key.
+  - The digest has 64 bits a row. It detects accidents, not an adversary.
+  - Nothing is changed. Definitions of the source are printed by the target inside transactions that are rolled back.
+author: Dihya Migration contributors (@dihya)
+extends_documentation_fragment:
+  - dihya.migration.postgresql
+  - dihya.migration.postgresql.long
+attributes:
+  check_mode: {support: full, description: The module only reads the servers; in check mode it writes no file either.}
+  diff_mode: {support: none, description: Nothing is changed.}
+options:
+  source:
+    description: The server to compare with. Exactly one of O(source), O(manifest) and O(baseline) is needed.
+    type: dict
+    suboptions: &endpoint
+      host: {description: Name or address of the server., type: str, required: true}
+      port: {description: Port of the server., type: int, default: 5432}
+      user: {description: Login role., type: str, required: true}
+      password:
+        description: Password of the login. As the module may work long, prefer a passfile.
+        type: str
+      passfile: {description: Path of a libpq password file with mode 0600., type: path}
+      dbname: {description: Database to connect to for cluster-wide work., type: str, default: postgres}
+      sslmode:
+        description: How the connection is secured, as libpq names it.
+        type: str
+        default: verify-full
+        choices: [disable, allow, prefer, require, verify-ca, verify-full]
+      sslrootcert: {description: Path of the certificates that may sign the server's., type: path}
+      connect_timeout: {description: Seconds to wait for a connection., type: int, default: 10}
+  manifest:
+    description: Directory of a backup made by M(dihya.migration.pg_dumpall) with digests, to compare with instead of a server.
+    type: path
+  baseline:
+    description:
+      - File written to O(digest_file) by an earlier verification, to compare rows with instead of a server.
+      - So it is proved again, after schema tools have run, that the tables they did not touch are as they were.
+    type: path
+  target:
+    description: The server that must hold the same.
+    type: dict
+    required: true
+    suboptions: *endpoint
+  databases:
+    description: Names of the databases on the source, or the one word V(all).
+    type: list
+    elements: str
+    required: true
+  rename:
+    description: What databases are called on the target, by their name on the source.
+    type: dict
+    default: {}
+  scope:
+    description: Whether to compare rows, catalogs (objects, roles, privileges, settings) or both.
+    type: str
+    default: all
+    choices: [rows, catalog, all]
+  expected_changes:
+    description: Tables C(schema.table) that a schema tool changed or made. Their differences are listed as explained.
+    type: list
+    elements: str
+    default: []
+  logins:
+    description: Roles that must be able to log in to the databases on the target; their passwords are looked up in the target's passfile.
+    type: list
+    elements: str
+    default: []
+  digest_file:
+    description: Where to write the digests when all is equal, with mode 0600, for O(baseline).
+    type: path
+  differences_file:
+    description: Where to write the keys of rows that differ, with mode 0600.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Prove that the restore is equal to the frozen source
+  dihya.migration.pg_verify:
+    source: {host: db.old.example, user: migrator, passfile: /run/dihya/pgpass}
+    target: {host: db.new.example, user: migrator, passfile: /run/dihya/pgpass}
+    databases: [crm]
+    digest_file: /var/lib/dihya-migration/crm/postgresql/digests.json
+
+- name: Prove, after the schema migration, that it touched nothing else
+  dihya.migration.pg_verify:
+    baseline: /var/lib/dihya-migration/crm/postgresql/digests.json
+    target: {host: db.new.example, user: migrator, passfile: /run/dihya/pgpass}
+    databases: [crm]
+    expected_changes: [public.alembic_version, public.customer]
+    logins: [crm_app]
+"""
+
+RETURN = r"""
+msg: {description: What was found., type: str, returned: always}
+equal: {description: Whether all is equal or explained., type: bool, returned: always}
+tables: {description: Number of tables whose rows were compared., type: int, returned: success}
+rows: {description: Number of rows in them., type: int, returned: success}
+digests:
+  description: Rows and digest (C(rows), C(digest)) on the target, by database and table.
+  type: dict
+  returned: success
+explained: {description: Differences that a rule explains (C(rule), C(object))., type: list, elements: dict, returned: success}
+not_proved: {description: What could not be compared., type: list, elements: str, returned: success}
+differences: {description: Differences that nothing explains; the first twenty., type: list, elements: str, returned: failure}
+failures: {description: How many there are., type: int, returned: failure}
+duration: {description: Seconds., type: float, returned: success}
+journal: {description: The facts for the migration's journal., type: dict, returned: success}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
+
+SPEC = {
+    **LONG_SPEC,
+    "source": {"type": "dict", "options": ENDPOINT_SPEC},
+    "manifest": {"type": "path"},
+    "baseline": {"type": "path"},
+    "target": {"type": "dict", "required": True, "options": ENDPOINT_SPEC},
+    "databases": {"type": "list", "elements": "str", "required": True},
+    "rename": {"type": "dict", "default": {}},
+    "scope": {"type": "str", "default": "all", "choices": ["rows", "catalog", "all"]},
+    "expected_changes": {"type": "list", "elements": "str", "default": []},
+    "logins": {"type": "list", "elements": "str", "default": []},
+    "digest_file": {"type": "path"},
+    "differences_file": {"type": "path"},
+}
+KNOWN = ["source", "manifest", "baseline"]
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, mutually_exclusive=[KNOWN], required_one_of=[KNOWN])
+    options = {name: value for name, value in module.params.items() if name != "bin_dir"}
+    if module.check_mode:
+        options.update(digest_file=None, differences_file=None)
+    try:
+        lease = held(options.pop("lease_file"), options.pop("run_id"), "pg_verify")
+        for side in ("source", "target"):
+            options[side] = Endpoint.from_options(options[side]) if options[side] else None
+        with lease:
+            result = verify(VerifyRequest(**options))
+    except MigrationError as error:
+        module.fail_json(msg=error.message, **error.facts)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

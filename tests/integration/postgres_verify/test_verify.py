@@ -1,0 +1,172 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""An untouched move is equal, and every single change after it is found and named."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
+
+from tests.integration.postgres_verify.support import DROP_ROLES, FRAME, ROLES, endpoint_of, fill, move
+
+
+@pytest.fixture(scope="module", params=["postgres15", "postgres16"], name="moved")
+def fixture_moved(request):
+    """(source, target) with the database ``moved`` on both."""
+    source, target = request.getfixturevalue(request.param), request.getfixturevalue("postgres18")
+    for server in (source, target):
+        server.execute("DROP DATABASE IF EXISTS moved WITH (FORCE)")
+        server.execute(DROP_ROLES)
+    source.execute(ROLES)
+    source.execute("CREATE DATABASE moved TEMPLATE template0")
+    fill(source, "moved")
+    move(source, target, "moved")
+    yield source, target
+    for server in (source, target):
+        server.execute("DROP DATABASE moved WITH (FORCE)")
+        server.execute(DROP_ROLES)
+
+
+def request_of(moved, **options):
+    source, target = moved
+    return VerifyRequest(**{"source": endpoint_of(source), "target": endpoint_of(target), "databases": ["moved"], **options})
+
+
+def differences(moved, **options):
+    with pytest.raises(MigrationError) as failure:
+        verify(request_of(moved, **options))
+    return failure.value.facts["differences"]
+
+
+def test_an_untouched_move_has_no_unexplained_difference(moved, tmp_path):
+    digests = tmp_path / "digests.json"
+    result = verify(request_of(moved, digest_file=str(digests)))
+    assert result["equal"] and result["tables"] == 10 and result["rows"] > 5000
+    assert {one["rule"] for one in result["explained"]} <= {"administrator", "extension_version", "role_of_the_target"}
+    assert stat.S_IMODE(digests.stat().st_mode) == 0o600
+    assert result["journal"]["proofs"][0]["path"] == str(digests)
+    assert any("materialized view" in text for text in result["not_proved"])
+
+
+CHANGES = {
+    # on the target: (statement, what must be said of it)
+    "ALTER TABLE crm.purchase ALTER COLUMN customer DROP NOT NULL": "column crm.purchase.customer differs in not_null",
+    "CREATE OR REPLACE VIEW crm.single AS SELECT id, name FROM crm.customer WHERE EXISTS (SELECT 1 FROM crm.purchase WHERE"
+    " purchase.customer = customer.id AND purchase.id > 0)": "view crm.single differs in definition",
+    "REVOKE INSERT ON crm.purchase FROM crm_app": "table crm.purchase differs in privileges",
+    "REVOKE SELECT (id) ON crm.purchase FROM crm_reader": "column crm.purchase.id differs in privileges",
+    "REVOKE SELECT ON LARGE OBJECT 70001 FROM crm_app": "large object 70001 differs in privileges",
+    "REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM crm_app":
+        "routine pg_catalog.pg_read_file(text) differs in privileges changed from the initial ones",
+    "ALTER SEQUENCE crm.numbers CACHE 1": "sequence crm.numbers differs in cache",
+    "SELECT setval('crm.purchase_id_seq', 1)": "sequence crm.purchase_id_seq differs in last_value",
+    "DROP INDEX crm.by_name": "index crm.by_name is missing on the target",
+    "CREATE TABLE crm.surplus ()": "table crm.surplus is on the target only",
+    "ALTER TABLE crm.purchase DROP CONSTRAINT buyer": "constraint crm.purchase buyer is missing on the target",
+    "ALTER TABLE crm.purchase VALIDATE CONSTRAINT short": "constraint crm.purchase short differs in validated",
+    "ALTER TABLE crm.customer DROP CONSTRAINT known, ADD CONSTRAINT known CHECK (name <> '')":
+        "constraint crm.customer known differs in definition",
+    "ALTER TABLE crm.purchase ENABLE TRIGGER touched": "trigger crm.purchase touched differs in enabled",
+    "ALTER POLICY own ON crm.purchase USING (true)": "policy crm.purchase own differs in using",
+    "ALTER TABLE crm.purchase DISABLE ROW LEVEL SECURITY": "table crm.purchase differs in row_security",
+    "DROP RULE no_delete ON crm.events": "rule crm.events no_delete is missing on the target",
+    "ALTER PUBLICATION changes DROP TABLE crm.events": "publication changes differs in tables",
+    "ALTER EVENT TRIGGER watch DISABLE": "event trigger watch differs in enabled",
+    "COMMENT ON COLUMN crm.customer.mail IS 'Post'": "column crm.customer.mail differs in comment",
+    "ALTER TABLE crm.customer ALTER COLUMN colour SET DEFAULT 'red'": "column crm.customer.colour differs in expression",
+    "CREATE OR REPLACE FUNCTION crm.same(crm.address, crm.address) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT true'":
+        "routine crm.same(crm.address, crm.address) differs in definition",
+    "ALTER FUNCTION crm.atomic SECURITY INVOKER": "routine crm.atomic(a integer, b text) differs in definition",
+    "ALTER TYPE crm.colour ADD VALUE 'black'": "type crm.colour differs in labels",
+    "ALTER TABLE crm.customer REPLICA IDENTITY DEFAULT": "table crm.customer differs in replica_identity",
+    "ALTER TABLE crm.parent OWNER TO crm_app": "table crm.parent differs in owner",
+    "ALTER TABLE crm.quick SET LOGGED": "table crm.quick differs in persistence",
+    "REFRESH MATERIALIZED VIEW crm.later": "table crm.later differs in populated",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE crm_owner IN SCHEMA crm REVOKE SELECT ON TABLES FROM crm_reader":
+        "default privileges of crm_owner in crm for r differs in privileges",
+    "ALTER DATABASE changed SET timezone = 'UTC'": "settings in database changed differs in TimeZone",
+    "ALTER DATABASE changed CONNECTION LIMIT 7": "the database differs in connection_limit",
+    "GRANT CONNECT ON DATABASE changed TO PUBLIC": "the database differs in privileges",
+    "UPDATE crm.customer SET name = name || '!' WHERE id = 1234": "rows of crm.customer differs in values (1 row, key 1234)",
+    "DELETE FROM crm.hashed WHERE ctid IN (SELECT ctid FROM crm.hashed WHERE tableoid = 'crm.hashed_0'::regclass LIMIT 1)":
+        "rows of crm.hashed differs in values (2500 rows there, 2499 here) (without a primary key to name rows by)",
+    "SELECT lo_put(70002, 0, 'x')": "rows of large objects differs in values",
+}
+
+
+@pytest.fixture(name="changed")
+def fixture_changed(moved):
+    """A copy of the target's database, with the frame that CREATE DATABASE does not copy."""
+    _source, target = moved
+    target.execute("CREATE DATABASE changed TEMPLATE moved")
+    target.execute(FRAME.format("changed"))
+    yield target
+    target.execute("DROP DATABASE changed WITH (FORCE)")
+
+
+def test_every_change_is_found_and_named_and_nothing_else(moved, changed, tmp_path):
+    for statement in CHANGES:
+        changed.execute(statement, "changed")
+    report = tmp_path / "differences.json"
+    first = differences(moved, rename={"moved": "changed"}, differences_file=str(report))
+    said = {text.replace("database moved: ", "") for text in json.loads(report.read_text())["differences"]}
+    wanted = set(CHANGES.values())
+    assert wanted - said == set()
+    # what these changes bring along
+    assert {text for text in said - wanted if not any(name in text for name in ("surplus", "is_called", "indisclustered"))} == set()
+    assert len(first) == 20
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    assert json.loads(report.read_text())["rows"]["moved"]["crm.customer"]["keys"] == [["1234"]]
+
+
+def test_what_a_schema_tool_changed_is_explained_and_nothing_else(moved, changed, tmp_path):
+    digests = str(tmp_path / "digests.json")
+    verify(request_of(moved, digest_file=digests))
+    changed.execute("ALTER TABLE crm.purchase ADD COLUMN due date; CREATE TABLE crm.version (v text); INSERT INTO crm.version VALUES ('1')",
+                    "changed")
+    after = {"source": None, "baseline": digests, "rename": {"moved": "changed"}}
+    result = verify(request_of(moved, expected_changes=["crm.purchase", "crm.version"], **after))
+    assert sorted(one["object"].split(" (")[0] for one in result["explained"]) == [
+        "moved: rows of crm.purchase", "moved: rows of crm.version"]
+    assert differences(moved, **after) == ["database moved: rows of crm.purchase differs in values",
+                                           "database moved: rows of crm.version is on the target only"]
+    live = verify(request_of(moved, expected_changes=["crm.purchase", "crm.version"], rename={"moved": "changed"}))
+    assert {one["rule"] for one in live["explained"]} >= {"schema_change"}
+    changed.execute("UPDATE crm.customer SET amount = amount + 1 WHERE id = 7", "changed")
+    assert differences(moved, expected_changes=["crm.purchase", "crm.version"], **after) == [
+        "database moved: rows of crm.customer differs in values"]
+
+
+def test_changed_roles_are_found(moved):
+    _source, target = moved
+    target.execute("ALTER ROLE crm_app CREATEDB PASSWORD 'other' CONNECTION LIMIT 3; REVOKE crm_reader FROM crm_app;"
+                   "ALTER ROLE crm_app RESET statement_timeout; CREATE ROLE surplus")
+    try:
+        assert differences(moved, scope="catalog") == [
+            "role crm_app differs in connection_limit", "role crm_app differs in createdb", "role crm_app differs in password",
+            "membership of crm_app in crm_reader is missing on the target", "settings of role crm_app differs in statement_timeout"]
+    finally:
+        target.execute("DROP ROLE surplus; ALTER ROLE crm_app NOCREATEDB CONNECTION LIMIT 20; GRANT crm_reader TO crm_app;"
+                       "ALTER ROLE crm_app SET statement_timeout = '5min'")
+        for (verifier,) in moved[0].execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'crm_app'"):
+            target.execute(f"ALTER ROLE crm_app PASSWORD '{verifier}'")
+    assert verify(request_of(moved, scope="catalog"))["equal"]
+
+
+def test_logins_are_tried_over_the_real_path(moved, tmp_path):
+    _source, target = moved
+    passfile = tmp_path / "pgpass"
+    passfile.touch(mode=0o600)
+
+    def request(password):
+        passfile.write_text(f"*:{target.port}:*:postgres:{target.password}\n*:{target.port}:*:crm_app:{password}\n")
+        return request_of(moved, target=endpoint_of(target, password=None, passfile=str(passfile)), scope="catalog", logins=["crm_app"])
+
+    assert verify(request("app-secret"))["equal"]
+    with pytest.raises(MigrationError, match="role crm_app cannot log in.*password") as failure:
+        verify(request("wrong"))
+    assert "wrong" not in failure.value.message.replace("was refused", "")
