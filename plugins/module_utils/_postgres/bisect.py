@@ -97,7 +97,8 @@ class Side:
         return {row[1:]: row[0] for row in rows(self.connection, sql)}
 
     def _names(self) -> str:
-        return ", ".join(f"{quote(name)}::text" for name, _type, _collated in self.key)
+        # Named apart from the columns: ORDER BY prefers the name of an output column, and texts have another order.
+        return ", ".join(f'{quote(name)}::text AS "{place}"' for place, (name, _type, _collated) in enumerate(self.key))
 
 
 def differing_keys(source: Any, target: Any, table: str, hexadecimal: bool = False, limit: int = FETCHED) -> Found:

@@ -92,7 +92,7 @@ CHANGES = {
     "ALTER DATABASE changed CONNECTION LIMIT 7": "the database differs in connection_limit",
     "GRANT CONNECT ON DATABASE changed TO PUBLIC": "the database differs in privileges",
     "UPDATE crm.customer SET name = name || '!' WHERE id = 1234": "rows of crm.customer differs in values (1 row, key 1234)",
-    "DELETE FROM crm.hashed WHERE ctid IN (SELECT ctid FROM crm.hashed WHERE tableoid = 'crm.hashed_0'::regclass LIMIT 1)":
+    "DELETE FROM crm.hashed WHERE v = 100":
         "rows of crm.hashed differs in values (2500 rows there, 2499 here) (without a primary key to name rows by)",
     "SELECT lo_put(70002, 0, 'x')": "rows of large objects differs in values",
 }
@@ -115,9 +115,9 @@ def test_every_change_is_found_and_named_and_nothing_else(moved, changed, tmp_pa
     first = differences(moved, rename={"moved": "changed"}, differences_file=str(report))
     said = {text.replace("database moved: ", "") for text in json.loads(report.read_text())["differences"]}
     wanted = set(CHANGES.values())
-    assert wanted - said == set()
-    # what these changes bring along
-    assert {text for text in said - wanted if not any(name in text for name in ("surplus", "is_called", "indisclustered"))} == set()
+    brought_along = {"index crm.by_mail differs in replica_identity", "table crm.parent differs in privileges",
+                     "rows of crm.surplus is on the target only"}
+    assert said == wanted | brought_along
     assert len(first) == 20
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
     assert json.loads(report.read_text())["rows"]["moved"]["crm.customer"]["keys"] == [["1234"]]
