@@ -32,7 +32,13 @@ TRY_AGAIN = 30.0
 """Seconds after which the lease of another worker is tried even when its process seems alive (its number may be reused)."""
 
 NO_PASSWORD = "{} takes no password, only a passfile: the options of a long module stay on its host when the run dies"
-ENDED = "{} was ended from outside before it had a result (killed, out of memory, or its host restarted)"
+ENDED = "{} was ended from outside before it had a result (it crashed, was killed, or its host was restarted)"
+
+# Removes job files of runs that died, those without a wrapper; the brackets keep grep from finding itself.
+FORGET = (
+    "find {} -name 'j*' -type f -mmin +1 2>/dev/null | while read -r f; do n=${{f##*/}}; n=${{n%.*}}; "
+    'grep -qas "${{n%?}}[${{n#"${{n%?}}"}}]" /proc/[0-9]*/cmdline || rm -f "$f"; done'
+)
 
 # What the async wrapper (ansible-core 2.17 to 2.19) writes while the module runs.
 RUNNING = re.compile(r'\{"started": (true|1), "finished": (false|0), "ansible_job_id": "[^"]*"\}')
@@ -87,7 +93,8 @@ class LongAction(ActionBase):
         usual = self.get_shell_option("async_dir", default="~/.ansible_async")
         async_dir = f"{work_dir}/async" if work_dir else self._remote_expand_user(usual)
         wanted = {async_dir, *(str(args[name]).rpartition("/")[0] for name in ("progress_file", "lease_file") if args.get(name))}
-        self._sh("umask 077; mkdir -p " + " ".join(shlex.quote(path) for path in sorted(wanted) if path))
+        make = "umask 077; mkdir -p " + " ".join(shlex.quote(path) for path in sorted(wanted) if path)
+        self._sh(f"{make}; {FORGET.format(shlex.quote(async_dir))}" if work_dir else make)
         return async_dir
 
     def _run_watched(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +116,9 @@ class LongAction(ActionBase):
             status = {"jid": str(job_id), "_async_dir": self._async_dir, "mode": "status"}
             # The module, not the text read above: it decodes the result as this ansible-core wants it.
             outcome = self._execute_module(module_name="ansible.legacy.async_status", module_args=status, task_vars=variables)
+            if outcome.get("failed") and {"cmd", "data"} <= set(outcome):
+                # The wrapper's words for a module that was killed or crashed: its output may carry anything.
+                outcome = {"failed": True, "msg": ENDED.format(self.MODULE), "exception": outcome.get("stderr") or ""}
         else:
             outcome = {"failed": True, "msg": ENDED.format(self.MODULE)}
         self._clean(str(job_id), args, tmp_path)

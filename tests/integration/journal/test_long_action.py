@@ -1,0 +1,185 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Long modules: live progress, one worker ever, nothing left behind, whoever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import PLUGINS, REPOSITORY, Site, shown
+
+
+class Slow:
+    """A playbook that runs the slow module in a transaction's variables."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.work = site.root / "work"
+        self.dest = site.root / "dest"
+        site.write_inventory(
+            migration_work_dir=str(self.work), migration_run_id="r1", migration_stack="postgresql", migration_verb="migrate",
+        )
+
+    def playbook(self, **options: Any) -> Path:
+        """One task of the slow module, and its result shown."""
+        return self.site.playbook("slow.yml", [
+            {"name": "Work", "slow_work": {"dest": str(self.dest), **options}, "register": "done"},
+            {"name": "Show", "ansible.builtin.debug": {"var": "done"}},
+        ])
+
+    def starts(self) -> int:
+        """How often the work itself was begun."""
+        path = Path(f"{self.dest}.starts")
+        return len(path.read_text(encoding="ascii").splitlines()) if path.exists() else 0
+
+    def workers(self) -> list[int]:
+        """Processes of async wrapper and module that belong to this test."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and str(self.site.root / "remote_tmp").encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+    def remains(self) -> list[str]:
+        """Files that a finished operation left, beside its empty lease."""
+        mine = [path for place in (self.work, self.site.root / "remote_tmp") for path in place.rglob("*") if path.is_file()]
+        return [str(path) for path in mine if not (path.suffix == ".lease" and path.stat().st_size == 0)]
+
+
+@pytest.fixture
+def slow(site: Site) -> Any:
+    one = Slow(site)
+    yield one
+    for pid in one.workers():
+        os.kill(pid, signal.SIGKILL)
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited for {what} in vain"
+        time.sleep(0.02)
+
+
+def test_progress_is_shown_and_the_result_is_the_modules_own(slow: Slow) -> None:
+    stale = slow.work / "async" / "j1.2"
+    stale.parent.mkdir(parents=True, mode=0o700)
+    slow.work.chmod(0o700)
+    stale.write_text("{}", encoding="ascii")
+    os.utime(stale, (1, 1))
+    status, output = slow.site.run(slow.playbook(seconds=4))
+    assert status == 0, output
+    lines = [line for line in output.splitlines() if line.startswith("[4/7 migrate] postgresql mover: working ")]
+    assert len(lines) >= 2 and [line for line in lines if " % " in line and " left" in line], output
+    given = {"lease_file": f"{slow.work}/workers/slow_work-mover.lease", "run_id": "r1"}
+    assert shown(output, "done") == {"changed": True, "failed": False, "msg": "done", "journal": {"counts": {"n": 3}}, "given": given}
+    assert slow.remains() == []
+    for path in (slow.work, slow.work / "async", slow.work / "workers"):
+        assert path.stat().st_mode & 0o777 == 0o700
+    status, output = slow.site.run(slow.playbook(seconds=4), "-e", "migration_progress=false")
+    assert shown(output, "done")["changed"] is False and "changed=0" in output and slow.starts() == 1
+
+
+def test_no_line_when_progress_is_off_and_no_lease_outside_of_a_transaction(slow: Slow) -> None:
+    slow.site.variables.pop("migration_run_id")
+    slow.site.write_inventory(migration_progress=False)
+    status, output = slow.site.run(slow.playbook(seconds=2))
+    assert status == 0 and "postgresql mover:" not in output, output
+    assert shown(output, "done")["given"] == {"lease_file": None, "run_id": None}
+    assert slow.remains() == []
+
+
+def test_a_failure_is_the_modules_own(slow: Slow) -> None:
+    status, output = slow.site.run(slow.playbook(fail=True))
+    assert status == 2 and "it was asked to fail" in output and '"detail": {' in output, output
+    assert "ansible_job_id" not in output and slow.remains() == []
+
+
+def test_check_mode_runs_the_module_plainly(slow: Slow) -> None:
+    status, output = slow.site.run(slow.playbook(seconds=60), "--check")
+    assert status == 0 and shown(output, "done")["changed"] is True, output
+    assert not slow.dest.exists() and not slow.work.exists()
+
+
+def test_a_password_never_reaches_the_host(slow: Slow) -> None:
+    status, output = slow.site.run(slow.playbook(source={"password": "canary-4"}))
+    assert status == 2 and "only a passfile" in output and slow.starts() == 0, output
+    assert not (slow.site.root / "remote_tmp").exists()
+
+
+def killed_controller(slow: Slow, seconds: float) -> None:
+    """A run whose ansible-playbook is killed, with all its forks, while the module works."""
+    process = slow.site.start(slow.playbook(seconds=seconds))
+    wait_for(lambda: slow.starts() == 1, "the worker")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_rerun_attaches_to_the_worker_that_outlived_its_controller(slow: Slow) -> None:
+    killed_controller(slow, seconds=6)
+    assert slow.workers() and not slow.dest.exists()
+    status, output = slow.site.run(slow.playbook(seconds=6), "-e", "migration_run_id=r2")
+    assert status == 0, output
+    assert "attached to the living worker of run r1" in output
+    assert [line for line in output.splitlines() if "postgresql mover: working" in line], output
+    assert shown(output, "done")["changed"] is False, "the work was found done"
+    assert slow.starts() == 1
+    wait_for(lambda: not slow.workers(), "the end of the wrapper")
+    left = [path for path in slow.remains() if not path.startswith(str(slow.work / "async")) and not path.endswith(".progress")]
+    assert left == [], "the payload of the orphan is removed by its own wrapper"
+
+
+@pytest.mark.parametrize("victims", ["module", "wrapper and module"])
+def test_a_killed_worker_is_an_error_and_the_rerun_does_the_work(slow: Slow, victims: str) -> None:
+    process = slow.site.start(slow.playbook(seconds=60))
+    wait_for(lambda: slow.starts() == 1, "the worker")
+    worker = int(Path(f"{slow.dest}.starts").read_text(encoding="ascii"))
+    for pid in [worker] if victims == "module" else slow.workers():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    output, _none = process.communicate(timeout=60)
+    assert process.returncode == 2, output
+    assert "was ended from outside" in output and "Traceback" not in output
+    assert not slow.dest.exists()
+    status, output = slow.site.run(slow.playbook(seconds=0), "-e", "migration_run_id=r2")
+    assert status == 0 and shown(output, "done")["changed"] is True and slow.starts() == 2, output
+
+
+def test_controller_and_worker_killed_leave_the_work_to_the_rerun(slow: Slow) -> None:
+    killed_controller(slow, seconds=60)
+    for pid in slow.workers():
+        os.kill(pid, signal.SIGKILL)
+    status, output = slow.site.run(slow.playbook(seconds=0), "-e", "migration_run_id=r2")
+    assert status == 0 and shown(output, "done")["changed"] is True and slow.starts() == 2, output
+    assert "attached" not in output
+
+
+def test_progress_is_shown_under_ansible_runner(slow: Slow) -> None:
+    playbook = slow.playbook(seconds=3)
+    data = slow.site.root / "runner"
+    data.mkdir()
+    runner = str(Path(sys.executable).parent / "ansible-runner")
+    finished = subprocess.run(
+        [runner, "run", str(data), "-p", str(playbook), "--inventory", str(slow.site.inventory)],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
+        env={
+            **os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_LIBRARY": str(PLUGINS / "modules"),
+            "ANSIBLE_ACTION_PLUGINS": str(PLUGINS / "action"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+    )
+    assert finished.returncode == 0, finished.stdout
+    assert "postgresql mover: working " in finished.stdout and slow.starts() == 1
