@@ -126,12 +126,16 @@ def step(title: str, stamp: pathlib.Path, wanted: str, work) -> None:
 
 
 def install_python_packages(profile: str, python: pathlib.Path, log: pathlib.Path) -> None:
-    """``pip install -r requirements/<profile>.txt``."""
+    """``pip install -r requirements/<profile>.txt``, with ``<profile>-constraints.txt`` where there is one."""
     requirements = ROOT / "requirements" / (profile + ".txt")
     if not requirements.exists():
         raise Missing(f"there is no profile {profile} (no file requirements/{profile}.txt)")
-    step(f"Python packages, {profile}", VENV / ("stamp-" + profile), digest([requirements], str(VENV)),
-         lambda: run([str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", str(requirements)], log))
+    files, options = [requirements], ["-r", str(requirements)]
+    constraints = requirements.with_name(profile + "-constraints.txt")
+    if constraints.exists():
+        files, options = [*files, constraints], [*options, "-c", str(constraints)]
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *options]
+    step(f"Python packages, {profile}", VENV / ("stamp-" + profile), digest(files, str(VENV)), lambda: run(pip, log))
 
 
 def install_node_packages(python: pathlib.Path, log: pathlib.Path) -> None:
