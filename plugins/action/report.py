@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
         )
         if shown.get("failed") or shown.get("unreachable"):
             return dict(result, **shown)
-        empty = {"changed": False, "report": {}, "directory": "", "outcome": "", "verdict": "KO", "stop_block": []}
+        empty = {"changed": False, "paths": {}, "directory": "", "outcome": "", "verdict": "KO", "stop_block": []}
         if not shown["events"]:
             return dict(result, **empty, msg="the journal holds no event yet: there is nothing to report")
         try:
@@ -74,7 +74,7 @@ class ActionModule(ActionBase):
         paths = {name.rpartition(".")[2]: os.path.join(directory, name) for name in files}
         found = {
             "changed": changed or bool(kept.get("changed")),
-            "report": paths,
+            "paths": paths,
             "directory": kept.get("directory", ""),
             "outcome": data.outcome,
             "verdict": "OK" if data.outcome == "ok" else "KO",

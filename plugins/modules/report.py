@@ -75,7 +75,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-report:
+paths:
   description: Paths of the report on the controller, by C(md), C(html) and C(json); empty while the journal is empty.
   returned: success
   type: dict

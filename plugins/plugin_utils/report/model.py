@@ -19,12 +19,13 @@ OUTCOMES = ("ok", "rolled_back", "rollback_incomplete", "interrupted", "waiting"
 
 @dataclass(frozen=True)
 class Options:
-    """What to report; ``attempt`` 0 means the last one."""
+    """What to report; ``attempt`` 0 means the last one. ``complete`` is false when the events are not the whole journal."""
 
     attempt: int = 0
     language: str = "fr"
     timezone: datetime.tzinfo | None = None
     journal_path: str = ""
+    complete: bool = True
 
 
 @dataclass
@@ -135,7 +136,7 @@ def build(events: list[dict[str, Any]], chain: dict[str, Any], options: Options 
         proofs=_collect(mine, "proofs"),
         created=_collect(mine, "created"),
         versions=_versions(mine),
-        notices=_notices(mine),
+        notices=_notices(mine, options.complete),
         chain=dict(chain),
         journal=options.journal_path,
     )
@@ -207,7 +208,8 @@ def _steps(events: list[dict[str, Any]]) -> list[Step]:
         step = steps.setdefault(key, Step(*key))
         if event["run_id"] not in step.runs:
             step.runs.append(event["run_id"])
-        step.status = event["status"]
+        nothing = event["status"] == "ok" and (event.get("facts") or {}).get("not_applicable")
+        step.status = "not_applicable" if nothing else event["status"]
         if event["status"] == "started":
             step.started, step.ended, step.seconds = event["time"], "", None
             continue
@@ -306,10 +308,11 @@ def _versions(events: list[dict[str, Any]]) -> dict[str, str]:
     return versions
 
 
-def _notices(events: list[dict[str, Any]]) -> list[dict[str, str]]:
+def _notices(events: list[dict[str, Any]], complete: bool) -> list[dict[str, str]]:
     """Run-level events that a reader must know of: a lock taken over, a torn line set aside."""
-    return [
+    found = [
         {"kind": event["verb"], "time": event["time"], "run_id": event["run_id"]}
         for event in events
         if event["stack"] == RUN_LEVEL and event["verb"] in ("takeover", "torn_write")
     ]
+    return found if complete else [{"kind": "controller_only", "time": "", "run_id": ""}, *found]

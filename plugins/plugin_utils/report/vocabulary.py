@@ -137,6 +137,10 @@ NOT_PROVED = {
 }
 NOTICES = {
     "takeover": N_("The lock of another run was taken over."),
+    "controller_only": N_(
+        "This report holds only what the controller saw of this run: its report task did not come. The playbook report makes it "
+        "again from the journal."
+    ),
     "torn_write": N_("An unfinished last line of the journal was set aside."),
 }
 STATES = {

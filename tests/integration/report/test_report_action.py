@@ -85,7 +85,7 @@ def test_the_report_lies_in_both_places_in_both_languages(tmp_path: pathlib.Path
     assert there == tmp_path / "state" / "crm-2026" / "runs" / "20261128T210000Z-aaaaaa"
     assert os.readlink(there.parent.parent / "latest") == "runs/20261128T210000Z-aaaaaa"
     for name in ("report.md", "report.html", "report.json"):
-        assert made["report"][name.rpartition(".")[2]] == str(here / name)
+        assert made["paths"][name.rpartition(".")[2]] == str(here / name)
         assert (here / name).read_bytes() == (there / name).read_bytes()
         assert (here / name).stat().st_mode & 0o777 == (there / name).stat().st_mode & 0o777 == 0o600
     for directory in (tmp_path / "reports", here, there.parent, there):
@@ -124,5 +124,5 @@ def test_the_stop_block_names_the_commands_as_this_run_was_started(tmp_path: pat
 
 def test_an_empty_journal_is_no_failure_and_makes_no_file(tmp_path: pathlib.Path) -> None:
     made, _done = play(tmp_path)
-    assert (made["changed"], made["outcome"], made["report"]) == (False, "", {})
+    assert (made["changed"], made["outcome"], made["paths"]) == (False, "", {})
     assert not (tmp_path / "reports").exists()
