@@ -27,9 +27,10 @@ options:
           - V(program) can be executed, V(python) can make a virtual environment, V(file) can be read.
           - V(port) is free, or held by the process of O(looks[].pid_file).
           - V(systemd) means that units can be installed.
+          - V(backup) is C(DIRECTORY/NAME), whose newest complete copy still has every byte of its manifest.
         type: str
         required: true
-        choices: [path, name, writable, readable, program, python, port, systemd, file]
+        choices: [path, name, writable, readable, program, python, port, systemd, file, backup]
       subject:
         description: The variable that a finding names.
         type: str
@@ -87,7 +88,7 @@ findings:
       type: bool
       returned: always
 seen:
-  description: What was measured, by subject (C(bytes), C(files), C(free_bytes), C(python), C(port)).
+  description: What was measured, by subject (C(bytes), C(files), C(free_bytes), C(python), C(port), C(path)).
   returned: success
   type: dict
 journal:

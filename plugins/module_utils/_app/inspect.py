@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
+from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._app import process_table
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
@@ -166,6 +168,23 @@ def _file(look: Look) -> Finding:
     return None
 
 
+def _backup(look: Look) -> Finding:
+    """``value`` is ``DIRECTORY/NAME``: the newest complete copy of that name must have every byte of its manifest."""
+    directory, name = os.path.split(look.value)
+    copies = [path for path in glob.glob(os.path.join(glob.escape(directory), glob.escape(name) + "_*")) if _is_complete(path)]
+    if not copies:
+        return f"there is no complete backup {name} in {directory}", "run the backup again"
+    newest = max(copies, key=lambda path: str(_manifest.read_manifest(path).get("created")))
+    entries = [entry for entry in _manifest.read_manifest(newest)["files"] if "sha256" in entry]
+    damaged = _manifest.damaged_files(newest, entries)
+    look.facts.update(path=newest, files=len(entries))
+    return (f"{len(damaged)} files of {newest} are not those of its manifest", "run the backup again") if damaged else None
+
+
+def _is_complete(path: str) -> bool:
+    return os.path.isfile(os.path.join(path, _manifest.NAME))
+
+
 CHECKS: dict[str, Callable[[Look], Finding]] = {
     "path": lambda look: path_problem(look.value),
     "name": lambda look: name_problem(look.value),
@@ -176,4 +195,5 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "port": _port,
     "systemd": _systemd,
     "file": _file,
+    "backup": _backup,
 }

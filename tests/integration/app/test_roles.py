@@ -1,0 +1,180 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The roles backend, frontend and traffic from end to end: a real Flask application moves, a bad release comes back."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import sys
+import urllib.request
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest
+
+from tests.support.playbook import Playbook
+
+SITE = pathlib.Path(__file__).parent / "site"
+VENV = pathlib.Path(sys.executable).parent.parent
+CANARY = "canary-5f1e"
+FORWARD = [f"{stack} {verb}" for verb in ("preflight", "backup", "freeze", "migrate", "verify", "commit")
+           for stack in ("backend", "frontend", "traffic")]
+PROBES = [f"{stack} probe {verb}" for verb in ("backup", "commit") for stack in ("backend", "frontend", "traffic")]
+
+
+class World:
+    """One machine that is mover, old and new site, and a public address that is a file."""
+
+    def __init__(self, root: pathlib.Path, port: int) -> None:
+        self.root, self.port = root, port
+        for name in ("live", "build"):
+            shutil.copytree(SITE, root / name)
+        self.public = root / "public"
+        self.public.write_text("source\n")
+        self.playbook = Playbook(root / "ansible")
+        self.facts = root / "facts"
+        self.facts.mkdir()
+
+    def inventory(self) -> dict:
+        def hosts(*names: str) -> dict:
+            return {"hosts": {name: {} for name in names}}
+        return {"all": {
+            "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+            "children": {
+                "mover": {"hosts": {"mover": {"migration_site": "mover"}}},
+                "source": {"hosts": {"old": {"migration_site": "source"}}}, "target": {"hosts": {"new": {"migration_site": "target"}}},
+                "backend": hosts("old", "new"), "frontend": hosts("old", "new"), "traffic": {"hosts": {}},
+            },
+        }}
+
+    def variables(self, release: str) -> dict:
+        build, public = self.root / "build", self.public
+        return {
+            "migration_id": "shop", "migration_transport": "local", "migration_run_id": "run", "playbook_facts": str(self.facts),
+            "migration_backup_dir": str(self.root / "backup"), "migration_work_dir": str(self.root / "work"),
+            "migration_backup_copies": [{"path": str(self.root / "second")}],
+            "backend_source_path": str(self.root / "live" / "api"), "backend_release_path": str(build / "api"),
+            "backend_release_name": release, "backend_path": str(self.root / "new" / "api"), "backend_venv": str(VENV),
+            "backend_environment": {"DATABASE_URL": f"sqlite:///{self.root}/app.db", "SECRET": CANARY},
+            "backend_command": ["gunicorn", "--bind", f"127.0.0.1:{self.port}", "app:app"], "backend_port": self.port,
+            "backend_health_timeout": 20,
+            "frontend_source_path": str(self.root / "live" / "page"), "frontend_release_path": str(build / "page"),
+            "frontend_release_name": release, "frontend_path": str(self.root / "new" / "page"),
+            "frontend_test_command": [str(VENV / "bin" / "node"), "--test", "page.test.js"], "frontend_test_chdir": str(build),
+            "traffic_status": ["cat", str(public)], "traffic_switch": f"echo target > '{public}'",
+            "traffic_restore": ["sh", "-c", f"echo source > '{public}'"],
+            "traffic_probes": [{"url": f"http://127.0.0.1:{self.port}/health", "contains": "visits"}],
+        }
+
+    def run(self, steps: list[str], release: str = "one", then=(), arguments=(), **variables):
+        given = {**self.variables(release), "steps": steps, "then": list(then), **variables}
+        outcome = self.playbook.run(SITE / "verbs.yml", self.inventory(), given, arguments, timeout=120)
+        assert CANARY not in outcome.output
+        return outcome
+
+    def handed_over(self, step: str, host: str) -> dict:
+        return json.loads((self.facts / f"{step.replace(' ', '-')}-{host}.json").read_text())
+
+    def health(self) -> dict:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+            return json.load(answer)
+
+    def current(self, stack: str) -> str | None:
+        link = self.root / "new" / stack / "current"
+        return link.resolve().name if link.is_symlink() else None
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    """The application after a whole migration of release ``one``."""
+    import socket
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    world = World(tmp_path_factory.mktemp("roles"), port)
+    world.first = world.run(FORWARD)
+    yield world
+    world.run(["backend rollback"], release="one")
+
+
+def test_everything_is_moved_and_proved(moved):
+    assert moved.first.rc == 0, moved.first.output[-4000:]
+    assert moved.health() == {"release": "one", "visits": 0} and moved.current("api") == moved.current("page") == "one"
+    assert moved.public.read_text() == "target\n"
+    preflight = moved.handed_over("traffic preflight", "mover")
+    assert preflight["findings"] == [] and {row["stack"] for row in preflight["plan"]} == {"backend", "frontend", "traffic"}
+    migrated = moved.handed_over("backend migrate", "new")["facts"]
+    assert migrated["versions"]["schema_before"] == "none" and migrated["versions"]["schema_after"] == "a1"
+    assert {row["kind"] for row in migrated["created"]} >= {"release", "process"}
+    verified = moved.handed_over("backend verify", "new")["facts"]["tests"]
+    assert all(test["verdict"] == "passed" for test in verified) and len(verified) == 3
+    assert moved.handed_over("frontend verify", "mover")["facts"]["tests"][0]["passed"] == 1
+    for stack in ("backend", "frontend"):
+        for place in ("backup", "second"):
+            copies = list((moved.root / place / "shop").glob(f"{stack}_*"))
+            assert len(copies) == 1 and read_manifest(str(copies[0]), "tree")["files"]
+
+
+def test_secrets_stand_in_the_environment_file_alone(moved):
+    found = [path for path in moved.root.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
+    kept = [path for path in found if not path.name.startswith("variables-")]  # what the test itself gave
+    assert [path.name for path in kept] == [".env"] and kept[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_run_again_changes_nothing_and_every_result_still_holds(moved):
+    again = moved.run(FORWARD + PROBES)
+    assert again.rc == 0, again.output[-4000:]
+    assert {counts["changed"] for counts in again.recap().values()} == {0}, again.output[-6000:]
+
+
+def test_a_failing_release_is_rolled_back_to_what_ran_before(moved):
+    bad = moved.root / "build" / "api" / "tests" / "test_bad.py"
+    application = moved.root / "build" / "api" / "app.py"
+    before = application.read_text()
+    bad.write_text("def test_bad(): assert False\n")
+    application.write_text(before.replace('"one"', '"two"'))
+    try:
+        back = ["traffic rollback", "frontend rollback", "backend rollback"]
+        failed = moved.run(["backend migrate", "frontend migrate", "backend verify"], "two", back, backend_environment={
+            "DATABASE_URL": f"sqlite:///{moved.root}/app.db", "SECRET": "other"})
+    finally:
+        bad.unlink()
+        application.write_text(before)
+    assert failed.rc == 2 and "ended by Run its tests and search its log" in failed.output, failed.output[-4000:]
+    assert "1 tests failed" in failed.output
+    assert moved.health()["release"] == "one" and moved.current("api") == moved.current("page") == "one"
+    assert CANARY in (moved.root / "new" / "api" / "shared" / ".env").read_text()
+    assert [path.name for path in (moved.root / "new" / "api" / "releases").iterdir()] == ["one"]
+    assert moved.public.read_text() == "source\n"
+    assert moved.handed_over("backend rollback", "new")["facts"]["changed"] is True
+    undone = moved.run(back, "two")
+    assert undone.rc == 0 and {counts["changed"] for counts in undone.recap().values()} == {0}, undone.output[-4000:]
+    assert moved.health()["release"] == "one"
+
+
+def test_drift_is_an_error(moved):
+    (moved.root / "new" / "page" / "current").unlink()
+    drifted = moved.run(["frontend probe migrate"])
+    assert drifted.rc == 2 and moved.current("page") is None
+    copy = next((moved.root / "backup" / "shop").glob("backend_*")) / "tree" / "app.py"
+    copy.write_text("damaged")
+    damaged = moved.run(["backend probe backup"])
+    assert damaged.rc == 2 and copy.read_text() == "damaged"
+
+
+def test_preflight_shows_every_finding_at_once_and_writes_nothing(moved):
+    before = sorted(path for path in moved.root.rglob("*") if "ansible" not in path.parts and "facts" not in path.parts)
+    looked = moved.run(["backend preflight", "frontend preflight", "traffic preflight"], "../two", arguments=["--check"], **{
+        "backend_path": "/etc", "backend_runtime": "container", "backend_command": [], "backend_source_path": "/no/such/tree",
+        "backend_release_path": str(moved.root / "facts"), "backend_port": 70000, "frontend_release_path": str(moved.root / "build"),
+        "traffic_switch": [], "traffic_probes": [],
+    })
+    assert looked.rc == 0, looked.output[-4000:]
+    found = {row["subject"]: row for host in ("mover", "old", "new") for step in ("backend preflight", "frontend preflight", "traffic preflight")
+             if (moved.facts / f"{step.replace(' ', '-')}-{host}.json").exists() for row in moved.handed_over(step, host)["findings"]}
+    assert set(found) >= {"backend_path", "backend_runtime", "backend_command", "backend_source_path", "backend_release_path", "backend_port",
+                          "backend_release_name", "frontend_release_path", "frontend_release_name", "traffic_switch", "traffic_probes"}
+    assert "is no build: index.html is missing" in found["frontend_release_path"]["finding"]
+    assert all(row["remedy"] and row["blocking"] for row in found.values())
+    assert before == sorted(path for path in moved.root.rglob("*") if "ansible" not in path.parts and "facts" not in path.parts)
