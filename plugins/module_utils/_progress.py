@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from typing import Any
 
 
 class Progress:
@@ -21,7 +22,7 @@ class Progress:
     def __init__(self, path: str | None, step: str = "", total: int = 0, unit: str = "bytes") -> None:
         self._path = path
         self._written = 0.0
-        self.state = {"step": step, "done": 0, "total": total, "unit": unit, "started": time.time()}
+        self.state: dict[str, Any] = {"step": step, "done": 0, "total": total, "unit": unit, "started": time.time()}
         self._write()
 
     def begin(self, step: str, total: int = 0, unit: str = "bytes") -> None:

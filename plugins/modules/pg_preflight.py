@@ -62,6 +62,11 @@ options:
     type: list
     elements: str
     required: true
+  dump_bin_dir:
+    description:
+      - Directory of C(pg_dump) and C(pg_dumpall) when they are others than those of O(bin_dir).
+      - A dump is best made by the tools that came with the source, and restored by those that came with the target.
+    type: path
   backup_dir:
     description: Where backups are to be made. It need not exist yet.
     type: path
@@ -123,6 +128,7 @@ SPEC = dict(
     source={"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     target={"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     databases={"type": "list", "elements": "str", "required": True},
+    dump_bin_dir={"type": "path"},
     backup_dir={"type": "path"},
     known_clients={"type": "list", "elements": "str", "default": []},
 )

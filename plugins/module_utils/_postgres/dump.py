@@ -304,7 +304,8 @@ def result_of(path: str, manifest: dict[str, Any], changed: bool, started: float
     if not manifest["globals_readable"]:
         journal["not_proved"] = ["password hashes are not in the backup: the login may not read pg_authid"]
     return {"changed": changed, "msg": journal["summary"], "path": path, "manifest_sha256": sealed,
-            "databases": sorted(manifest["databases"]), "counts": counts, "duration": duration, "versions": journal["versions"], "journal": journal}
+            "databases": sorted(manifest["databases"]), "counts": counts, "duration": duration,
+            "versions": journal["versions"], "journal": journal}
 
 
 def _sizes(cluster: dict[str, Any]) -> dict[str, int]:

@@ -75,17 +75,23 @@ def tools(facts: dict[str, Any]) -> Iterator[Finding]:
     for name, tool in facts["tools"].items():
         if "error" in tool:
             yield finding("postgresql_bin_dir", tool["error"], f"install PostgreSQL's client tools ({name}) on the mover")
-    client = min((major_of(tool["version"]) for tool in facts["tools"].values() if "version" in tool), default=0)
-    for side in ("source", "target"):
+    for side, name in (("source", "pg_dump"), ("target", "pg_restore")):
+        client = major_of(facts["tools"][name].get("version", "0"))
         if not client or not facts[side]["reachable"]:
             continue
         server = major(facts[side])
         if client < server:
-            yield finding("postgresql_bin_dir", f"the client tools are of version {client}, older than the {side}'s {server}",
+            yield finding("postgresql_bin_dir", f"{name} is of version {client}, older than the {side}'s {server}",
                           f"install the client tools of version {server} on the mover")
-        elif side == "target" and client > server:
-            yield finding("postgresql_bin_dir", f"the client tools are of version {client}: what they dump may not restore on the "
-                          f"target's {server}", f"use the client tools of version {server}", client >= 17)
+    dumper = major_of(facts["tools"]["pg_dump"].get("version", "0"))
+    if facts["target"]["reachable"] and dumper > major(facts["target"]):
+        yield finding("postgresql_bin_dir", f"pg_dump is of version {dumper}: what it dumps may not restore on the "
+                      f"target's {major(facts['target'])}", f"use the client tools of version {major(facts['target'])}", dumper >= 17)
+    for option in facts["target"].get("refused_options", []):
+        version = facts["tools"]["pg_dump"]["version"]
+        yield finding("postgresql_dump_bin_dir", f"pg_dump {version} writes the column option {option} of the source's "
+                      f"{facts['source']['server']['version']} into the dump, and the target refuses it",
+                      "update the client tools, or dump with those that came with the source (dump_bin_dir)")
 
 
 def backup_place(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -247,7 +253,7 @@ def locales(facts: dict[str, Any]) -> Iterator[Finding]:
     """Encodings and locales that the target cannot give."""
     known = {(one["provider"], plain(one["collate"]), plain(one["ctype"])) for one in facts["target"]["collations"]}
     libc = {one for _provider, *pair in known for one in pair} | {"c", "posix"}
-    icu = any(provider == "i" for provider, _collate, _ctype in known)
+    icu = facts["target"]["icu"]
     for frame in chosen_frames(facts):
         missing = sorted({value for value in (frame["collate"], frame["ctype"]) if plain(value) not in libc})
         if missing:

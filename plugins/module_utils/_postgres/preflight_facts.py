@@ -9,19 +9,23 @@ import os
 import secrets
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight as rules
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
     Endpoint,
     connect,
+    database_argument,
     describe_error,
     import_psycopg2,
+    libpq_environment,
     pin_session,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import read_globals, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, read_globals, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
     read_relations,
@@ -30,6 +34,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.server i
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import NEEDED, tool_version
 
+DUMPERS = ("pg_dump", "pg_dumpall")  # these must know the source, the others the target
 OURS = "dihya"  # sessions of ours bear application names that begin so
 CLIENTS = """
 SELECT DISTINCT usename AS "user", application_name, coalesce(client_addr::text, 'local') AS client_addr
@@ -63,6 +68,13 @@ SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_
 WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'S') AND c.relpersistence <> 't'
 AND NOT (pg_catalog.has_table_privilege(c.oid, 'SELECT')
 AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')) ORDER BY 1"""
+# Security releases of 2026 keep a column's version among its options, for want of another place (pg_attver). A pg_dump that
+# does not know of it writes it into the dump, and a server that does not know it refuses to restore the table.
+COLUMN_OPTIONS = """
+SELECT pg_catalog.split_part(o, '=', 1) AS option, pg_catalog.min(pg_catalog.format('%%I.%%I', n.nspname, c.relname)) AS relation
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
+pg_catalog.unnest(a.attoptions) o WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND n.nspname !~ '^pg_'
+AND o !~ '^n_distinct' GROUP BY 1 ORDER BY 1""".replace("%%", "%")
 HIDDEN = """
 SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relrowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user) ORDER BY 1"""
@@ -77,6 +89,7 @@ class PreflightRequest:
     databases: list[str]
     jobs: int = 2
     bin_dir: str | None = None
+    dump_bin_dir: str | None = None
     backup_dir: str | None = None
     application_name: str = OURS
     known_clients: list[str] = field(default_factory=list)
@@ -86,7 +99,8 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
     """The facts from which the findings follow; a side that cannot be reached says why and leaves the other untouched."""
     facts: dict[str, Any] = {
         "wanted": request.databases, "jobs": request.jobs, "cores": os.cpu_count() or 1, "known_clients": request.known_clients,
-        "tools": {name: _tool(name, request.bin_dir) for name in NEEDED},
+        "tools": {name: _tool(name, request.dump_bin_dir if name in DUMPERS and request.dump_bin_dir else request.bin_dir)
+                  for name in NEEDED},
         "backup": look_at_directory(request.backup_dir) if request.backup_dir else None,
     }
     connections: dict[str, Any] = {}
@@ -98,8 +112,11 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
         # Never tried on the source: it would use up a transaction number and so move the fence.
         facts["target"]["create_role"] = (facts["target"]["reachable"] and not facts["target"]["standby"]
                                           and not facts["same_server"] and _try_create_role(connections["target"]))
-    if facts["source"]["reachable"]:
-        facts["source"]["contents"] = _contents(request.source, facts["source"], request.databases, request.application_name)
+        if facts["source"]["reachable"]:
+            facts["source"]["contents"] = _contents(request.source, facts["source"], request.databases, request.application_name)
+            facts["written_options"] = _written_options(request, facts)
+            facts["target"]["refused_options"] = [option for option in facts["written_options"] if connections["target"] is not None
+                                                  and not _takes_option(connections["target"], option)]
     if facts["target"]["reachable"]:
         names = list(facts["source"].get("contents", {})) or [name for name in request.databases if name != "all"]
         present = [frame["name"] for frame in facts["target"]["globals"]["databases"] if frame["name"] in names]
@@ -145,7 +162,10 @@ def _side(stack: contextlib.ExitStack, endpoint: Endpoint, request: PreflightReq
         facts.update(
             server=server, globals=read_globals(connection), clients=rows(connection, CLIENTS), pending=rows(connection, PENDING),
             available={row["name"]: row["versions"] for row in rows(connection, AVAILABLE)},
-            collations=rows(connection, COLLATIONS.format(provider=provider)), xml=_can(connection, "SELECT '<a/>'::pg_catalog.xml"),
+            collations=rows(connection, COLLATIONS.format(provider=provider)),
+            # Builds without ICU know a collation of that provider too, but none of those that initdb takes from the library.
+            icu=bool(rows(connection, "SELECT 1 AS one FROM pg_catalog.pg_collation WHERE collname = 'und-x-icu'")),
+            xml=_can(connection, "SELECT '<a/>'::pg_catalog.xml"),
             hba=_hba(connection), standby=rows(connection, "SELECT pg_catalog.pg_is_in_recovery() AS is")[0]["is"],
             local_data=_local_data(endpoint, server), reachable=True)
     except psycopg2.Error as error:
@@ -175,7 +195,7 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
                     "icu_columns": rows(connection, ICU_COLUMNS)[0]["columns"],
                     "unreadable": [row["name"] for row in rows(connection, UNREADABLE)],
                     "hidden": [row["name"] for row in rows(connection, HIDDEN)],
-                    "subscriptions": rows(connection, SUBSCRIPTIONS)}
+                    "subscriptions": rows(connection, SUBSCRIPTIONS), "column_options": rows(connection, COLUMN_OPTIONS)}
         except MigrationError as error:
             contents[name] = {"error": error.message}
         except psycopg2.Error as error:
@@ -210,6 +230,49 @@ def _can(connection: Any, sql: str) -> bool:
         rows(connection, sql)
     except psycopg2.Error:
         return False
+    return True
+
+
+def _written_options(request: PreflightRequest, facts: dict[str, Any]) -> list[str]:
+    """Unusual column options of the source that this pg_dump writes into its dump: found by dumping one such relation."""
+    written = []
+    seen = {one["option"]: (name, one["relation"]) for name, content in facts["source"]["contents"].items()
+            for one in content.get("column_options", [])}
+    for option, (database, relation) in seen.items() if "version" in facts["tools"]["pg_dump"] else ():
+        with passfile_of(request.source) as endpoint:
+            dumped = run([find_tool("pg_dump", request.dump_bin_dir or request.bin_dir), "--schema-only", "--no-password", f"--table={relation}",
+                          f"--dbname={database_argument(database)}"], env=libpq_environment(endpoint, request.application_name),
+                         check=False, timeout=60)
+        if f"SET ({option}=" in dumped.stdout:
+            written.append(option)
+    return written
+
+
+@contextlib.contextmanager
+def passfile_of(endpoint: Endpoint) -> Iterator[Endpoint]:
+    """The endpoint with a passfile: its own, or one with mode 0600 that lives as long as the context."""
+    if endpoint.passfile or not endpoint.password:
+        yield endpoint
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="dihya-", encoding="utf-8") as stream:
+        password = endpoint.password.replace("\\", "\\\\").replace(":", "\\:")
+        stream.write(f"*:*:*:*:{password}\n")
+        stream.flush()
+        yield replace(endpoint, password=None, passfile=stream.name)
+
+
+def _takes_option(connection: Any, option: str) -> bool:
+    """Whether the target knows a column option: tried on a temporary table that is rolled back."""
+    psycopg2 = import_psycopg2()
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        try:
+            cursor.execute("CREATE TEMPORARY TABLE dihya_probe (a int)")
+            cursor.execute(f"ALTER TABLE pg_temp.dihya_probe ALTER a SET ({identifier(option)} = 1)")
+        except psycopg2.Error:
+            return False
+        finally:
+            cursor.execute("ROLLBACK")
     return True
 
 

@@ -220,7 +220,8 @@ def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: d
           progress: Progress) -> None:
     environment = libpq_environment(request.target, request.application_name)
     if superuser:
-        environment["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in QUIET.items() if "." not in name and "sample" not in name)
+        everywhere = ("log_statement", "log_min_error_statement", "log_min_duration_statement")  # an unknown one would refuse the login
+        environment["PGOPTIONS"] = " ".join(f"-c {name}={QUIET[name]}" for name in everywhere)
     by_name = {one.source: one for one in plan.databases}
     ordered = plan_workers({one.source: one.bytes for one in plan.databases}, request.jobs)
     bare = ["--no-owner", "--no-privileges"] if request.roles == "skip" else []

@@ -10,8 +10,9 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, kill_group, run, start
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError

@@ -17,7 +17,7 @@ from demo.postgres_server import HOST, PostgresServer, bin_directory
 
 ROOT = pathlib.Path(__file__).parents[3]
 # The name holds what breaks careless quoting: a blank, both quotes, an equals sign.
-ODD = "o'dd \"name\" a=b"
+ODD = 'o\'dd "name" a=b'
 RUNNER = """
 import importlib, json, os, sys
 from ansible.module_utils.testing import patch_module_args
@@ -38,8 +38,14 @@ class Module:
         arguments = self._directory / f"arguments{self._count}.json"
         arguments.write_text(json.dumps(dict(options, _ansible_check_mode=check)))
         environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'collections'}")
-        return subprocess.Popen([sys.executable, "-c", RUNNER, name, str(arguments)], env=environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        return subprocess.Popen(
+            [sys.executable, "-c", RUNNER, name, str(arguments)],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def run(self, name: str, check: bool = False, **options: Any) -> dict[str, Any]:
         process = self.start(name, check, **options)
@@ -62,8 +68,10 @@ class Site:
 
     def names(self) -> dict[str, set[str]]:
         """What a restore could have left: databases and roles."""
-        return {"databases": {row[0] for row in self.execute("SELECT datname FROM pg_database")},
-                "roles": {row[0] for row in self.execute("SELECT rolname FROM pg_roles")}}
+        return {
+            "databases": {row[0] for row in self.execute("SELECT datname FROM pg_database")},
+            "roles": {row[0] for row in self.execute("SELECT rolname FROM pg_roles")},
+        }
 
 
 def fill(site: Site) -> None:
@@ -81,12 +89,18 @@ def fill(site: Site) -> None:
     site.execute("COMMENT ON DATABASE shop IS 'the shop'")
     for statement in (
         "CREATE SCHEMA app AUTHORIZATION shop",
-        "CREATE TABLE app.customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, up text GENERATED ALWAYS AS (upper(name)) STORED)",
+        "CREATE TABLE app.customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL,"
+        " up text GENERATED ALWAYS AS (upper(name)) STORED)",
         "INSERT INTO app.customer (name) SELECT 'client ⵣ ' || n FROM generate_series(1, 20000) n",
-        "ALTER TABLE app.customer OWNER TO shop", "GRANT SELECT ON app.customer TO readers", "GRANT USAGE ON SCHEMA app TO readers",
-        "CREATE SEQUENCE app.tickets START 100", "SELECT nextval('app.tickets'), nextval('app.tickets')",
-        "CREATE VIEW app.names AS SELECT name FROM app.customer", "CREATE MATERIALIZED VIEW app.total AS SELECT count(*) FROM app.customer",
-        "SELECT lo_from_bytea(4711, 'large object'::bytea)", "GRANT SELECT ON LARGE OBJECT 4711 TO readers",
+        "ALTER TABLE app.customer OWNER TO shop",
+        "GRANT SELECT ON app.customer TO readers",
+        "GRANT USAGE ON SCHEMA app TO readers",
+        "CREATE SEQUENCE app.tickets START 100",
+        "SELECT nextval('app.tickets'), nextval('app.tickets')",
+        "CREATE VIEW app.names AS SELECT name FROM app.customer",
+        "CREATE MATERIALIZED VIEW app.total AS SELECT count(*) FROM app.customer",
+        "SELECT lo_from_bytea(4711, 'large object'::bytea)",
+        "GRANT SELECT ON LARGE OBJECT 4711 TO readers",
         "CREATE EXTENSION IF NOT EXISTS vector",
     ):
         site.execute(statement, "shop")
@@ -134,5 +148,12 @@ def tools() -> str:
 def backup(old: Site, tools: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A backup of both databases, with row digests, made once."""
     directory = tmp_path_factory.mktemp("backup")
-    return Module(directory).run("pg_dumpall", source=old.endpoint, databases=["all"], dest=str(directory / "backups"), bin_dir=tools,
-                                 digests=True, progress_file=str(directory / "progress.json"))
+    return Module(directory).run(
+        "pg_dumpall",
+        source=old.endpoint,
+        databases=["all"],
+        dest=str(directory / "backups"),
+        bin_dir=tools,
+        digests=True,
+        progress_file=str(directory / "progress.json"),
+    )

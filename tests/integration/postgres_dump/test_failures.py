@@ -13,7 +13,6 @@ import signal
 import time
 
 import pytest
-
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
@@ -134,8 +133,15 @@ def test_check_mode_changes_nothing_and_shows_the_plan(module, options, backup, 
 
 def test_a_dump_killed_at_work_leaves_no_program_and_the_next_run_no_trace(module, slow, old, tools, tmp_path):
     slow.cursor().execute("LOCK TABLE pg_largeobject")
-    given = {"source": old.endpoint, "databases": ["slow"], "dest": str(tmp_path / "b"), "bin_dir": tools, "run_id": "r1",
-             "lease_file": str(tmp_path / "lease"), "application_name": "dihya/kill/backup"}
+    given = {
+        "source": old.endpoint,
+        "databases": ["slow"],
+        "dest": str(tmp_path / "b"),
+        "bin_dir": tools,
+        "run_id": "r1",
+        "lease_file": str(tmp_path / "lease"),
+        "application_name": "dihya/kill/backup",
+    }
     process = module.start("pg_dumpall", **given)
     at_work = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dihya/kill/backup' AND wait_event_type = 'Lock'"
     assert wait_until(lambda: old.execute(at_work) != [(0,)])
@@ -183,19 +189,37 @@ def test_a_plain_dump_is_whole_and_restores_with_psql_alone(module, old, tools, 
 def test_a_freeze_of_the_source_does_not_travel(module, options, old, new, tools, tmp_path):
     endpoint = Endpoint.from_options(old.endpoint)
     (tmp_path / "capture.json").write_text(json.dumps(capture(endpoint, ["shop"])))
-    freeze = ("REVOKE CONNECT ON DATABASE shop FROM readers", "ALTER DATABASE shop SET default_transaction_read_only TO on",
-              "ALTER ROLE clerk NOLOGIN", "ALTER DATABASE shop CONNECTION LIMIT 0", "ALTER ROLE shop SET default_transaction_read_only TO on")
-    undo = ("GRANT CONNECT ON DATABASE shop TO readers WITH GRANT OPTION", "ALTER DATABASE shop RESET default_transaction_read_only",
-            "ALTER ROLE clerk LOGIN", "ALTER DATABASE shop CONNECTION LIMIT -1", "ALTER ROLE shop RESET default_transaction_read_only")
+    freeze = (
+        "REVOKE CONNECT ON DATABASE shop FROM readers",
+        "ALTER DATABASE shop SET default_transaction_read_only TO on",
+        "ALTER ROLE clerk NOLOGIN",
+        "ALTER DATABASE shop CONNECTION LIMIT 0",
+        "ALTER ROLE shop SET default_transaction_read_only TO on",
+    )
+    undo = (
+        "GRANT CONNECT ON DATABASE shop TO readers WITH GRANT OPTION",
+        "ALTER DATABASE shop RESET default_transaction_read_only",
+        "ALTER ROLE clerk LOGIN",
+        "ALTER DATABASE shop CONNECTION LIMIT -1",
+        "ALTER ROLE shop RESET default_transaction_read_only",
+    )
     try:
         for statement in freeze:
             old.execute(statement)
-        dumped = module.run("pg_dumpall", source=old.endpoint, databases=["shop"], dest=str(tmp_path / "b"), bin_dir=tools,
-                            capture_file=str(tmp_path / "capture.json"))
+        dumped = module.run(
+            "pg_dumpall",
+            source=old.endpoint,
+            databases=["shop"],
+            dest=str(tmp_path / "b"),
+            bin_dir=tools,
+            capture_file=str(tmp_path / "capture.json"),
+        )
         restored = module.run("pg_restore_cluster", backup=dumped["path"], **options)
         assert restored.get("changed"), restored
-        assert capture(Endpoint.from_options(new.endpoint), ["shop"])["databases"]["shop"]["acl"] == \
-            json.loads((tmp_path / "capture.json").read_text())["databases"]["shop"]["acl"]
+        assert (
+            capture(Endpoint.from_options(new.endpoint), ["shop"])["databases"]["shop"]["acl"]
+            == json.loads((tmp_path / "capture.json").read_text())["databases"]["shop"]["acl"]
+        )
         clerk = new.server.connect("shop", "clerk", "canary-clerk")
         shop = new.server.connect("shop", "shop", "canary-shop")
         shop.cursor().execute("INSERT INTO app.customer (name) VALUES ('after')")

@@ -10,8 +10,16 @@ import pytest
 @pytest.fixture
 def look(module, old, new, tools, tmp_path):
     def run(**options):
-        given = dict({"source": old.endpoint, "target": new.endpoint, "databases": ["shop"], "bin_dir": tools,
-                      "backup_dir": str(tmp_path / "not" / "yet")}, **options)
+        given = dict(
+            {
+                "source": old.endpoint,
+                "target": new.endpoint,
+                "databases": ["shop"],
+                "bin_dir": tools,
+                "backup_dir": str(tmp_path / "not" / "yet"),
+            },
+            **options,
+        )
         before = (new.names(), old.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())"))
         result = module.run("pg_preflight", **given)
         assert (new.names(), old.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())")) == before

@@ -37,7 +37,7 @@ def test_everything_arrives(restored, new, odd):
     assert result.get("changed") is True, result
     assert result["databases"] == {"shop": "shop", odd: odd}
     assert new.execute("SELECT count(*), max(up) FROM app.customer", "shop") == [(20000, "CLIENT ⵣ 9999")]
-    assert new.execute("SELECT count(*) FROM \"t't\"", odd) == [(2,)]
+    assert new.execute('SELECT count(*) FROM "t\'t"', odd) == [(2,)]
     assert new.execute("SELECT nextval('app.tickets')", "shop") == [(102,)]
     assert new.execute("SELECT count FROM app.total", "shop") == [(20000,)]
     assert new.execute("SELECT convert_from(lo_get(4711), 'UTF8')", "shop") == [("large object",)]
@@ -48,11 +48,13 @@ def test_roles_and_the_frame_of_a_database_arrive(restored, new, old):
     result, _options = restored
     for sql in (
         "SELECT rolname, rolcanlogin, rolconnlimit, rolvaliduntil, rolpassword FROM pg_authid WHERE rolname !~ '^pg_' ORDER BY 1 OFFSET 0",
-        "SELECT pg_get_userbyid(datdba), datconnlimit, ARRAY(SELECT unnest(datacl)::text ORDER BY 1), shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'shop'",
+        "SELECT pg_get_userbyid(datdba), datconnlimit, ARRAY(SELECT unnest(datacl)::text ORDER BY 1),"
+        " shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'shop'",
         "SELECT ARRAY(SELECT unnest(datacl)::text ORDER BY 1), datconnlimit FROM pg_database WHERE datname LIKE 'o''dd%'",
         "SELECT d.datname, r.rolname, setconfig FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = setdatabase "
         "LEFT JOIN pg_roles r ON r.oid = setrole ORDER BY 1, 2",
-        "SELECT roleid::regrole::text, member::regrole::text, admin_option, inherit_option, set_option FROM pg_auth_members WHERE member > 16383",
+        "SELECT roleid::regrole::text, member::regrole::text, admin_option, inherit_option, set_option"
+        " FROM pg_auth_members WHERE member > 16383",
     ):
         one, other = ([row for row in site.execute(sql) if row[0] != "postgres"] for site in (old, new))
         assert one and one == other

@@ -9,7 +9,6 @@ import os
 import time
 
 import pytest
-
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, start_time
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import backup_dir, endpoint, tools
@@ -17,7 +16,10 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.created 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import END, SMALL, check_complete, plan_workers
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import resolve_databases
 
-FRAMES = [{"name": name, "allow_connections": name != "closed", "is_template": name == "model"} for name in ("b", "a", "closed", "model", "postgres")]
+FRAMES = [
+    {"name": name, "allow_connections": name != "closed", "is_template": name == "model"}
+    for name in ("b", "a", "closed", "model", "postgres")
+]
 
 
 def test_all_means_every_database_of_users():
@@ -26,7 +28,9 @@ def test_all_means_every_database_of_users():
     assert resolve_databases(FRAMES, ["b", "model"], []) == ["b", "model"]
 
 
-@pytest.mark.parametrize(("wanted", "message"), [(["x", "a", "y"], "no such database on the source: x, y"), (["closed"], "allows no connection to: closed")])
+@pytest.mark.parametrize(
+    ("wanted", "message"), [(["x", "a", "y"], "no such database on the source: x, y"), (["closed"], "allows no connection to: closed")]
+)
 def test_a_database_that_is_not_there_is_named(wanted, message):
     with pytest.raises(MigrationError, match=message):
         resolve_databases(FRAMES, wanted, [])
@@ -48,10 +52,15 @@ def backups(*drilled: bool) -> list[dict]:
     return [{"path": f"/b/{number}", "drilled": one} for number, one in enumerate(drilled)]
 
 
-@pytest.mark.parametrize(("drilled", "keep", "gone"), [
-    ((False, False, False), 0, []), ((False, False, False), 1, ["/b/0", "/b/1"]), ((False, False, False), 5, []),
-    ((True, True, False, False), 1, ["/b/0", "/b/2"]),
-])
+@pytest.mark.parametrize(
+    ("drilled", "keep", "gone"),
+    [
+        ((False, False, False), 0, []),
+        ((False, False, False), 1, ["/b/0", "/b/1"]),
+        ((False, False, False), 5, []),
+        ((True, True, False, False), 1, ["/b/0", "/b/2"]),
+    ],
+)
 def test_the_last_drilled_backup_is_never_thrown_away(drilled, keep, gone):
     assert backup_dir.expired(backups(*drilled), keep) == gone
 
@@ -60,9 +69,16 @@ def make_backup(root, name, data=b"x"):
     path = root / name
     path.mkdir()
     (path / "f").write_bytes(data)
-    backup_dir.publish_json(str(path / "manifest.json"), {
-        "format": 1, "kind": "postgresql", "created": name, "restorable_on": [],
-        "files": [{"path": "f", "size": 1, "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}]})
+    backup_dir.publish_json(
+        str(path / "manifest.json"),
+        {
+            "format": 1,
+            "kind": "postgresql",
+            "created": name,
+            "restorable_on": [],
+            "files": [{"path": "f", "size": 1, "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}],
+        },
+    )
 
 
 def test_nothing_is_thrown_away_while_the_newest_backup_is_damaged(tmp_path):
@@ -85,10 +101,16 @@ def test_only_staging_directories_of_dead_owners_are_removed(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".partial-alive", ".partial-alive.owner", ".partial-foreign"]
 
 
-@pytest.mark.parametrize(("tail", "whole"), [
-    (END + "\n--\n\n", True), (END + "\n--\n\n\\unrestrict " + "a" * 63 + "\n\n", True), ("--\n-- PostgreSQL database dump complete\n--\n", False),
-    (END + "\n--\nCREATE TABLE x\n", False), ("", False),
-])
+@pytest.mark.parametrize(
+    ("tail", "whole"),
+    [
+        (END + "\n--\n\n", True),
+        (END + "\n--\n\n\\unrestrict " + "a" * 63 + "\n\n", True),
+        ("--\n-- PostgreSQL database dump complete\n--\n", False),
+        (END + "\n--\nCREATE TABLE x\n", False),
+        ("", False),
+    ],
+)
 def test_a_plain_dump_without_its_end_is_found(tmp_path, tail, whole):
     (tmp_path / "backup.sql").write_text("x" * 5000 + "\n" + tail)
     if whole:
@@ -98,14 +120,22 @@ def test_a_plain_dump_without_its_end_is_found(tmp_path, tail, whole):
             check_complete(str(tmp_path / "backup.sql"))
 
 
-@pytest.mark.parametrize(("text", "kind"), [
-    ('FATAL:  password authentication failed for user "x"', "password"), ("fe_sendauth: no password supplied", "password"),
-    ("FATAL:  authentification par mot de passe échouée pour l'utilisateur « x »", "password"),
-    ('no pg_hba.conf entry for host "10.0.0.1", user "x", database "d", SSL off', "hba"),
-    ("server does not support SSL, but SSL was required", "tls"), ("SSL error: certificate verify failed", "tls"),
-    ('FATAL:  database "x" does not exist', "database"), ('FATAL:  role "x" is not permitted to log in', "login"),
-    ("FATAL:  sorry, too many clients already", "busy"), ("could not translate host name", "unreachable"), ("Connection refused", "unreachable"),
-])
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('FATAL:  password authentication failed for user "x"', "password"),
+        ("fe_sendauth: no password supplied", "password"),
+        ("FATAL:  authentification par mot de passe échouée pour l'utilisateur « x »", "password"),
+        ('no pg_hba.conf entry for host "10.0.0.1", user "x", database "d", SSL off', "hba"),
+        ("server does not support SSL, but SSL was required", "tls"),
+        ("SSL error: certificate verify failed", "tls"),
+        ('FATAL:  database "x" does not exist', "database"),
+        ('FATAL:  role "x" is not permitted to log in', "login"),
+        ("FATAL:  sorry, too many clients already", "busy"),
+        ("could not translate host name", "unreachable"),
+        ("Connection refused", "unreachable"),
+    ],
+)
 def test_reasons_of_a_refused_connection_are_told_apart(text, kind):
     assert endpoint.connection_failure(text) == kind
 
@@ -127,7 +157,9 @@ def test_what_a_tool_said_is_reduced_to_the_object():
     assert tools.failed_entry("row secret") is None
 
 
-@pytest.mark.parametrize(("text", "major"), [("pg_dump (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)", 15), ("psql (PostgreSQL) 19beta1", 19)])
+@pytest.mark.parametrize(
+    ("text", "major"), [("pg_dump (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)", 15), ("psql (PostgreSQL) 19beta1", 19)]
+)
 def test_versions_of_tools_are_read(text, major):
     assert tools.major_of(tools.parse_version(text)) == major
 

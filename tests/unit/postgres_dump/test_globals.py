@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import (
     acl_statements,
     create_database,
@@ -18,8 +17,21 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
     with_capture,
 )
 
-FRAME = {"name": "crm", "owner": "o", "encoding": "UTF8", "collate": "C", "ctype": "C", "provider": "c", "locale": None, "icu_rules": None,
-         "connection_limit": 5, "allow_connections": True, "is_template": False, "comment": "it's", "has_acl": True}
+FRAME = {
+    "name": "crm",
+    "owner": "o",
+    "encoding": "UTF8",
+    "collate": "C",
+    "ctype": "C",
+    "provider": "c",
+    "locale": None,
+    "icu_rules": None,
+    "connection_limit": 5,
+    "allow_connections": True,
+    "is_template": False,
+    "comment": "it's",
+    "has_acl": True,
+}
 
 
 def test_names_and_values_cannot_leave_their_quotes():
@@ -30,30 +42,55 @@ def test_names_and_values_cannot_leave_their_quotes():
 
 def test_settings_with_lists_stay_lists_and_others_are_one_string():
     assert set_statements("ALTER ROLE x", ['search_path="$user", public', "app.secret=a, b", "search_path="]) == [
-        'ALTER ROLE x SET "search_path" TO "$user", public', 'ALTER ROLE x SET "app"."secret" TO \'a, b\'', "ALTER ROLE x SET \"search_path\" TO ''"]
+        'ALTER ROLE x SET "search_path" TO "$user", public',
+        'ALTER ROLE x SET "app"."secret" TO \'a, b\'',
+        "ALTER ROLE x SET \"search_path\" TO ''",
+    ]
 
 
 def test_a_role_is_made_with_its_hash_and_every_attribute():
-    role = {"name": "crm", "superuser": False, "createrole": False, "createdb": True, "inherit": True, "login": True, "replication": False,
-            "bypassrls": False, "connection_limit": 3, "valid_until": "2030-01-01", "password": "SCRAM$x", "comment": None}
-    assert create_role(role) == ['CREATE ROLE "crm" WITH NOSUPERUSER NOCREATEROLE CREATEDB INHERIT LOGIN NOREPLICATION NOBYPASSRLS '
-                                 "CONNECTION LIMIT 3 PASSWORD 'SCRAM$x' VALID UNTIL '2030-01-01'"]
+    role = {
+        "name": "crm",
+        "superuser": False,
+        "createrole": False,
+        "createdb": True,
+        "inherit": True,
+        "login": True,
+        "replication": False,
+        "bypassrls": False,
+        "connection_limit": 3,
+        "valid_until": "2030-01-01",
+        "password": "SCRAM$x",
+        "comment": None,
+    }
+    assert create_role(role) == [
+        'CREATE ROLE "crm" WITH NOSUPERUSER NOCREATEROLE CREATEDB INHERIT LOGIN NOREPLICATION NOBYPASSRLS '
+        "CONNECTION LIMIT 3 PASSWORD 'SCRAM$x' VALID UNTIL '2030-01-01'"
+    ]
 
 
-@pytest.mark.parametrize(("options", "version", "tail"), [
-    ({"admin": True, "inherit": False, "set": True}, 180000, " WITH ADMIN TRUE, INHERIT FALSE, SET TRUE"),
-    ({"admin": True, "inherit": None, "set": None}, 180000, " WITH ADMIN TRUE"),
-    ({"admin": True, "inherit": None, "set": None}, 150000, " WITH ADMIN OPTION"),
-    ({"admin": False, "inherit": None, "set": None}, 180000, ""),
-])
+@pytest.mark.parametrize(
+    ("options", "version", "tail"),
+    [
+        ({"admin": True, "inherit": False, "set": True}, 180000, " WITH ADMIN TRUE, INHERIT FALSE, SET TRUE"),
+        ({"admin": True, "inherit": None, "set": None}, 180000, " WITH ADMIN TRUE"),
+        ({"admin": True, "inherit": None, "set": None}, 150000, " WITH ADMIN OPTION"),
+        ({"admin": False, "inherit": None, "set": None}, 180000, ""),
+    ],
+)
 def test_memberships_keep_their_options(options, version, tail):
     assert grant_membership(dict(options, role="r", member="m"), version) == f'GRANT "r" TO "m"{tail}'
 
 
-@pytest.mark.parametrize(("change", "part"), [
-    ({}, "LOCALE_PROVIDER libc"), ({"provider": "i", "locale": "fr"}, "ICU_LOCALE 'fr'"),
-    ({"provider": "b", "locale": "C.UTF-8"}, "BUILTIN_LOCALE 'C.UTF-8'"), ({"provider": "i", "locale": "fr", "icu_rules": "&a<b"}, "ICU_RULES '&a<b'"),
-])
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({}, "LOCALE_PROVIDER libc"),
+        ({"provider": "i", "locale": "fr"}, "ICU_LOCALE 'fr'"),
+        ({"provider": "b", "locale": "C.UTF-8"}, "BUILTIN_LOCALE 'C.UTF-8'"),
+        ({"provider": "i", "locale": "fr", "icu_rules": "&a<b"}, "ICU_RULES '&a<b'"),
+    ],
+)
 def test_a_database_gets_its_locale_and_is_closed_until_it_is_complete(change, part):
     statement = create_database(dict(FRAME, **change), "x", "o", 180000)
     assert part in statement and "CONNECTION LIMIT 0" in statement and 'OWNER "o"' in statement
@@ -61,10 +98,17 @@ def test_a_database_gets_its_locale_and_is_closed_until_it_is_complete(change, p
 
 
 def test_the_frame_leaves_out_roles_that_are_not_there_and_opens_last():
-    source = {"settings": [{"database": "crm", "role": None, "settings": ["a=1"]}, {"database": "crm", "role": "gone", "settings": ["a=2"]},
-                           {"database": "other", "role": None, "settings": ["a=3"]}],
-              "acl": [{"database": "crm", "grantee": None, "privilege": "TEMPORARY", "grantable": False},
-                      {"database": "crm", "grantee": "gone", "privilege": "CONNECT", "grantable": True}]}
+    source = {
+        "settings": [
+            {"database": "crm", "role": None, "settings": ["a=1"]},
+            {"database": "crm", "role": "gone", "settings": ["a=2"]},
+            {"database": "other", "role": None, "settings": ["a=3"]},
+        ],
+        "acl": [
+            {"database": "crm", "grantee": None, "privilege": "TEMPORARY", "grantable": False},
+            {"database": "crm", "grantee": "gone", "privilege": "CONNECT", "grantable": True},
+        ],
+    }
     statements = frame_statements(source, FRAME, "x", {"o"})
     assert statements[0] == "COMMENT ON DATABASE \"x\" IS 'it''s'"
     assert statements[-1] == 'ALTER DATABASE "x" CONNECTION LIMIT 5'
@@ -76,15 +120,28 @@ def test_the_frame_leaves_out_roles_that_are_not_there_and_opens_last():
 def test_what_was_captured_before_a_freeze_wins_over_what_the_dump_saw():
     role = dict.fromkeys(("superuser", "createrole", "createdb", "inherit", "login", "replication", "bypassrls"), False)
     role.update(name="app", connection_limit=0, valid_until=None, comment=None)
-    source = {"roles": [dict(role, password="hash"), dict(role, name="later", password=None)], "memberships": [], "databases": [dict(FRAME, connection_limit=0)],
-              "settings": [{"database": "crm", "role": None, "settings": ["default_transaction_read_only=on"]}], "acl": [], "passwords": True}
-    capture = {"roles": {"app": dict(role, login=True, connection_limit=-1)}, "memberships": [["r", "app", False]], "settings": [["", "app", ["a=1"]]],
-               "databases": {"crm": dict(FRAME, connection_limit=-1, acl=[["app", "CONNECT*,CREATE", "o"]])}}
+    source = {
+        "roles": [dict(role, password="hash"), dict(role, name="later", password=None)],
+        "memberships": [],
+        "databases": [dict(FRAME, connection_limit=0)],
+        "settings": [{"database": "crm", "role": None, "settings": ["default_transaction_read_only=on"]}],
+        "acl": [],
+        "passwords": True,
+    }
+    capture = {
+        "roles": {"app": dict(role, login=True, connection_limit=-1)},
+        "memberships": [["r", "app", False]],
+        "settings": [["", "app", ["a=1"]]],
+        "databases": {"crm": dict(FRAME, connection_limit=-1, acl=[["app", "CONNECT*,CREATE", "o"]])},
+    }
     before = with_capture(source, capture)
     assert before["roles"][0] == dict(role, login=True, connection_limit=-1, password="hash") and before["roles"][1]["name"] == "later"
     assert before["databases"][0]["connection_limit"] == -1 and before["databases"][0]["has_acl"]
     assert before["settings"] == [{"database": None, "role": "app", "settings": ["a=1"]}]
-    assert [(one["grantee"], one["privilege"], one["grantable"]) for one in before["acl"]] == [("app", "CONNECT", True), ("app", "CREATE", False)]
+    assert [(one["grantee"], one["privilege"], one["grantable"]) for one in before["acl"]] == [
+        ("app", "CONNECT", True),
+        ("app", "CREATE", False),
+    ]
     assert before["memberships"] == [{"role": "r", "member": "app", "admin": False, "inherit": None, "set": None}]
     default = dict(capture["databases"]["crm"], acl=[["o", "CONNECT,CREATE,TEMPORARY", "o"], ["public", "CONNECT,TEMPORARY", "o"]])
     assert not with_capture(source, dict(capture, databases={"crm": default}))["databases"][0]["has_acl"]

@@ -8,43 +8,96 @@ import copy
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight import amount, findings, plain, plan, version_key
 
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight import amount, findings, plan, plain, version_key
-
-SETTINGS = {"max_locks_per_transaction": "64", "max_connections": "100", "max_prepared_transactions": "0", "TimeZone": "UTC", "lc_monetary": "C"}
+SETTINGS = {
+    "max_locks_per_transaction": "64",
+    "max_connections": "100",
+    "max_prepared_transactions": "0",
+    "TimeZone": "UTC",
+    "lc_monetary": "C",
+}
 LOGIN = {"name": "postgres", "superuser": True, "createdb": True, "createrole": True}
 ROLE = {"name": "crm", "superuser": False, "replication": False, "bypassrls": False, "login": True, "password": "SCRAM-SHA-256$x"}
-FRAME = {"name": "crm", "owner": "crm", "encoding": "UTF8", "collate": "fr_FR.UTF-8", "ctype": "fr_FR.UTF-8", "provider": "c",
-         "allow_connections": True, "is_template": False}
+FRAME = {
+    "name": "crm",
+    "owner": "crm",
+    "encoding": "UTF8",
+    "collate": "fr_FR.UTF-8",
+    "ctype": "fr_FR.UTF-8",
+    "provider": "c",
+    "allow_connections": True,
+    "is_template": False,
+}
 TABLE = {"schema": "app", "name": "t", "kind": "r", "persistence": "p", "bytes": 600, "index_bytes": 400}
 
 
 def sound() -> dict[str, Any]:
-    side = {"reachable": True, "user": "postgres", "dbname": "postgres", "standby": False, "clients": [], "pending": [], "xml": True,
-            "hba": ["scram-sha-256"], "local_data": None, "available": {"plpgsql": ["1.0"], "vector": ["0.8.0", "0.10.0"]},
-            "collations": [{"provider": "c", "collate": "fr_FR.utf8", "ctype": "fr_FR.utf8"}]}
-    source = dict(side, name="old:5432", contents={"crm": {
-        "relations": [TABLE], "objects": 3, "extensions": [{"name": "vector", "version": "0.9.1"}], "types": {}, "icu_columns": 0,
-        "unreadable": [], "hidden": [], "subscriptions": []}},
+    side = {
+        "reachable": True,
+        "user": "postgres",
+        "dbname": "postgres",
+        "standby": False,
+        "clients": [],
+        "pending": [],
+        "xml": True,
+        "icu": False,
+        "hba": ["scram-sha-256"],
+        "local_data": None,
+        "available": {"plpgsql": ["1.0"], "vector": ["0.8.0", "0.10.0"]},
+        "collations": [{"provider": "c", "collate": "fr_FR.utf8", "ctype": "fr_FR.utf8"}],
+    }
+    source = dict(
+        side,
+        name="old:5432",
+        contents={
+            "crm": {
+                "relations": [TABLE],
+                "objects": 3,
+                "extensions": [{"name": "vector", "version": "0.9.1"}],
+                "types": {},
+                "icu_columns": 0,
+                "unreadable": [],
+                "hidden": [],
+                "subscriptions": [],
+            }
+        },
         server={"version": "16.4", "version_num": 160004, "system_identifier": "1", "settings": dict(SETTINGS), "login": dict(LOGIN)},
-        globals={"passwords": True, "roles": [dict(ROLE)], "databases": [dict(FRAME)]})
-    target = dict(side, name="new:5432", create_role=True, objects={},
-                  server={"version": "18.1", "version_num": 180001, "system_identifier": "2", "settings": dict(SETTINGS), "login": dict(LOGIN)},
-                  globals={"passwords": True, "roles": [], "databases": []})
-    return copy.deepcopy({
-        "source": source, "target": target, "wanted": ["crm"], "jobs": 2, "cores": 2, "known_clients": [], "same_server": False,
-        "tools": {name: {"version": "18.1"} for name in ("pg_dump", "pg_restore", "pg_dumpall", "psql")},
-        "backup": {"path": "/b", "error": None, "free": 10**6, "device": 1}})
+        globals={"passwords": True, "roles": [dict(ROLE)], "databases": [dict(FRAME)]},
+    )
+    target = dict(
+        side,
+        name="new:5432",
+        create_role=True,
+        objects={},
+        server={"version": "18.1", "version_num": 180001, "system_identifier": "2", "settings": dict(SETTINGS), "login": dict(LOGIN)},
+        globals={"passwords": True, "roles": [], "databases": []},
+    )
+    return copy.deepcopy(
+        {
+            "source": source,
+            "target": target,
+            "wanted": ["crm"],
+            "jobs": 2,
+            "cores": 2,
+            "known_clients": [],
+            "same_server": False,
+            "tools": {name: {"version": "18.1"} for name in ("pg_dump", "pg_restore", "pg_dumpall", "psql")},
+            "backup": {"path": "/b", "error": None, "free": 10**6, "device": 1},
+        }
+    )
 
 
 def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     """A change of the facts at ``path``."""
+
     def change(facts: dict[str, Any]) -> None:
         *parents, last = path.split("/")
         at: Any = facts
         for part in parents:
             at = at[int(part)] if isinstance(at, list) else at[part]
         at[int(last) if isinstance(at, list) else last] = value
+
     return change
 
 
@@ -55,10 +108,12 @@ def test_sound_facts_give_no_finding():
 CASES = [
     (put("source/reachable", False), "postgresql_source", None),
     (put("tools/psql", {"error": "the program psql was not found in PATH"}), "psql was not found", True),
-    (put("tools/pg_dump", {"version": "15.3"}), "older than the target's 18", True),
+    (put("tools/pg_dump", {"version": "15.3"}), "older than the source's 16", True),
+    (put("tools/pg_restore", {"version": "16.3"}), "older than the target's 18", True),
     (put("target/server/version_num", 170001), "may not restore on the target's 17", True),
     (put("target/server/version_num", 150001), "older than the source", True),
     (put("source/server/version_num", 100001), "the source is of version", True),
+    (put("target/refused_options", ["pg_attver"]), "writes the column option pg_attver", True),
     (put("backup/error", "Permission denied"), "/b cannot be written", True),
     (put("backup/free", 599), "the backup may take 600 B", True),
     (put("wanted", ["crm", "gone"]), "no database gone", True),
@@ -71,7 +126,11 @@ CASES = [
     (put("source/pending", [{"kind": "prepared transaction", "name": "p"}]), "prepared transaction: p", False),
     (put("source/contents/crm/relations", [dict(TABLE, kind="f")]), "foreign table: crm: app.t", False),
     (put("source/contents/crm/subscriptions", [{"kind": "subscription", "name": "s"}]), "subscription: s", False),
-    (put("source/clients", [{"user": "crm", "application_name": "", "client_addr": "10.0.0.1"}]), "an unnamed application from 10.0.0.1", False),
+    (
+        put("source/clients", [{"user": "crm", "application_name": "", "client_addr": "10.0.0.1"}]),
+        "an unnamed application from 10.0.0.1",
+        False,
+    ),
     (put("target/standby", True), "is a standby", True),
     (put("target/create_role", False), "may not create roles", True),
     (put("target/server/login", dict(LOGIN, superuser=False, createdb=False)), "may not create databases", True),

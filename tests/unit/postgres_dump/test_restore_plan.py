@@ -5,26 +5,35 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import locate
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import plan_restore
 
-MANIFEST = {"databases": {name: {"directory": f"databases/{name}", "entries": 4} for name in ("crm", "shop")},
-            "tables": {"crm": {"app.t": {"bytes": 5}}, "shop": {}}}
-SOURCE = {"roles": [{"name": "crm"}, {"name": "readers"}], "databases": [], "settings": [
-    {"database": None, "role": None, "settings": ["work_mem=1MB"]}],
-    "memberships": [{"role": "readers", "member": "crm"}, {"role": "crm", "member": "postgres"}]}
+MANIFEST = {
+    "databases": {name: {"directory": f"databases/{name}", "entries": 4} for name in ("crm", "shop")},
+    "tables": {"crm": {"app.t": {"bytes": 5}}, "shop": {}},
+}
+SOURCE = {
+    "roles": [{"name": "crm"}, {"name": "readers"}],
+    "databases": [],
+    "settings": [{"database": None, "role": None, "settings": ["work_mem=1MB"]}],
+    "memberships": [{"role": "readers", "member": "crm"}, {"role": "crm", "member": "postgres"}],
+}
 EMPTY = {"roles": [{"name": "postgres"}], "databases": []}
 
 
 def plan(target=None, objects=None, **options):
-    return plan_restore(MANIFEST, SOURCE, target or EMPTY, objects or {}, **dict({"wanted": None, "rename": {}, "roles": "restore"}, **options))
+    return plan_restore(
+        MANIFEST, SOURCE, target or EMPTY, objects or {}, **dict({"wanted": None, "rename": {}, "roles": "restore"}, **options)
+    )
 
 
 def test_everything_is_made_on_an_empty_target():
     made = plan()
-    assert [(one.source, one.name, one.bytes, one.aside) for one in made.databases] == [("crm", "crm", 5, False), ("shop", "shop", 0, False)]
+    assert [(one.source, one.name, one.bytes, one.aside) for one in made.databases] == [
+        ("crm", "crm", 5, False),
+        ("shop", "shop", 0, False),
+    ]
     assert [role["name"] for role in made.roles] == ["crm", "readers"]
     assert made.memberships == [SOURCE["memberships"][0]]
     assert made.left == ["membership of postgres in crm", "setting work_mem for every role"]
@@ -36,7 +45,12 @@ def test_all_objections_come_together():
     with pytest.raises(MigrationError) as caught:
         plan(target, {"crm": 3}, wanted=["crm", "shop", "gone"], roles="require")
     assert len(caught.value.facts["findings"]) == 5
-    for part in ("holds no database gone", "crm exists on the target and holds 3", "shop exists on the target and cannot", "role readers does not exist"):
+    for part in (
+        "holds no database gone",
+        "crm exists on the target and holds 3",
+        "shop exists on the target and cannot",
+        "role readers does not exist",
+    ):
         assert part in caught.value.message
 
 
@@ -59,11 +73,14 @@ def test_existing_roles_are_named_and_left():
     assert plan(roles="skip").roles == []
 
 
-@pytest.mark.parametrize(("entry", "found"), [
-    ({"identity": 7, "name": "crm", "working_name": "dihya-1"}, "crm"),
-    ({"identity": 8, "name": "crm", "working_name": "dihya-1"}, None),  # somebody else's database of the same name
-    ({"identity": None, "name": "crm", "working_name": "dihya-1"}, None),
-    ({"identity": None, "name": "crm", "working_name": "dihya-2"}, "dihya-2"),
-])
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        ({"identity": 7, "name": "crm", "working_name": "dihya-1"}, "crm"),
+        ({"identity": 8, "name": "crm", "working_name": "dihya-1"}, None),  # somebody else's database of the same name
+        ({"identity": None, "name": "crm", "working_name": "dihya-1"}, None),
+        ({"identity": None, "name": "crm", "working_name": "dihya-2"}, "dihya-2"),
+    ],
+)
 def test_only_what_we_made_is_found_for_removal(entry, found):
     assert locate(entry, {"crm": 7, "dihya-2": 9}) == found

@@ -1,0 +1,80 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ordinary logins instead of superusers, and a source of Debian's version."""
+
+from __future__ import annotations
+
+import pytest
+
+from demo.postgres_server import HOST, PostgresServer, bin_directory
+
+
+@pytest.fixture
+def ordinary(old, new, tmp_path):
+    """Endpoints of logins without superuser rights: one that may read, one that may create."""
+    old.execute("CREATE ROLE reader LOGIN PASSWORD 'reader' IN ROLE pg_read_all_data BYPASSRLS")
+    old.execute("GRANT CONNECT ON DATABASE shop TO reader")
+    new.execute("CREATE ROLE mover LOGIN PASSWORD 'mover' CREATEDB CREATEROLE")
+    endpoints = []
+    for site, name in ((old, "reader"), (new, "mover")):
+        passfile = tmp_path / name
+        passfile.touch(0o600)
+        passfile.write_text(f"*:*:*:{name}:{name}\n")
+        endpoints.append(dict(site.endpoint, user=name, passfile=str(passfile)))
+    yield endpoints
+    old.execute("REVOKE CONNECT ON DATABASE shop FROM reader")
+    old.execute("DROP ROLE reader")
+    new.execute("DROP ROLE mover")
+
+
+def test_ordinary_logins_can_move_a_database(ordinary, module, tools, new, tmp_path):
+    source, target = ordinary
+    new.execute("CREATE ROLE reader BYPASSRLS")  # what only a superuser can make is there before
+    before = new.names()
+    looked = module.run("pg_preflight", source=source, target=target, databases=["shop"], bin_dir=tools)
+    assert [one["finding"] for one in looked["findings"] if one["blocking"]] == []
+    dumped = module.run("pg_dumpall", source=source, databases=["shop"], dest=str(tmp_path / "b"), bin_dir=tools)
+    assert dumped.get("changed"), dumped
+    options = {"target": target, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+    restored = module.run("pg_restore_cluster", backup=dumped["path"], **options)
+    try:
+        assert restored.get("changed"), restored
+        assert new.execute("SELECT count(*), min(tableowner) FROM app.customer, pg_tables WHERE tablename = 'customer'", "shop") == [(20000, "shop")]
+    finally:
+        gone = module.run("pg_restore_cluster", state="absent", **options)
+        assert gone.get("changed") or not restored.get("changed"), gone
+        assert new.names() == before
+        new.execute("DROP ROLE reader")
+
+
+def test_a_database_moves_from_version_15(module, new, tools, tmp_path):
+    try:
+        bin_directory(15)
+    except LookupError as missing:
+        pytest.skip(str(missing))
+    server = PostgresServer(15, tmp_path / "data").create().start()
+    try:
+        server.execute("CREATE ROLE app LOGIN PASSWORD 'app'")
+        server.execute("CREATE DATABASE crm OWNER app")
+        server.execute("CREATE TABLE t AS SELECT n, md5(n::text) AS m FROM generate_series(1, 1000) n", "crm")
+        server.execute("CREATE TABLE sorted (a text COLLATE \"fr-x-icu\")", "crm")
+        source = {"host": HOST, "port": server.port, "user": "postgres", "passfile": str(tmp_path / "pass"), "sslmode": "disable"}
+        (tmp_path / "pass").touch(0o600)
+        (tmp_path / "pass").write_text(f"*:*:*:postgres:{server.password}\n")
+        look = {"source": dict(source, passfile=None, password=server.password), "target": new.endpoint, "databases": ["crm"], "bin_dir": tools}
+        looked = module.run("pg_preflight", dump_bin_dir=str(bin_directory(15)), **look)
+        assert ["ICU" in one["finding"] for one in looked["findings"] if one["blocking"]] == [True], looked["findings"]
+        server.execute("DROP TABLE sorted", "crm")
+        # Security releases store an option with every column that tools from before write into their dumps.
+        optioned = server.execute("SELECT 1 FROM pg_attribute WHERE attrelid = 't'::regclass AND attoptions IS NOT NULL", "crm")
+        looked = module.run("pg_preflight", **look)
+        assert ["column option" in one["finding"] for one in looked["findings"] if one["blocking"]] == [True][: len(optioned)]
+        dumped = module.run("pg_dumpall", source=source, databases=["crm"], dest=str(tmp_path / "b"), bin_dir=str(bin_directory(15)))
+        options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+        restored = module.run("pg_restore_cluster", backup=dumped["path"], pin_settings=["TimeZone"], **options)
+        assert restored.get("changed"), restored
+        assert new.execute("SELECT count(*) FROM t", "crm") == [(1000,)]
+        assert new.execute("SHOW timezone", "crm") == server.execute("SHOW timezone")
+        assert module.run("pg_restore_cluster", state="absent", **options)["removed"] == ["database crm", "role app"]
+    finally:
+        server.remove()
