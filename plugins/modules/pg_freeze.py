@@ -19,7 +19,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Tells what would be run, changes nothing.
+    description: Tells what would be run, and tries what it needs (psql, ssh, the program, the script's dry run); writes nothing to a disk.
   diff_mode:
     support: full
     description: Shows the statements that are or would be run.

@@ -58,6 +58,11 @@ options:
     type: list
     elements: str
     required: true
+  capture_file:
+    description:
+      - What M(dihya.migration.pg_freeze) captured before the freeze. With O(source), roles, owners, privileges and settings
+        are compared with it and not with those of the frozen source.
+    type: path
   rename:
     description: What databases are called on the target, by their name on the source.
     type: dict
@@ -132,6 +137,7 @@ SPEC = {
     "baseline": {"type": "path"},
     "target": {"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     "databases": {"type": "list", "elements": "str", "required": True},
+    "capture_file": {"type": "path"},
     "rename": {"type": "dict", "default": {}},
     "scope": {"type": "str", "default": "all", "choices": ["rows", "catalog", "all"]},
     "expected_changes": {"type": "list", "elements": "str", "default": []},

@@ -85,6 +85,8 @@ def database_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any], ig
     for kind, wanted_objects in sorted(wanted.get("objects", {}).items(), key=lambda item: (item[0] == "COLUMN", item[0])):
         actual_objects = actual.get("objects", {}).get(kind, {})
         for identity, entry in sorted(wanted_objects.items()):
+            if kind == "COLUMN" and entry["table"] not in actual.get("objects", {}).get("TABLE", {}):
+                continue
             have = actual_objects.get(identity, dict(entry, acl=[]) if kind in ("COLUMN", "LARGE OBJECT") else entry)
             if have["owner"] != entry["owner"] and kind != "COLUMN":
                 statements.append(f"ALTER {kind} {identity} OWNER TO {quote(entry['owner'])}")

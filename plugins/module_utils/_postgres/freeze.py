@@ -9,9 +9,12 @@ first change, ``frozen`` with the fence, ``open`` when undone; so a second start
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
+import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +25,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._manifest import s
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import acl
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import quote
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
-    Endpoint,
-    connect,
-    describe_error,
-    import_psycopg2,
-)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote, render
 
 WRITES = {"TABLE": {"INSERT", "UPDATE", "DELETE", "TRUNCATE"}, "COLUMN": {"INSERT", "UPDATE"}, "SEQUENCE": {"USAGE", "UPDATE"}}
@@ -240,30 +239,57 @@ class Freeze:
                     " AND pid <> pg_backend_pid()", (self.databases,))[0][0]
 
     def _execute(self, database: str, statements: Sequence[str]) -> None:
-        """Run ``statements`` in one transaction."""
-        if not statements:
-            return
-        psycopg2 = import_psycopg2()
-        connection = connect(self.endpoint, database, self.application_name, autocommit=False)
-        current = ""
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET LOCAL default_transaction_read_only = off; SET TRANSACTION READ WRITE; SET LOCAL search_path = ''")
-                for current in statements:
-                    cursor.execute(current)
-            connection.commit()
-        except psycopg2.Error as error:
-            raise MigrationError(f"in database {database}, {current.split(' ON ')[0]} failed: {describe_error(error)}") from None
-        finally:
-            connection.close()
+        run_in_transaction(self.endpoint, database, statements, self.application_name)
 
     def _run(self, argv: Sequence[str]) -> None:
         if argv:
             _command.run(self.method.on.argv(argv) if self.method.on else list(argv), timeout=300)
 
+    def script(self, taken: Mapping[str, Any]) -> str:
+        """The text of the script that undoes the freeze."""
+        undo = {name: changes.undo for name, changes in plan(taken, self.databases, self.method).items() if changes.undo}
+        return render(self.endpoint, undo, self.method.undo, self.method.on, self.psql, self.databases)
+
+    def trial(self) -> None:
+        """Try what freezing and reopening will need: the script's dry run, the host and the program that stops the writes.
+
+        Nothing is written to a disk: the script comes from standard input and a password from memory.
+        """
+        if self.method.command:
+            argv = ["sh", "-c", f"command -v {shlex.quote(self.method.command[0])}"]
+            reached = _command.run(self.method.on.argv(argv) if self.method.on else argv, timeout=60, check=False)
+            where = f"on {self.method.on.host}" if self.method.on else "here"
+            if reached.status == 255 and self.method.on:
+                raise MigrationError(f"ssh does not reach {self.method.on.host}, where the command that stops the writes is to run: "
+                                     "check address, user, key and known host key")
+            if reached.status != 0:
+                raise MigrationError(f"the program {self.method.command[0]} that is to stop the writes was not found {where}")
+        with secret_passfile(self.endpoint) as path:
+            environment = {"PGPASSFILE": path} if path else {}
+            tried = subprocess.run(["sh", "-s", "--", "--dry-run"], input=self.script(self.capture()), text=True, check=False, timeout=120,
+                                   env=_command.environment(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   close_fds=False, start_new_session=True)
+        if tried.returncode != 0:
+            raise MigrationError(f"the script that reopens the source failed its dry run with exit status {tried.returncode}: "
+                                 f"check that {self.psql} and ssh are installed and that psql can connect")
+
     def _write_reopen(self, taken: Mapping[str, Any]) -> None:
         if self.reopen_script:
-            undo = {name: changes.undo for name, changes in plan(taken, self.databases, self.method).items() if changes.undo}
             private_directory(os.path.dirname(self.reopen_script))
-            text = render(self.endpoint, undo, self.method.undo, self.method.on, self.psql, self.databases)
-            publish(self.reopen_script, text.encode(), mode=0o700)
+            publish(self.reopen_script, self.script(taken).encode(), mode=0o700)
+
+
+@contextlib.contextmanager
+def secret_passfile(endpoint: Endpoint) -> Iterator[str]:
+    """A path that holds the endpoint's password as a libpq password file: its own passfile, else memory that children inherit."""
+    if not endpoint.password:
+        yield endpoint.passfile or ""
+        return
+    descriptor = os.memfd_create("passfile", 0)
+    try:
+        os.fchmod(descriptor, 0o600)
+        escaped = endpoint.password.replace("\\", "\\\\").replace(":", "\\:")
+        os.write(descriptor, f"*:*:*:*:{escaped}\n".encode())
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

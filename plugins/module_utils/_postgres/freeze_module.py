@@ -77,6 +77,8 @@ def _bring(work: Freeze, wanted: str, check_mode: bool) -> dict[str, Any]:
         return _shown(dict(result, msg=f"the source is {wanted} already"))
     statements = work.statements(wanted, work.captured())
     if check_mode:
+        if wanted == "frozen":
+            work.trial()
         result = dict(state, changed=True, msg=f"the source would be {wanted}")
     else:
         result = work.freeze() if wanted == "frozen" else work.open()

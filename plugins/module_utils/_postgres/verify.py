@@ -50,6 +50,7 @@ class VerifyRequest:
     source: Endpoint | None = None
     manifest: str | None = None
     baseline: str | None = None
+    capture_file: str | None = None
     rename: dict[str, str] = field(default_factory=dict)
     scope: str = "all"
     expected_changes: list[str] = field(default_factory=list)
@@ -112,8 +113,7 @@ def read_known(request: VerifyRequest) -> Known:
     """What the source, the backup's manifest or the baseline says about the databases; fills ``request.databases``."""
     if request.source:
         request.databases = choose_databases(request.source, request.databases, request.application_name)
-        taken = capture(request.source, request.databases, request.application_name)
-        known = Known(capture=taken)
+        known = Known(capture=read_capture(request))
     elif request.manifest:
         manifest = read_manifest(request.manifest, "postgresql")
         known = Known(tables=manifest.get("digests") or {}, capture=manifest["capture"])
@@ -134,6 +134,17 @@ def read_known(request: VerifyRequest) -> Known:
     if absent and request.scope != "catalog":
         raise MigrationError(f"{request.manifest or request.baseline} has no row digests of database {absent[0]}")
     return known
+
+
+def read_capture(request: VerifyRequest) -> dict[str, Any]:
+    """Roles, owners, privileges and settings of the source: those of before a freeze where they were captured, else those of now."""
+    if not request.capture_file:
+        assert request.source is not None
+        return capture(request.source, request.databases, request.application_name)
+    try:
+        return read_json(request.capture_file)
+    except (OSError, ValueError) as error:
+        raise MigrationError(f"the capture {request.capture_file} cannot be read: {type(error).__name__}") from None
 
 
 def read_baseline(path: str) -> Known:
