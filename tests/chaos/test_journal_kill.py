@@ -88,9 +88,10 @@ class Killed(BaseException):
     """Stands for SIGKILL inside one process: no handler of the code under test may run on it but ``finally``."""
 
 
-@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("first", [False, True], ids=["later run", "first run"])
+@pytest.mark.parametrize("short", [False, True], ids=["whole writes", "cut write"])
 def test_a_writer_that_dies_between_any_two_system_calls_leaves_an_intact_chain(
-    tmp_path: Path, short: bool, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, short: bool, first: bool, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Dies after the n-th write, fsync, rename or truncate, for every n; with ``short``, that write was cut in the middle."""
     base: dict[str, Any] = {
@@ -107,10 +108,11 @@ def test_a_writer_that_dies_between_any_two_system_calls_leaves_an_intact_chain(
         commands.execute({**base, "state_dir": str(state), "command": "end", "token": token}, False)
 
     for number in range(STEPS):
-        state = tmp_path / f"{number}-{short}"
-        whole_run(state)
-        with (state / "crm-1" / "journal.jsonl").open("ab") as stream:
-            stream.write(b'{"torn')  # so that setting aside is killed too
+        state = tmp_path / str(number)
+        if not first:
+            whole_run(state)
+            with (state / "crm-1" / "journal.jsonl").open("ab") as stream:
+                stream.write(b'{"torn')  # so that setting aside is killed too
         left = [number]
         with monkeypatch.context() as patch:
             for name in ("write", "fsync", "replace", "truncate", "ftruncate", "unlink"):

@@ -61,6 +61,16 @@ def test_tampering_is_seen(name: str) -> None:
     assert not verdict["intact"] and verdict["problem"]
 
 
+@pytest.mark.parametrize(("name", "words"), [
+    ("an event cut from the middle", "line 2 holds event 3: events were removed"),
+    ("the last event cut", "the head names event 4, the journal ends at 3"),
+    ("one letter changed", "event 2 was changed"), ("an event changed and rehashed", "event 3 does not continue the chain"),
+])
+def test_tampering_is_named(name: str, words: str) -> None:
+    lines, head = written()
+    assert words in chain.read(b"".join(TAMPERINGS[name](lines)), head).problem
+
+
 HEADS = [None, {}, {"seq": True, "hash": "x"}, {"seq": -1, "hash": ""}, {"seq": 4, "hash": "0" * 64}, {"seq": 5, "hash": "x"}]
 
 

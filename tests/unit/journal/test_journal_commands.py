@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any, Callable
 
@@ -261,3 +263,46 @@ def test_a_complete_run_that_died_while_it_probed_leaves_no_trace(call: Call) ->
     dead = call("begin")
     begun = call("begin", holder=OTHER, dead_runs=[dead["run_id"]])
     assert begun["complete"] and not begun["changed"] and verbs_of(call) == before
+
+
+def begin_at_once(state: str, number: int, start: Any, results: Any) -> None:
+    """One of several processes that begin at the same moment, then record as long as they are let."""
+    holder = {**OTHER, "pid": number}
+    base = {**DEFAULTS, "state_dir": state, "holder": holder}
+    start.wait()
+    try:
+        token = commands.execute({**base, "command": "begin"}, False)["token"]
+        for record in range(20):
+            commands.execute({**base, "command": "record", "token": token, "events": [{"host": f"h{record}"}]}, False)
+        results.put("began")
+    except MigrationError as error:
+        results.put("refused" if "is locked by" in error.message else error.message)
+
+
+def test_of_runs_that_begin_at_once_exactly_one_does(call: Call, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for attempt in range(5):
+        start, results = context.Barrier(6), context.Queue()
+        state = str(tmp_path / f"s{attempt}")
+        processes = [context.Process(target=begin_at_once, args=(state, number, start, results)) for number in range(100, 106)]
+        for process in processes:
+            process.start()
+        assert sorted(results.get(timeout=60) for _process in processes) == ["began"] + ["refused"] * 5
+        for process in processes:
+            process.join()
+        assert [event["verb"] for event in call("show", state_dir=state)["events"]] == ["begin"] + ["backup"] * 20
+
+
+def test_writers_of_one_journal_wait_for_each_other(call: Call, tmp_path: Path) -> None:
+    token = call("begin")["token"]
+    base = {**DEFAULTS, "state_dir": str(tmp_path / "state"), "command": "record", "token": token}
+
+    def write(writer: int) -> None:
+        for number in range(15):
+            commands.execute({**base, "events": [{"host": f"h{writer}-{number}"}]}, False)
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(verbs_of(call)) == 1 + 4 * 15
