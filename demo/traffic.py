@@ -4,8 +4,10 @@
 
 Usage: python traffic.py status | block-writes | allow-writes | switch | restore
 
-Each command is idempotent, changes nothing but the public Caddy, ends when the change is in force and no write that was
-let through before is still under way, and prints the state that then holds, as ``status`` does: ``old open``.
+block-writes and allow-writes: what would write is answered with 503 and Retry-After, or passes again
+switch: the new site serves, and writes pass; restore: the old site serves, writes stay as they are
+Each command is idempotent, changes nothing but the public address, ends when the change is in force and, when it blocked
+writes, none is still under way, and prints what then holds, as ``status`` does: ``writes open, site old``.
 """
 
 from __future__ import annotations
@@ -22,8 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from demo import caddy
 from demo.layout import CA, NAME, NEW, PUBLIC_PORT, DemoError
 
-COMMANDS = {"status": {}, "block-writes": {"writes": "blocked"}, "allow-writes": {"writes": "open"}, "switch": {"side": "new"},
-            "restore": {"side": "old"}}
+COMMANDS = {
+    "status": {},
+    "block-writes": {"writes": "blocked"},
+    "allow-writes": {"writes": "open"},
+    "switch": {"side": "new", "writes": "open"},
+    "restore": {"side": "old"},
+}
 
 
 def state() -> dict[str, str]:
@@ -88,7 +95,7 @@ def main(arguments: list[str]) -> int:
     except (DemoError, OSError, http.client.HTTPException) as error:
         sys.stderr.write(f"traffic: {error}\n")
         return 1
-    sys.stdout.write(f"{holds['side']} {holds['writes']}\n")
+    sys.stdout.write(f"writes {holds['writes']}, site {holds['side']}\n")
     return 0
 
 

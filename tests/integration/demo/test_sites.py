@@ -99,11 +99,11 @@ def test_no_request_fails_while_writes_are_blocked_and_allowed_again_and_again(d
         for command in ("block-writes", "block-writes", "allow-writes", "allow-writes", "block-writes"):
             done = demo.run("traffic", command)
             assert done.returncode == 0, done.stderr
-        assert demo.run("traffic", "status").stdout == "old blocked\n"
+        assert demo.run("traffic", "status").stdout == "writes blocked, site old\n"
         frozen = demo.rows()
         time.sleep(1)
         assert demo.rows() == frozen, "a write passed after block-writes had returned"
-        assert demo.run("traffic", "allow-writes").stdout == "old open\n"
+        assert demo.run("traffic", "allow-writes").stdout == "writes open, site old\n"
         ended = time.time()
         time.sleep(1)
     verdict = judge(read_lines(tmp_path / "requests.jsonl"), Window(began, ended), demo.rows())
