@@ -117,7 +117,8 @@ class _Taking:
         elif member.islnk():
             first = self.entries.get(safe_path(raw(member.linkname)))
             if first is None or first.type != FILE:
-                raise MigrationError(f"the stream links {shown(path)} to what is not a file of it")
+                said = f"the stream links {shown(path)} to what is not a file of it"
+                raise MigrationError(f"{said}, or is excluded: let the sender exclude it too")
             entry.link_of, entry.size, entry.sha256, entry.mode = first.link_of or first.path, first.size, first.sha256, first.mode
         elif member.isreg() and not member.issparse():
             entry.size = member.size

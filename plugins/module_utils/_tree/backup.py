@@ -18,7 +18,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._lease import Leas
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
 from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, document, naming, system
-from ansible_collections.dihya.migration.plugins.module_utils._tree.content import is_unmoved
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
     Entry,
@@ -33,7 +32,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 
 TREE = "tree"
-SAME = ("mode", "uid", "gid", "mtime_ns", "size", "target", "link_of")
 
 
 @dataclass
@@ -132,7 +130,7 @@ def _pulled(request: Request, name: str, progress: Progress) -> _Made:
         tree = os.path.join(stage.path, TREE.encode())
         received = pull_tree(host, tree, request.exclude, progress)
         require_content(request.src, received, request.allow_empty)
-        differs = differing(received, newest.entries, (*SAME, "sha256")) if newest else []
+        differs = differing(received, newest.entries, (*copying.SAME, "sha256")) if newest else []
         if request.reuse and newest and not differs and not _damaged(newest, warnings, progress):
             return _kept(request, name, newest, "identical to the newest copy", warnings)
         reason = f"differs from the newest copy: {first_names(differs)}" if differs else "no complete copy to reuse"
@@ -147,13 +145,7 @@ def _difference(request: Request, root: bytes, entries: list[Entry], newest: New
         return "no complete copy yet", None
     if not request.reuse:
         return "reuse is off", None
-    differs = differing(entries, newest.entries, SAME)
-    if not differs:
-        known = {entry.path: entry.sha256 for entry in newest.entries}
-        for entry in entries:
-            entry.sha256 = known[entry.path]
-        progress.begin("compare", sum(entry.size for entry in copying.inodes(entries)))
-        differs = copying.Check(root, entries, is_unmoved, request.exclude).results(progress.advance)
+    differs = copying.differences(root, entries, newest.entries, request.exclude, progress)
     if differs:
         return f"differs from the newest copy: {first_names(differs)}", None
     if _damaged(newest, warnings, progress):
@@ -233,7 +225,8 @@ def _kept(request: Request, name: str, newest: Newest, reason: str, warnings: li
 def _retain(request: Request, name: str, verified: str) -> list[str]:
     """Remove surplus older copies of ours; a directory without a sound manifest of this name is not ours."""
     removed = []
-    for item in naming.surplus(_existing(request.dest, name), request.keep, [os.path.basename(verified)]):
+    complete = [item for item in _existing(request.dest, name) if os.path.exists(os.path.join(request.dest, item, _manifest.NAME))]
+    for item in naming.surplus(complete, request.keep, [os.path.basename(verified)]):
         path = os.path.join(request.dest, item)
         try:
             if _manifest.read_manifest(path, document.KIND).get("name") != name:

@@ -13,11 +13,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content
 from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import Crew
-from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, LINK, ROOT, Entry, first_names, text
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, LINK, ROOT, Entry, differing, first_names, text
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import walk
 from ansible_collections.dihya.migration.plugins.module_utils._tree.system import sync_filesystem
 
 MARGIN = 16 << 20
+SAME = ("mode", "uid", "gid", "mtime_ns", "size", "target", "link_of")
 
 
 def place(root: bytes, path: bytes) -> bytes:
@@ -84,7 +85,8 @@ class Check:
     def results(self, tick: Callable[[int], None] = lambda weight: None) -> list[bytes]:
         """Sorted paths that are missing, too many, or not what their entry says."""
         try:
-            names = {path for path, _item in walk(self._root, self._exclude)} if self._entries[0].type == DIRECTORY else set()
+            deep = any(entry.type == DIRECTORY for entry in self._entries)
+            names = {path for path, _item in walk(self._root, self._exclude)} if deep else set()
         except OSError:
             names = set()
         wrong = (names | {ROOT}) ^ {entry.path for entry in self._entries}
@@ -108,9 +110,26 @@ class Check:
         return status is None or (stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == entry.mode)
 
 
+def differences(root: bytes, entries: list[Entry], known: Sequence[Entry], exclude: Sequence[str], progress: Progress) -> list[bytes]:
+    """Sorted paths in which the scanned tree at ``root`` is not ``known``: owners, times and links first, then, if need be, every byte."""
+    wrong = differing(entries, known, SAME)
+    if wrong:
+        return wrong
+    digests = {entry.path: entry.sha256 for entry in known}
+    for entry in entries:
+        entry.sha256 = digests[entry.path]
+    progress.begin("compare", sum(entry.size for entry in inodes(entries)))
+    return Check(root, entries, content.is_unmoved, exclude).results(progress.advance)
+
+
+def may_own(entry: Entry) -> bool:
+    """Whether this process could give a file the owner and group of ``entry``."""
+    return os.geteuid() == 0 or (entry.uid == os.geteuid() and (entry.gid == os.getegid() or entry.gid in os.getgroups()))
+
+
 def chosen_owner(entry: Entry, owner: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The (uid, gid) to set on the copy of ``entry``, None when it already is right or only root could."""
-    if owner is None and os.geteuid() != 0:
+    """The (uid, gid) to set on the copy of ``entry``, None when it already is right or we could not."""
+    if owner is None and not may_own(entry):
         return None
     wanted = owner or (entry.uid, entry.gid)
     return None if wanted == (os.geteuid(), os.getegid()) else wanted

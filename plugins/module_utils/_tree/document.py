@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import publish
+from ansible_collections.dihya.migration.plugins.module_utils._files import publish, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
     FILE,
@@ -79,6 +79,17 @@ def write(path: bytes, entries: Sequence[Entry], below: str, **facts: Any) -> di
 
 def _lines(entries: Iterable[Entry], below: str) -> str:
     return ",\n".join("  " + json.dumps(to_json(entry, below), sort_keys=True) for entry in entries)
+
+
+def read(path: str) -> dict[str, Any]:
+    """The manifest at ``path`` itself, for trees whose manifest is not called manifest.json; raises :class:`MigrationError`."""
+    try:
+        manifest = read_json(path)
+    except (OSError, ValueError):
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise MigrationError(f"the manifest {path} cannot be read")
+    return manifest
 
 
 def parse(manifest: dict[str, Any], where: str) -> list[Entry]:

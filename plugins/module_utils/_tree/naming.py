@@ -29,21 +29,20 @@ def require_release(name: str) -> str:
 
 
 def copy_name(name: str, moment: datetime, taken: Iterable[str]) -> str:
-    """``NAME_YYYY-MM-DD_HHMM``, followed by ``-2``, ``-3`` … as long as it is taken."""
-    used = set(taken)
-    base = candidate = f"{name}_{moment.strftime(STAMP)}"
-    number = 1
-    while candidate in used:
-        number += 1
-        candidate = f"{base}-{number}"
-    return candidate
+    """``NAME_YYYY-MM-DD_HHMM``; with a number above all those of the same minute when there are some, so that the order stays."""
+    base = f"{name}_{moment.strftime(STAMP)}"
+    highest = max((number for stamp, number, _item in _copies(name, taken) if stamp == moment.strftime(STAMP)), default=0)
+    return f"{base}-{highest + 1}" if highest else base
 
 
 def copies(name: str, listing: Iterable[str]) -> list[str]:
     """The names in ``listing`` that are copies of ``name``, the oldest first."""
+    return [item for _stamp, _number, item in _copies(name, listing)]
+
+
+def _copies(name: str, listing: Iterable[str]) -> list[tuple[str, int, str]]:
     form = re.compile(re.escape(name) + r"_(\d{4}-\d{2}-\d{2}_\d{4})(?:-(\d{1,6}))?\Z")
-    found = [(match.group(1), int(match.group(2) or 1), item) for item in listing if (match := form.match(item))]
-    return [item for _stamp, _number, item in sorted(found)]
+    return sorted((match.group(1), int(match.group(2) or 1), item) for item in listing if (match := form.match(item)))
 
 
 def surplus(ordered: list[str], keep: int | None, protected: Iterable[str]) -> list[str]:

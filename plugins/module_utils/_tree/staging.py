@@ -151,7 +151,7 @@ def _require_free_of_shared(entries: list[Entry], links: dict[str, str]) -> None
 def _require_shared(root: str, links: dict[str, str]) -> None:
     missing = [path for path in links.values() if not path.endswith("/") and not os.path.lexists(os.path.join(root, SHARED, path))]
     if missing:
-        raise MigrationError(f"{SHARED}/ lacks {', '.join(sorted(missing)[:10])}: create it (a path ending with / is made)", subject="shared")
+        raise MigrationError(f"{SHARED}/ lacks {', '.join(sorted(missing)[:10])}: create it (what ends with / is made)", subject="shared")
 
 
 def _open_stage(request: Any) -> system.Stage:

@@ -1,0 +1,89 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The one line of authorized_keys that lets a key pull one tree and do nothing else. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+
+PUBLIC_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{60,100}={0,2}\Z")
+RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+PREFIX = b'restrict,command="'
+TAR = "tar --create --file=- --format=pax --xattrs --xattrs-include=user.* --xattrs-include=security.capability"
+FIND = r'''find . \( -newerct "@$t" -printf 'changed %p\0' \) , \( -type s -printf 'socket %p\0' \)'''
+
+
+def require_run(run_id: str) -> str:
+    """``run_id`` when it can stand in a comment; raises otherwise."""
+    if not RUN.match(run_id):
+        raise MigrationError("run_id must be letters, digits and . _ - only", subject="run_id")
+    return run_id
+
+
+def require_key(public_key: str) -> str:
+    """Type and body of an ed25519 public key, its comment dropped; raises on anything else."""
+    key = " ".join(public_key.split()[:2])
+    if not PUBLIC_KEY.match(key):
+        raise MigrationError("public_key is not an ed25519 public key of one line", subject="public_key")
+    return key
+
+
+def require_path(path: str) -> str:
+    """``path`` when it is absolute and can stand in one line; raises otherwise."""
+    if not path.startswith("/") or not path.isprintable():
+        raise MigrationError("path must be absolute and without control or undecodable characters", subject="path")
+    return path
+
+
+def tar_excludes(patterns: Sequence[str]) -> list[str]:
+    """The options with which GNU tar leaves out what ``exclude`` means; raises on a pattern that cannot stand in the line."""
+    wrong = [pattern for pattern in patterns if not pattern.strip("/") or "\\" in pattern or not pattern.isprintable()]
+    if wrong:
+        raise MigrationError(f"exclude: {wrong[0]!r} is empty, or has a backslash or control character", subject="exclude")
+    return [
+        f"--anchored --exclude={shlex.quote('./' + p.strip('/'))}" if "/" in p.rstrip("/") else
+        f"--no-anchored --exclude={shlex.quote(p.rstrip('/'))}" for p in patterns]
+
+
+def forced_command(path: str, exclude: Sequence[str] = ()) -> str:
+    """The shell command that sends the tree at ``path``: the archive, a mark that it is whole, then what changed meanwhile, and the
+    sockets (tar leaves them out without failing). Exit status 1: changed under tar's eyes, 2: unreadable, 3: no such directory.
+    """
+    tar = " ".join([TAR, *tar_excludes(exclude), "."])
+    script = "; ".join([
+        "LC_ALL=C", "export LC_ALL", f"cd -- {shlex.quote(path)} || exit 3", "t=$(date +%s.%N)", f"{tar} || exit $?",
+        r"printf 'dihya-end\n'", FIND,
+    ])
+    # Whatever the login shell is, sh reads the script.
+    return f"exec /bin/sh -c {shlex.quote(script)}"
+
+
+def key_line(path: str, public_key: str, run_id: str, exclude: Sequence[str] = ()) -> bytes:
+    """The line, with its newline. Inside the quotes of an option only ``"`` needs a backslash."""
+    command = forced_command(require_path(path), exclude).replace('"', '\\"')
+    return f'restrict,command="{command}" {require_key(public_key)} dihya/{require_run(run_id)}\n'.encode()
+
+
+def with_line(content: bytes, line: bytes, public_key: str, run_id: str) -> bytes:
+    """``content`` with ``line`` in it once, in place of our other lines for the same key and run; all other lines byte for byte."""
+    if line in content.splitlines(keepends=True):
+        return content
+    kept = without_lines(content, run_id, public_key)
+    return kept + (b"\n" if kept and not kept.endswith(b"\n") else b"") + line
+
+
+def without_lines(content: bytes, run_id: str, public_key: str | None = None) -> bytes:
+    """``content`` without our lines of the run, or only without the one of this key."""
+    end = f" dihya/{require_run(run_id)}".encode()
+    key = b" " + require_key(public_key).encode() if public_key else b""
+    return b"".join(line for line in content.splitlines(keepends=True) if not (
+        line.startswith(PREFIX) and line.rstrip(b"\r\n").endswith(key + end)))
+
+
+def known_hosts_line(host: str, port: int, key: str) -> str:
+    """One line for known_hosts: the name as ssh looks it up."""
+    return f"{host if port == 22 else f'[{host}]:{port}'} {key}\n"

@@ -1,0 +1,124 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A tree with every difficult name there is, and a private SSH server on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+
+def make_hard_tree(root: pathlib.Path) -> pathlib.Path:
+    """Names with newline, quotes, non-UTF-8 bytes; dangling, looping and hard links; empty directories; modes."""
+    base = os.fsencode(root)
+    os.makedirs(base + b"/sub/deep")
+    os.makedirs(base + b"/empty")
+    for name, data in [
+        (b"plain", b"x"), (b"new\nline", b"1"), (b"quote'\"`$(id)", b"2"), (b"bad-\xff\xfe", b"3"), ("aïn-ⵣ-ع".encode(), b"4"),
+        (b" lead", b"5"), (b"-dash", b"6"), (b"back\\slash\\n", b"7"), (b"!first", b"8"), (b"a" * 200, b"long"),
+        (b"sub/big", os.urandom(3 << 20)), (b"sub/deep/zero", b""),
+    ]:
+        with open(os.path.join(base, name), "wb") as stream:
+            stream.write(data)
+        os.utime(os.path.join(base, name), ns=(1_700_000_000_123_456_789, 1_700_000_000_123_456_789))
+    os.link(base + b"/plain", base + b"/sub/hard")
+    os.symlink(b"nowhere/at all", base + b"/dangling")
+    os.symlink(b"loop", base + b"/loop")
+    os.symlink(b"sub", base + b"/to-dir")
+    os.symlink(b"../bad-\xff\xfe", base + b"/sub/up")
+    os.chmod(base + b"/plain", 0o4751)
+    os.chmod(base + b"/sub/big", 0o600)
+    os.chmod(base + b"/sub/deep/zero", 0o440)
+    os.chmod(base + b"/sub/deep", 0o555)
+    os.chmod(base + b"/empty", 0o1777)
+    with contextlib.suppress(OSError):
+        os.setxattr(base + b"/plain", "user.note", b"\xff\x00=\n")
+    os.utime(base + b"/empty", ns=(1_600_000_000_000_000_001, 1_600_000_000_000_000_001))
+    return root
+
+
+def facts(root: pathlib.Path) -> dict[bytes, tuple]:
+    """What a tree is, by the means of the operating system alone."""
+    found: dict[bytes, tuple] = {}
+    inodes: dict[tuple[int, int], bytes] = {}
+    base = os.fsencode(root)
+    names = [base]
+    for directory, below, files in os.walk(base):
+        names += [os.path.join(directory, name) for name in below + files]
+    for full in sorted(names):
+        status = os.lstat(full)
+        content: object = None
+        if os.path.islink(full):
+            content = os.readlink(full)
+        elif os.path.isfile(full):
+            first = inodes.setdefault((status.st_dev, status.st_ino), full)
+            with open(full, "rb") as stream:
+                content = (stream.read(), os.path.relpath(first, base), {n: os.getxattr(full, n) for n in os.listxattr(full)})
+        found[os.path.relpath(full, base)] = (oct(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns, content)
+    return found
+
+
+@pytest.fixture
+def hard_tree(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The tree of :func:`make_hard_tree`."""
+    return make_hard_tree(tmp_path / "tree with space")
+
+
+@dataclass
+class Sshd:
+    """A server of our own: its port, its authorized_keys, its public host key, who to log in as."""
+
+    port: int
+    authorized_keys: pathlib.Path
+    host_key: pathlib.Path
+    user: str
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A real sshd on loopback with its own keys and configuration, ended afterwards."""
+    program = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if program is None:
+        pytest.skip("NOT TESTED: pulling over SSH, sshd is not installed here")
+    home = tmp_path_factory.mktemp("sshd")
+    if os.geteuid() == 0:
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / "host")], check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (home / "config").write_text(f"""
+Port {port}
+ListenAddress 127.0.0.1
+HostKey {home}/host
+PidFile {home}/pid
+AuthorizedKeysFile {home}/authorized_keys
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+StrictModes no
+PermitRootLogin prohibit-password
+""")
+    with open(home / "log", "wb") as log:
+        process = subprocess.Popen([program, "-D", "-e", "-f", str(home / "config")], stderr=log)
+    try:
+        for _attempt in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("sshd did not start: " + (home / "log").read_text())
+        yield Sshd(port, home / "authorized_keys", home / "host.pub", getpass.getuser())
+    finally:
+        process.terminate()
+        process.wait(10)

@@ -1,0 +1,177 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Pulling a tree over a real SSH server, with access that does this one thing."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socket
+import stat
+import subprocess
+import threading
+from collections.abc import Callable
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._transport.access import Request as Access
+from ansible_collections.dihya.migration.plugins.module_utils._transport.access import pull_access
+from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost
+from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request as ReleaseRequest
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release import release
+
+from .conftest import Sshd, facts
+
+Grant = Callable[..., dict]
+
+
+@pytest.fixture
+def grant(sshd: Sshd, tmp_path: pathlib.Path) -> Grant:
+    """Gives access to one tree by the module's own means and returns the option source_host."""
+    def give(tree: pathlib.Path, exclude: tuple[str, ...] = ()) -> dict:
+        directory = str(tmp_path / "pull")
+        receiver = pull_access(Access("receiver", "present", "run-1", dir=directory))
+        sender = pull_access(Access(
+            "sender", "present", "run-1", path=str(tree), exclude=list(exclude), public_key=receiver["public_key"],
+            authorized_keys=str(sshd.authorized_keys), host="127.0.0.1", port=sshd.port, host_key_files=[str(sshd.host_key)]))
+        pinned = pull_access(Access("receiver", "present", "run-1", dir=directory, known_hosts=sender["known_hosts"]))
+        return {"host": "127.0.0.1", "user": sshd.user, "port": sshd.port, "identity": pinned["identity"],
+                "known_hosts": pinned["known_hosts_file"]}
+    return give
+
+
+def pull(tree: pathlib.Path, dest: pathlib.Path, host: dict, **options: object) -> dict:
+    return build_copy(Request(str(tree), str(dest), source_host=host, **options))  # type: ignore[arg-type]
+
+
+def test_pulled_copy_is_the_source_exactly(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant) -> None:
+    before = facts(hard_tree)
+    host = grant(hard_tree)
+    result = pull(hard_tree, tmp_path / "backup", host)
+    assert facts(pathlib.Path(result["path"]) / "tree") == before
+    local = build_copy(Request(str(hard_tree), str(tmp_path / "local")))
+    assert result["sha256"] == local["sha256"]
+    again = pull(hard_tree, tmp_path / "backup", host)
+    assert (again["changed"], again["path"]) == (False, result["path"])
+
+
+def test_excluded_names_do_not_arrive(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant) -> None:
+    unwanted = ["sub/", "/!first", "bad*", "quote'\"`$(id)", "*line"]
+    result = pull(hard_tree, tmp_path / "backup", grant(hard_tree, tuple(unwanted)), exclude=unwanted)
+    names = facts(pathlib.Path(result["path"]) / "tree")
+    assert b"plain" in names and not {b"sub", b"!first", b"bad-\xff\xfe", b"quote'\"`$(id)", b"new\nline"} & names.keys()
+    local = build_copy(Request(str(hard_tree), str(tmp_path / "local"), exclude=unwanted))
+    assert local["sha256"] == result["sha256"]
+
+
+def test_hard_link_to_an_excluded_name_is_refused_not_lost(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant) -> None:
+    with pytest.raises(MigrationError, match="or is excluded"):
+        pull(hard_tree, tmp_path / "backup", grant(hard_tree), exclude=["plain"])
+        pull(hard_tree, tmp_path / "backup", grant(hard_tree), exclude=["sub"])
+
+
+def test_release_can_be_pulled(tmp_path: pathlib.Path, grant: Grant) -> None:
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built/index.html").write_text("new")
+    result = release(ReleaseRequest(str(tmp_path / "app"), "present", "1", source_host=grant(tmp_path / "built")))
+    assert (tmp_path / "app/releases/1/index.html").read_text() == "new" and result["changed"]
+
+
+def test_links_that_lead_outside_are_refused_unless_accepted(tmp_path: pathlib.Path, grant: Grant) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "python").symlink_to("/usr/bin/python3")
+    host = grant(tree)
+    with pytest.raises(MigrationError, match="leads outside"):
+        pull(tree, tmp_path / "backup", host)
+    assert os.listdir(tmp_path / "backup") == []
+    result = pull(tree, tmp_path / "backup", dict(host, outside_links=True))
+    assert os.readlink(pathlib.Path(result["path"]) / "tree/python") == "/usr/bin/python3"
+
+
+def test_source_that_changes_while_it_is_sent_is_refused(tmp_path: pathlib.Path, grant: Grant) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a").write_bytes(b"first")
+    (tree / "z").write_bytes(bytes(64 << 20))
+    host = grant(tree)
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.wait(0.002):
+            number += 1
+            (tree / "a").write_text(str(number % 10))
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with pytest.raises(MigrationError, match="changed while"):
+            pull(tree, tmp_path / "backup", host)
+    finally:
+        stop.set()
+        writer.join()
+    assert os.listdir(tmp_path / "backup") == []
+
+
+def test_sockets_are_refused_although_tar_leaves_them_out(tmp_path: pathlib.Path, grant: Grant) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a").write_text("x")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tree / "sock"))
+        with pytest.raises(MigrationError, match="socket: sock"):
+            pull(tree, tmp_path / "backup", grant(tree))
+
+
+def test_key_can_do_nothing_but_send_its_tree(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant) -> None:
+    host = PullHost.from_options(grant(hard_tree))
+    done = subprocess.run([*host.argv()[:-1], f"touch {tmp_path}/owned"], capture_output=True, check=False)
+    assert not (tmp_path / "owned").exists() and b"new\nline" in done.stdout
+    argv = [part.replace("ClearAllForwardings=yes", "ClearAllForwardings=no") for part in host.argv()]
+    forward = [argv[0], "-o", "ExitOnForwardFailure=yes", "-R", "127.0.0.1:0:127.0.0.1:1", *argv[1:]]
+    assert subprocess.run(forward, capture_output=True, check=False).returncode == 255
+
+
+def test_other_host_key_is_refused(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant) -> None:
+    host = grant(hard_tree)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
+    other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
+    pathlib.Path(host["known_hosts"]).write_text(f"[127.0.0.1]:{host['port']} {other}\n")
+    with pytest.raises(MigrationError, match="not the pinned one"):
+        pull(hard_tree, tmp_path / "backup", host)
+
+
+def test_access_ends_with_the_run_and_other_lines_stay(hard_tree: pathlib.Path, tmp_path: pathlib.Path, sshd: Sshd, grant: Grant) -> None:
+    other = b'# mine\nrestrict,command="x" ssh-ed25519 AAAA dihya/run-12\nssh-rsa BBBB me@home'
+    sshd.authorized_keys.write_bytes(other)
+    sshd.authorized_keys.chmod(0o640)
+    host = grant(hard_tree)
+    content = sshd.authorized_keys.read_bytes()
+    assert content.startswith(other + b"\n") and stat.S_IMODE(sshd.authorized_keys.stat().st_mode) == 0o640
+    grant(hard_tree)
+    assert sshd.authorized_keys.read_bytes() == content
+    gone = Access("sender", "absent", "run-1", authorized_keys=str(sshd.authorized_keys))
+    assert pull_access(gone)["changed"] and not pull_access(gone)["changed"]
+    assert sshd.authorized_keys.read_bytes() == other + b"\n"
+    with pytest.raises(MigrationError, match="does not accept the key"):
+        pull(hard_tree, tmp_path / "backup", host)
+    assert pull_access(Access("receiver", "absent", "run-1", dir=str(tmp_path / "pull")))["changed"]
+    assert not (tmp_path / "pull").exists()
+
+
+def test_key_is_private_and_made_once(tmp_path: pathlib.Path) -> None:
+    ask = Access("receiver", "present", "run-1", dir=str(tmp_path / "pull"))
+    first, again = pull_access(ask), pull_access(ask)
+    assert (first["changed"], again["changed"], first["public_key"]) == (True, False, again["public_key"])
+    assert stat.S_IMODE(os.stat(first["identity"]).st_mode) == 0o600 and stat.S_IMODE(os.stat(tmp_path / "pull").st_mode) == 0o700
+    secret = pathlib.Path(first["identity"]).read_text().split("\n")[2]
+    assert secret not in str(first) + str(again)
+
+
+def test_nobody_there_is_said(tmp_path: pathlib.Path, grant: Grant, hard_tree: pathlib.Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(MigrationError, match="nothing listens there"):
+        pull(hard_tree, tmp_path / "backup", dict(grant(hard_tree), port=port))

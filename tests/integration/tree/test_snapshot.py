@@ -1,0 +1,116 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Restore points on a real file system."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._tree import system
+from ansible_collections.dihya.migration.plugins.module_utils._tree.snapshot import Request, snapshot
+
+from .conftest import facts
+
+
+@pytest.fixture
+def etc(tmp_path: pathlib.Path, hard_tree: pathlib.Path) -> pathlib.Path:
+    root = tmp_path / "etc"
+    root.mkdir()
+    shutil.move(hard_tree, root / "tree")
+    (root / "file").write_text("before")
+    (root / "file").chmod(0o640)
+    (root / "link").symlink_to("file")
+    return root
+
+
+def paths(etc: pathlib.Path) -> list[str]:
+    return [str(etc / name) for name in ("tree", "file", "link", "nothing")]
+
+
+def do(etc: pathlib.Path, state: str, **options: object) -> dict:
+    return snapshot(Request(str(etc.parent / "snapshots"), "s1", state, paths(etc) if state == "present" else [], **options))  # type: ignore[arg-type]
+
+
+def spoil(etc: pathlib.Path) -> None:
+    (etc / "tree/sub/big").write_bytes(b"spoiled")
+    (etc / "tree/added").mkdir()
+    (etc / "tree/added/x").write_text("x")
+    (etc / "tree/-dash").unlink()
+    (etc / "tree/plain").chmod(0o600)
+    (etc / "file").unlink()
+    (etc / "file").mkdir()
+    (etc / "link").unlink()
+    (etc / "nothing").write_text("now something")
+
+
+def below(etc: pathlib.Path) -> dict:
+    found = facts(etc)
+    found.pop(b".")
+    return found
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_restore_is_exact(etc: pathlib.Path, monkeypatch: pytest.MonkeyPatch, exchange: bool) -> None:
+    before = below(etc)
+    assert do(etc, "present")["changed"]
+    spoil(etc)
+    if not exchange:
+        monkeypatch.setattr(system, "exchange", lambda one, other: False)
+    result = do(etc, "restored")
+    assert result["restored"] == sorted(paths(etc)) and below(etc) == before
+    again = do(etc, "restored")
+    assert (again["changed"], again["restored"]) == (False, [])
+
+
+def test_making_it_again_never_replaces_it(etc: pathlib.Path) -> None:
+    before = below(etc)
+    do(etc, "present")
+    spoil(etc)
+    assert not do(etc, "present")["changed"]
+    do(etc, "restored")
+    assert below(etc) == before
+    with pytest.raises(MigrationError, match="other paths"):
+        snapshot(Request(str(etc.parent / "snapshots"), "s1", "present", [str(etc / "file")]))
+
+
+def test_damaged_snapshot_is_refused_before_anything_is_touched(etc: pathlib.Path) -> None:
+    do(etc, "present")
+    spoil(etc)
+    spoiled = below(etc)
+    stored = next(path for path in (etc.parent / "snapshots/s1").rglob("big"))
+    stored.write_bytes(b"!" + stored.read_bytes()[1:])
+    with pytest.raises(MigrationError, match="damaged"):
+        do(etc, "restored")
+    assert below(etc) == spoiled
+
+
+def test_check_mode_changes_nothing(etc: pathlib.Path) -> None:
+    assert do(etc, "present", check_mode=True)["changed"] and not (etc.parent / "snapshots").exists()
+    do(etc, "present")
+    spoil(etc)
+    spoiled = below(etc)
+    result = do(etc, "restored", check_mode=True)
+    assert result["changed"] and below(etc) == spoiled and "sub/big" in result["diff"]["before"]
+
+
+def test_absent_removes_it(etc: pathlib.Path) -> None:
+    do(etc, "present")
+    assert do(etc, "absent")["changed"] and not do(etc, "absent")["changed"]
+    assert os.listdir(etc.parent / "snapshots") == []
+    with pytest.raises(MigrationError, match="no snapshot"):
+        do(etc, "restored")
+
+
+@pytest.mark.parametrize("wrong", [["relative"], ["/"], ["/a", "/a/b"], []])
+def test_impossible_paths_are_refused(tmp_path: pathlib.Path, wrong: list[str]) -> None:
+    with pytest.raises(MigrationError, match="paths"):
+        snapshot(Request(str(tmp_path / "snapshots"), "s", "present", wrong))
+
+
+def test_snapshots_cannot_lie_in_what_they_record(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(MigrationError, match="inside"):
+        snapshot(Request(str(tmp_path / "x/snapshots"), "s", "present", [str(tmp_path / "x")]))
