@@ -40,7 +40,7 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
-        checks += [same_server, order_of_versions, extensions, locales, roles, passwords, settings, types, target_space]
+        checks += [same_server, order_of_versions, extensions, locales, roles, owners, passwords, settings, types, target_space]
     found = [one for check in checks for one in check(facts)]
     return sorted(found, key=lambda one: not one["blocking"])
 
@@ -247,6 +247,8 @@ def extensions(facts: dict[str, Any]) -> Iterator[Finding]:
         elif max(map(version_key, available)) < version_key(version):
             yield finding(TARGET, f"extension {name} is of version {version} on the source, the target has only "
                           f"{max(available, key=version_key)}", "install the same or a newer version there")
+        if name in facts["target"]["superuser_only"] and not facts["target"]["server"]["login"]["superuser"]:
+            yield finding(TARGET, f"only a superuser can create extension {name} on the target", "use a superuser there")
 
 
 def locales(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -274,10 +276,24 @@ def locales(facts: dict[str, Any]) -> Iterator[Finding]:
 def roles(facts: dict[str, Any]) -> Iterator[Finding]:
     """Roles that only a superuser can create."""
     existing = {role["name"] for role in facts["target"]["globals"]["roles"]}
-    mighty = [role["name"] for role in facts["source"]["globals"]["roles"] if role["name"] not in existing
+    owning = {name for content in good(facts).values() for name in content["owners"]}
+    # The login with which the source is read is not made on the target unless something belongs to it.
+    spared = existing | ({facts["source"]["server"]["login"]["name"]} - owning)
+    mighty = [role["name"] for role in facts["source"]["globals"]["roles"] if role["name"] not in spared
               and (role["superuser"] or role["replication"] or role["bypassrls"])]
     if mighty and not facts["target"]["server"]["login"]["superuser"]:
         yield finding(TARGET, f"only a superuser can create: {names(mighty)}", "create them on the target first, or use a superuser")
+
+
+def owners(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Owners that exist on the target, in whose name an ordinary login cannot create anything."""
+    target = facts["target"]
+    existing = {role["name"] for role in target["globals"]["roles"]} - set(target["becomes"])
+    for name, content in good(facts).items():
+        closed = sorted(existing & set(content["owners"]))
+        if closed and not target["server"]["login"]["superuser"]:
+            yield finding(TARGET, f"user {target['user']} cannot make objects of database {name} belong to {names(closed)}",
+                          "grant these roles to the user on the target, or use a superuser")
 
 
 def passwords(facts: dict[str, Any]) -> Iterator[Finding]:

@@ -48,7 +48,8 @@ UNION ALL SELECT 'tablespace', spcname FROM pg_catalog.pg_tablespace WHERE spcna
 SUBSCRIPTIONS = "SELECT 'subscription' AS kind, subname AS name FROM pg_catalog.pg_subscription WHERE subdbid = (SELECT oid FROM " \
                 "pg_catalog.pg_database WHERE datname = current_database())"
 EXTENSIONS = "SELECT extname AS name, extversion AS version FROM pg_catalog.pg_extension ORDER BY 1"
-AVAILABLE = "SELECT name, pg_catalog.array_agg(version) AS versions FROM pg_catalog.pg_available_extension_versions GROUP BY 1"
+AVAILABLE = "SELECT name, pg_catalog.array_agg(version) AS versions, pg_catalog.bool_or({open}) AS open" \
+            " FROM pg_catalog.pg_available_extension_versions GROUP BY 1"
 COLLATIONS = """
 SELECT collprovider::text AS provider, collcollate AS collate, collctype AS ctype FROM pg_catalog.pg_collation
 UNION SELECT {provider}, datcollate, datctype FROM pg_catalog.pg_database"""
@@ -67,7 +68,11 @@ UNREADABLE = """
 SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'S') AND c.relpersistence <> 't'
 AND NOT (pg_catalog.has_table_privilege(c.oid, 'SELECT')
-AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')) ORDER BY 1"""
+AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'))
+UNION ALL SELECT 'large object ' || l.oid FROM pg_catalog.pg_largeobject_metadata l
+WHERE NOT pg_catalog.pg_has_role(l.lomowner, 'USAGE') AND NOT pg_catalog.current_setting('lo_compat_privileges')::bool
+AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(l.lomacl) a WHERE a.privilege_type = 'SELECT'
+                AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE'))) ORDER BY 1"""
 # Security releases of 2026 keep a column's version among its options, for want of another place (pg_attver). A pg_dump that
 # does not know of it writes it into the dump, and a server that does not know it refuses to restore the table.
 COLUMN_OPTIONS = """
@@ -75,6 +80,13 @@ SELECT pg_catalog.split_part(o, '=', 1) AS option, pg_catalog.min(pg_catalog.for
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
 pg_catalog.unnest(a.attoptions) o WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND n.nspname !~ '^pg_'
 AND o !~ '^n_distinct' GROUP BY 1 ORDER BY 1""".replace("%%", "%")
+OWNERS = """
+SELECT DISTINCT pg_catalog.pg_get_userbyid(owner) AS name FROM (
+  SELECT relowner FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'm', 'f', 'v', 'S') AND relpersistence <> 't'
+  UNION SELECT proowner FROM pg_catalog.pg_proc WHERE oid >= 16384 UNION SELECT nspowner FROM pg_catalog.pg_namespace WHERE oid >= 16384
+  UNION SELECT typowner FROM pg_catalog.pg_type WHERE oid >= 16384 UNION SELECT lomowner FROM pg_catalog.pg_largeobject_metadata
+  UNION SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AS all_(owner) ORDER BY 1"""
+BECOMES = "SELECT rolname AS name FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(oid, '{privilege}') ORDER BY 1"
 HIDDEN = """
 SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relrowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user) ORDER BY 1"""
@@ -159,9 +171,14 @@ def _side(stack: contextlib.ExitStack, endpoint: Endpoint, request: PreflightReq
         server = read_server(connection)  # before pinning: what a session of the application would get
         pin_session(connection)
         provider = "datlocprovider::text" if connection.server_version >= 150000 else "'c'"
+        free = "trusted OR NOT superuser" if connection.server_version >= 130000 else "NOT superuser"
+        available = rows(connection, AVAILABLE.format(open=free))
         facts.update(
             server=server, globals=read_globals(connection), clients=rows(connection, CLIENTS), pending=rows(connection, PENDING),
-            available={row["name"]: row["versions"] for row in rows(connection, AVAILABLE)},
+            available={row["name"]: row["versions"] for row in available},
+            becomes=[row["name"] for row in rows(connection, BECOMES.format(
+                privilege="SET" if connection.server_version >= 160000 else "MEMBER"))],
+            superuser_only=[row["name"] for row in available if not row["open"]],
             collations=rows(connection, COLLATIONS.format(provider=provider)),
             # Builds without ICU know a collation of that provider too, but none of those that initdb takes from the library.
             icu=bool(rows(connection, "SELECT 1 AS one FROM pg_catalog.pg_collation WHERE collname = 'und-x-icu'")),
@@ -195,7 +212,8 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
                     "icu_columns": rows(connection, ICU_COLUMNS)[0]["columns"],
                     "unreadable": [row["name"] for row in rows(connection, UNREADABLE)],
                     "hidden": [row["name"] for row in rows(connection, HIDDEN)],
-                    "subscriptions": rows(connection, SUBSCRIPTIONS), "column_options": rows(connection, COLUMN_OPTIONS)}
+                    "subscriptions": rows(connection, SUBSCRIPTIONS), "column_options": rows(connection, COLUMN_OPTIONS),
+                    "owners": [row["name"] for row in rows(connection, OWNERS)]}
         except MigrationError as error:
             contents[name] = {"error": error.message}
         except psycopg2.Error as error:

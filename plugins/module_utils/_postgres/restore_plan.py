@@ -63,14 +63,18 @@ def plan_restore(manifest: dict[str, Any], source: dict[str, Any], target: dict[
                  if sum(one.name == name for one in planned) > 1]
     existing = {role["name"] for role in target["roles"]}
     missing = [role for role in source["roles"] if role["name"] not in existing]
+    # The login with which the source was read is a tool of the move: it comes along only when something is its own.
+    servant = {manifest["server"]["login"]["name"]} - mentioned(manifest["capture"])
     if roles == "require":
-        findings += [f"role {role['name']} does not exist on the target: create it, or set roles to restore" for role in missing]
+        findings += [f"role {role['name']} does not exist on the target: create it, or set roles to restore"
+                     for role in missing if role["name"] not in servant]
     if findings:
         raise MigrationError("; ".join(findings), findings=findings)
-    made = {role["name"] for role in missing} if roles == "restore" else set()
+    made = {role["name"] for role in missing} - servant if roles == "restore" else set()
     memberships, left = _memberships(source["memberships"], made) if roles == "restore" else ([], [])
     left += [f"setting {entry['settings'][0].partition('=')[0]} for every role" for entry in source["settings"]
              if entry["database"] is None and entry["role"] is None and entry["settings"]]
+    left += [f"role {role['name']}, with which the source was read" for role in missing if role["name"] in servant]
     return RestorePlan(planned, [role for role in missing if role["name"] in made], memberships,
                        sorted(role["name"] for role in source["roles"] if role["name"] in existing), left)
 
@@ -80,3 +84,18 @@ def _memberships(memberships: list[dict[str, Any]], made: set[str]) -> tuple[lis
     ours = [one for one in memberships if one["member"] in made]
     others = [f"membership of {one['member']} in {one['role']}" for one in memberships if one["member"] not in made and one["role"] in made]
     return ours, others
+
+
+def mentioned(capture: dict[str, Any]) -> set[str]:
+    """Every word in what a capture says of the contents of databases; owners and grantees are among them."""
+    words: set[str] = set()
+    waiting: list[Any] = [{key: value for key, value in database.items() if key != "acl"} for database in capture["databases"].values()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str):
+            words.add(value)
+    return words

@@ -42,6 +42,8 @@ def sound() -> dict[str, Any]:
         "pending": [],
         "xml": True,
         "icu": False,
+        "superuser_only": ["vector"],
+        "becomes": ["postgres"],
         "hba": ["scram-sha-256"],
         "local_data": None,
         "available": {"plpgsql": ["1.0"], "vector": ["0.8.0", "0.10.0"]},
@@ -58,6 +60,7 @@ def sound() -> dict[str, Any]:
                 "types": {},
                 "icu_columns": 0,
                 "unreadable": [],
+                "owners": ["crm"],
                 "hidden": [],
                 "subscriptions": [],
             }
@@ -184,7 +187,21 @@ def test_a_role_that_only_a_superuser_can_make_blocks_an_ordinary_login():
     facts["source"]["globals"]["roles"].append(dict(ROLE, name="root", superuser=True))
     assert findings(facts) == []
     facts["target"]["server"]["login"]["superuser"] = False
-    assert [one["finding"] for one in findings(facts)] == ["only a superuser can create: root"]
+    assert [one["finding"] for one in findings(facts)] == [
+        "only a superuser can create extension vector on the target",
+        "only a superuser can create: root",
+    ]
+
+
+def test_an_owner_whom_an_ordinary_login_cannot_become_blocks():
+    facts = sound()
+    facts["target"]["server"]["login"]["superuser"] = False
+    facts["target"]["superuser_only"] = []
+    assert findings(facts) == []  # the restore makes the role itself
+    facts["target"]["globals"]["roles"] = [dict(ROLE)]
+    assert [one["finding"] for one in findings(facts)] == ["user postgres cannot make objects of database crm belong to crm"]
+    facts["target"]["becomes"] = ["crm"]
+    assert findings(facts) == []
 
 
 def test_both_sides_are_told_when_neither_answers():

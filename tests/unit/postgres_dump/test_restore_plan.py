@@ -10,6 +10,10 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import plan_restore
 
 MANIFEST = {
+    "server": {"login": {"name": "reader"}},
+    "capture": {
+        "databases": {"crm": {"owner": "crm", "acl": [["reader", "CONNECT", "crm"]], "objects": {"TABLE": {"app.t": {"owner": "crm"}}}}}
+    },
     "databases": {name: {"directory": f"databases/{name}", "entries": 4} for name in ("crm", "shop")},
     "tables": {"crm": {"app.t": {"bytes": 5}}, "shop": {}},
 }
@@ -71,6 +75,17 @@ def test_existing_roles_are_named_and_left():
     assert made.existing_roles == ["crm"] and [role["name"] for role in made.roles] == ["readers"]
     assert made.memberships == []
     assert plan(roles="skip").roles == []
+
+
+def test_the_login_of_the_move_stays_behind_unless_something_is_its_own():
+    source = dict(SOURCE, roles=[*SOURCE["roles"], {"name": "reader"}])
+    options = {"wanted": None, "rename": {}, "roles": "restore"}
+    made = plan_restore(MANIFEST, source, EMPTY, {}, **options)
+    assert "reader" not in [role["name"] for role in made.roles]
+    assert "role reader, with which the source was read" in made.left
+    owning = {"databases": {"crm": {"owner": "crm", "objects": {"TABLE": {"app.t": {"owner": "reader"}}}}}}
+    made = plan_restore(dict(MANIFEST, capture=owning), source, EMPTY, {}, **options)
+    assert "reader" in [role["name"] for role in made.roles]
 
 
 @pytest.mark.parametrize(
