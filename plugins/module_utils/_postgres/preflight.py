@@ -8,12 +8,12 @@ Checks of one server or of both are called only when the servers they look at co
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import MEANING
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain, version_key
 
 # What findings about a server are about: the inventory's variable for it.
 SOURCE, TARGET = "postgresql_source", "postgresql_target"
@@ -22,7 +22,6 @@ OLDEST = 11
 DUMP_RATE, RESTORE_RATE = 150e6, 30e6
 # What a database takes more on the target while its indexes are built.
 RESTORE_FACTOR = 1.2
-LISTED = 5
 
 Finding = dict[str, Any]
 
@@ -43,11 +42,6 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
         checks += [same_server, order_of_versions, extensions, locales, roles, owners, passwords, settings, types, target_space]
     found = [one for check in checks for one in check(facts)]
     return sorted(found, key=lambda one: not one["blocking"])
-
-
-def names(items: list[str]) -> str:
-    """At most five names, and how many more there are."""
-    return ", ".join(items[:LISTED]) + (f" and {len(items) - LISTED} more" if len(items) > LISTED else "")
 
 
 REMEDIES = {
@@ -384,23 +378,3 @@ def data_bytes(facts: dict[str, Any]) -> int:
 def major(side: dict[str, Any]) -> int:
     """The major version of a server."""
     return int(side["server"]["version_num"]) // 10000
-
-
-def plain(locale: str) -> str:
-    """A locale's name as all systems would spell it: ``en_us.utf8`` for ``en_US.UTF-8``."""
-    return (locale or "").lower().replace("utf-8", "utf8")
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """A key that orders versions of extensions: the numbers in them."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
-
-
-def amount(count: int) -> str:
-    """``count`` bytes for people."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

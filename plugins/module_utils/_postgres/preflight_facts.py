@@ -258,9 +258,9 @@ def _written_options(request: PreflightRequest, facts: dict[str, Any]) -> list[s
             for one in content.get("column_options", [])}
     for option, (database, relation) in seen.items() if "version" in facts["tools"]["pg_dump"] else ():
         with passfile_of(request.source) as endpoint:
-            dumped = run([find_tool("pg_dump", request.dump_bin_dir or request.bin_dir), "--schema-only", "--no-password", f"--table={relation}",
-                          f"--dbname={database_argument(database)}"], env=libpq_environment(endpoint, request.application_name),
-                         check=False, timeout=60)
+            dumped = run([find_tool("pg_dump", request.dump_bin_dir or request.bin_dir), "--schema-only", "--no-password",
+                          f"--table={relation}", f"--dbname={database_argument(database)}"],
+                         env=libpq_environment(endpoint, request.application_name), check=False, timeout=60)
         if f"SET ({option}=" in dumped.stdout:
             written.append(option)
     return written

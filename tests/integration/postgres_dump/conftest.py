@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import check_facts
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
 
@@ -24,6 +25,9 @@ from ansible.module_utils.testing import patch_module_args
 with patch_module_args(json.load(open(sys.argv[2]))):
     importlib.import_module('ansible_collections.dihya.migration.plugins.modules.' + sys.argv[1]).main()
 """
+
+
+VERBS = {"pg_preflight": "preflight", "pg_dumpall": "backup", "pg_restore_cluster": "migrate"}
 
 
 class Module:
@@ -51,7 +55,10 @@ class Module:
         process = self.start(name, check, **options)
         out, err = process.communicate(timeout=120)
         assert out, err
-        return json.loads(out)
+        result = json.loads(out)
+        if "journal" in result:
+            check_facts("postgresql", VERBS[name], result["journal"])  # what the journal would refuse is a defect here
+        return result
 
 
 class Site:
