@@ -18,7 +18,7 @@ from ansible_collections.dihya.migration.plugins.plugin_utils.report.document im
     Strong,
     Table,
 )
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import ReportData, parse_time
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import ReportData, Step, parse_time
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.template import sentence_case, template_lines
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary import (
@@ -33,6 +33,9 @@ from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary 
     VERBS,
     VERDICTS,
 )
+
+SHOWN_DIGESTS = 20
+"""Digests of one step that a page shows; a reader of pages compares none, a program reads the JSON."""
 
 
 def compose(data: ReportData, words: Words, timezone: datetime.tzinfo | None = None) -> Document:
@@ -160,6 +163,17 @@ def _evidence(evidence: object, say: Phrases) -> Cell:
     return tuple(parts)
 
 
+def _told(steps: list[Step]) -> list[Step]:
+    """Without the hosts that had nothing to do; a verb that had nothing to do anywhere is told once, with its reason."""
+    told: list[Step] = []
+    for step in steps:
+        same = [other for other in steps if (other.stack, other.verb) == (step.stack, step.verb)]
+        idle = all(other.status == "not_applicable" for other in same)
+        if step.status != "not_applicable" or (idle and step is same[0]):
+            told.append(step)
+    return told
+
+
 def _steps(data: ReportData, say: Phrases) -> Section:
     words = say.words
     rows: list[list[Cell]] = [
@@ -172,11 +186,13 @@ def _steps(data: ReportData, say: Phrases) -> Section:
             words.duration(step.seconds) if step.seconds is not None else "",
             say.text(step.facts.get("summary") or step.facts.get("not_applicable") or ""),
         ]
-        for step in data.steps
+        for step in _told(data.steps)
     ]
     head = [words("Step"), words("Stack"), words("Host"), words("Status"), words("Began (UTC)"), words("Duration"), words("Result")]
     blocks: list = (
-        [Table(words("Every step, in the order in which it began"), head, rows)] if rows else [Paragraph(words("No step began."))]
+        [Table(words("Every step, in the order in which it began; hosts with nothing to do are left out"), head, rows)]
+        if rows
+        else [Paragraph(words("No step began."))]
     )
     return Section("steps", words("Steps"), blocks)
 
@@ -189,8 +205,13 @@ def _figures(data: ReportData, say: Phrases) -> Section:
         for name, value in (step.facts.get("counts") or {}).items():
             shown = words.size(value) if name == "bytes" else words.number(value)
             rows.append([place, say.term(COUNTS, name), shown])
-        for name, value in (step.facts.get("digests") or {}).items():
-            rows.append([place, words("digest of {name}", name=name), Code(value)])
+        digests = list((step.facts.get("digests") or {}).items())
+        rows += [[place, words("digest of {name}", name=name), Code(value)] for name, value in digests[:SHOWN_DIGESTS]]
+        if len(digests) > SHOWN_DIGESTS:
+            more = words.plural(
+                "and {number} more digest, in report.json", "and {number} more digests, in report.json", len(digests) - SHOWN_DIGESTS
+            )
+            rows.append([place, more, ""])
     table = Table(words("What was counted and computed"), [words("Where"), words("What"), words("Value")], rows)
     return Section("figures", words("Counts and digests"), [table] if rows else [])
 

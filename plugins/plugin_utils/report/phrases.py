@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Sentences, Words
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import Foreign
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import ReportData, Step
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary import PURPOSES, RESULTS, SENTENCES, STATES, VERBS
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.sentences import SENTENCES
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary import PURPOSES, RESULTS, STATES, VERBS
 
 
 class Phrases:
@@ -26,6 +27,9 @@ class Phrases:
     def text(self, sentence: str) -> str:
         """A sentence of the journal: ours in the reader's language, anything else marked as English."""
         translated = self._sentences.translate(sentence)
+        if translated is None and "; " in sentence:
+            parts = [self._sentences.translate(part) for part in sentence.split("; ")]
+            translated = self.words("; ").join(part for part in parts if part) if all(parts) else None
         return translated if translated is not None else Foreign(sentence)
 
     def place(self, stack: str, host: str) -> str:

@@ -109,7 +109,7 @@ def problems(data: ReportData, say: Phrases) -> Cell:
         found.append((say.words("the run stopped without saying why (stopped, killed or cut off)"),))
     if not found:
         return say.words("None") if data.outcome in ("ok", "waiting") else say.words("the journal names no cause")
-    first, *rest = _joined(found, " ; ")
+    first, *rest = _joined(found, say.words("; "))
     return (sentence_case(first), *rest)
 
 

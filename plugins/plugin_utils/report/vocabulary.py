@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.dihya.migration.plugins.module_utils._checklist.texts import TEXTS
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import N_, NP_
 
 # The guide's own words for the parts of an application, in its order.
@@ -18,6 +17,7 @@ STACK_WORDS = {
     "infrastructure": "Infra",
     "cicd": "Infra",
     "monitoring": "Infra",
+    "traffic": "Infra",
 }
 # The template of the guide, line by line.
 FIELDS = {
@@ -167,5 +167,3 @@ FIGURES = {
     "failed": NP_("{number} failed", "{number} failed"),
     "skipped": NP_("{number} skipped", "{number} skipped"),
 }
-# Sentences of our own modules that reach the journal; the reader gets them in the report's language.
-SENTENCES: tuple[str, ...] = TEXTS

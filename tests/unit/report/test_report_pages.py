@@ -215,3 +215,28 @@ def test_headings_descend_one_level_at_a_time() -> None:
     levels = [int(tag[1]) for tag, _attributes in page.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_hosts_with_nothing_to_do_are_left_out_of_the_page_and_kept_in_the_json() -> None:
+    journal = journals.Writer()
+    journal.begin()
+    for host in ("mover", "new1"):
+        journal.step("frontend", "freeze", host, "not_applicable", not_applicable="a front end takes no writes")
+    journal.step("postgresql", "freeze", "mover", summary="Nothing was written since the freeze (2 databases).")
+    journal.step("postgresql", "freeze", "old1", "not_applicable", not_applicable="the mover freezes the source")
+    journal.end("waiting")
+    made = files(journal)
+    assert made["report.md"].count("un frontend ne reçoit pas d’écritures") == 1
+    assert "Rien n’a été écrit depuis le gel (2 base(s))." in made["report.md"]
+    assert "old1" not in made["report.md"]
+    assert len(json.loads(made["report.json"])["steps"]) == 4
+
+
+def test_a_hundred_tables_do_not_bury_the_page() -> None:
+    journal = journals.Writer()
+    journal.begin()
+    journal.step("postgresql", "migrate", digests={f"crm.public.t{number}": "12" for number in range(100)})
+    made = files(journal)
+    assert made["report.md"].count("empreinte de crm.public.t") == 20
+    assert "et 80 autres empreintes, dans report.json" in made["report.md"]
+    assert len(json.loads(made["report.json"])["steps"][0]["facts"]["digests"]) == 100

@@ -1,0 +1,78 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Sentences that modules and roles of this collection write into the journal, to be said in the reader's language.
+
+One that is missing here is no error: the report shows it in English and marks it so.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.dihya.migration.plugins.module_utils._checklist.texts import TEXTS
+from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import N_
+
+NOTHING_TO_DO = (
+    N_("the mover asks"),
+    N_("the mover makes the copy"),
+    N_("no host is in both groups, {stack} and source"),
+    N_("a front end takes no writes"),
+    N_("the mover tests and asks"),
+    N_("only the target hosts were changed"),
+    N_("the release is deployed on the target hosts"),
+    N_("health is proved on the target hosts"),
+    N_("the database and the public address stop writes; the old back end goes on answering reads"),
+    N_("the tests run on the target hosts"),
+    N_("the mover holds the public address"),
+    N_("there is nothing to copy"),
+    N_("the database stops writes"),
+    N_("the new site is not public yet"),
+    N_("only commit moves traffic"),
+    N_("the mover holds the fence"),
+    N_("the mover makes the backup"),
+    N_("the mover freezes the source"),
+    N_("the mover proves the databases"),
+    N_("the mover brings back the databases"),
+    N_("the mover reaches both servers"),
+    N_("the mover moves the databases"),
+)
+RESULTS = (
+    N_("{databases} databases with {tables} tables in {bytes} bytes of backup: {reason}"),
+    N_("{databases} databases are equal: {tables} tables, {rows} rows, {explained} differences explained."),
+    N_("Nothing was created on the target."),
+    N_("{count} objects that the restore had made were removed from the target"),
+    N_("The source is frozen and fenced ({count} databases)."),
+    N_("The source is frozen already ({count} databases)."),
+    N_("The source is open, all captured is as before ({count} databases)."),
+    N_("The source is open already ({count} databases)."),
+    N_("Nothing was written since the freeze ({count} databases)."),
+    N_("The fence moved, but no row was written ({count} databases)."),
+    N_("{done} of {total} addresses answered as expected"),
+    N_("copy of {name}: {files} files, {bytes} bytes, copied and read again from the disk"),
+    N_("copy of {name}: {files} files, {bytes} bytes, copied and read again from the disk."),
+    N_("copy of {name}: {files} files, {bytes} bytes, reused, its source and itself read again"),
+    N_("copy of {name}: {files} files, {bytes} bytes, reused, its source and itself read again."),
+)
+OBSERVED = (
+    N_("{stack}: manifest of {files} files, every table digested"),
+    N_("{stack}: restored and compared in {seconds} s ({tables} tables, {rows} rows)"),
+    N_(
+        "{reader} logged in to {source} and holds the right to read {tables} relations; {maker} logged in to {target} and created a "
+        "role in a transaction that was rolled back"
+    ),
+    N_("a login lacks privileges, see the findings"),
+)
+NOT_PROVED = (
+    N_("password hashes are not in the backup: the login may not read pg_authid"),
+    N_("password hashes of roles: a login may not read them"),
+    N_("definitions of objects in database {name}: a backup holds no catalog to compare with"),
+    N_("rows of materialized view {view} in database {name}: they are made again on the target"),
+    N_("login of role {role}: no password was given"),
+    N_("whether any single value is too large to be dumped"),
+    N_("that the backup can be restored"),
+)
+FAILURES = (
+    N_("the task failed; its output is on the screen of the run only"),
+    N_("the host became unreachable"),
+    N_("a task could not be loaded; the cause is on the screen of the run only"),
+    N_("the run ended without saying so; closed by the next run"),
+)
+SENTENCES: tuple[str, ...] = TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + FAILURES
