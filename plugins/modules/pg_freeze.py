@@ -98,6 +98,7 @@ options:
     description:
       - A file written by M(dihya.migration.pg_verify) with C(digest_file) since the freeze. When only the transaction number moved,
         with O(state=fenced), the rows are read again and compared with it; when they are equal the fence is explained, not broken.
+      - Without it, only maintenance (ANALYZE, VACUUM) explains a moved fence, when the server's statistics count no row written since.
     type: path
   other_clients:
     description: What to do when clients are still connected after the freeze and O(keep_readers) is false.

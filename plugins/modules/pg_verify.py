@@ -22,7 +22,7 @@ attributes:
   diff_mode: {support: none, description: Nothing is changed.}
 options:
   source:
-    description: The server to compare with. Exactly one of O(source), O(manifest) and O(baseline) is needed.
+    description: The server to compare with. Exactly one of O(source), O(manifest), O(baseline) and O(created_file) is needed.
     type: dict
     suboptions: &endpoint
       host: {description: Name or address of the server., type: str, required: true}
@@ -47,6 +47,11 @@ options:
     description:
       - File written to O(digest_file) by an earlier verification, to compare rows with instead of a server.
       - So it is proved again, after schema tools have run, that the tables they did not touch are as they were.
+    type: path
+  created_file:
+    description:
+      - Record written by M(dihya.migration.pg_restore_cluster). Nothing is compared but the identity (OID) of the databases it names.
+      - So a later look is quick and finds a target database that was dropped or replaced.
     type: path
   target:
     description: The server that must hold the same.
@@ -137,6 +142,7 @@ SPEC = {
     "baseline": {"type": "path"},
     "target": {"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     "databases": {"type": "list", "elements": "str", "required": True},
+    "created_file": {"type": "path"},
     "capture_file": {"type": "path"},
     "rename": {"type": "dict", "default": {}},
     "scope": {"type": "str", "default": "all", "choices": ["rows", "catalog", "all"]},
@@ -145,7 +151,7 @@ SPEC = {
     "digest_file": {"type": "path"},
     "differences_file": {"type": "path"},
 }
-KNOWN = ["source", "manifest", "baseline"]
+KNOWN = ["source", "manifest", "baseline", "created_file"]
 
 
 def main() -> None:

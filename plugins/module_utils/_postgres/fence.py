@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -29,9 +29,20 @@ WRITERS = """
 SELECT coalesce(usename, backend_type), application_name, coalesce(datname, '') FROM pg_stat_activity
 WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY 1, 2, 3
 """
-ANALYZED = """
+# Rows written to each database since its statistics began, without those that ANALYZE itself writes; and its last maintenance.
+ACTIVITY = """
+SELECT coalesce(sum(n_tup_ins), 0)::bigint, coalesce(sum(n_tup_upd), 0)::bigint, coalesce(sum(n_tup_del), 0)::bigint
+FROM pg_stat_all_tables WHERE relid NOT IN (SELECT unnest(ARRAY[c.oid, c.reltoastrelid]) FROM pg_class c
+  WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relname IN ('pg_statistic', 'pg_statistic_ext_data'))
+"""
+MAINTAINED = """
 SELECT count(*) FROM pg_stat_all_tables WHERE greatest(last_analyze, last_autoanalyze, last_vacuum, last_autovacuum) >= %s::timestamptz
 """
+OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND left(application_name, 6) <> 'dihya/' AND pid <> pg_backend_pid()
+"""
+FLUSHED = 11.0  # seconds after which an idle session of 15 and later has reported what it wrote
 
 
 def read_fence(endpoint: Endpoint, databases: Sequence[str], application_name: str, settle: float = 10.0) -> dict[str, Any]:
@@ -54,7 +65,8 @@ def read_fence(endpoint: Endpoint, databases: Sequence[str], application_name: s
             who = ", ".join("/".join(writer) for writer in writers[:5]) or "a session that cannot be seen"
             raise MigrationError(f"a transaction on {endpoint} still writes ({who}): it would commit behind the fence")
         time.sleep(0.2)
-    return {"value": value, "at": utc_now(), "source": str(endpoint), "sequences": read_sequences(endpoint, databases, application_name)}
+    return {"value": value, "at": utc_now(), "source": str(endpoint), "sequences": read_sequences(endpoint, databases, application_name),
+            "activity": read_activity(endpoint, application_name)}
 
 
 def read_sequences(endpoint: Endpoint, databases: Sequence[str], application_name: str) -> dict[str, dict[str, list[Any]]]:
@@ -79,13 +91,34 @@ def moved(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return found
 
 
-def maintained_since(endpoint: Endpoint, databases: Sequence[str], moment: str, application_name: str) -> bool:
-    """Whether statistics say that a table was analyzed or vacuumed since ``moment`` (RFC 3339): that moves the number too."""
-    for name in databases:
+def read_activity(endpoint: Endpoint, application_name: str) -> dict[str, list[int]]:
+    """Rows inserted, updated and deleted as the statistics of each database of the server count them."""
+    return {name: list(rows(connection, ACTIVITY)[0]) for name, connection in _every_database(endpoint, application_name)}
+
+
+def maintenance_alone(endpoint: Endpoint, before: dict[str, Any], application_name: str) -> bool:
+    """Whether tables were analyzed or vacuumed since the fence ``before``, and the statistics count no row written since.
+
+    That moves the transaction number too. Statistics come late, so what they do not count yet is waited for; where a
+    session may hold back for longer what it wrote, the answer is no.
+    """
+    if "activity" not in before or not any(
+            rows(connection, MAINTAINED, (before["at"],))[0][0] for _name, connection in _every_database(endpoint, application_name)):
+        return False
+    with transaction(endpoint, None, None, application_name) as connection:
+        others, version = rows(connection, OTHERS)[0][0], connection.server_version
+    if others and version < 150000:
+        return False
+    time.sleep(FLUSHED if others else 1.0)
+    return read_activity(endpoint, application_name) == before["activity"]
+
+
+def _every_database(endpoint: Endpoint, application_name: str) -> Iterator[tuple[str, Any]]:
+    with transaction(endpoint, None, None, application_name) as connection:
+        names = [row[0] for row in rows(connection, "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template0'")]
+    for name in sorted(names):
         with transaction(endpoint, name, None, application_name) as connection:
-            if rows(connection, ANALYZED, (moment,))[0][0]:
-                return True
-    return False
+            yield name, connection
 
 
 def digest_of(value: Any) -> str:

@@ -25,6 +25,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare 
     compare_contents,
     compare_rows,
 )
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import (
     ALGORITHM,
     LARGE_OBJECTS,
@@ -35,6 +36,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import not_tried, try_logins
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 FORMAT = 1
@@ -50,6 +53,7 @@ class VerifyRequest:
     source: Endpoint | None = None
     manifest: str | None = None
     baseline: str | None = None
+    created_file: str | None = None
     capture_file: str | None = None
     rename: dict[str, str] = field(default_factory=dict)
     scope: str = "all"
@@ -98,6 +102,8 @@ class BothSides:
 def verify(request: VerifyRequest) -> dict[str, Any]:
     """Compare and return the module's result; raises :class:`MigrationError` on a difference that no rule explains."""
     started = time.monotonic()
+    if request.created_file:
+        return verify_identity(request)
     known = read_known(request)
     work = Verification(request, known)
     if request.scope in ("rows", "all"):
@@ -107,6 +113,24 @@ def verify(request: VerifyRequest) -> dict[str, Any]:
         work.catalogs()
     failed_logins = try_logins(request.target, request.logins, map(request.on_target, request.databases), request.application_name)
     return work.result(failed_logins, time.monotonic() - started)
+
+
+def verify_identity(request: VerifyRequest) -> dict[str, Any]:
+    """Prove that the databases on the target are still those that a restore made: same server, same OIDs, still complete."""
+    record = Record(str(request.created_file)).state
+    if record is None or not record["complete"]:
+        raise MigrationError(f"{request.created_file} records no complete restore: the target was rolled back, or never filled")
+    with contextlib.closing(connect(request.target, None, request.application_name)) as connection:
+        if system_identifier(connection) != record["server"]:
+            raise MigrationError(f"{request.target} is not the server that was restored on")
+        found = current_databases(connection)
+    made = [entry for entry in record["objects"] if entry["kind"] == "database"]
+    drifted = sorted(entry["name"] for entry in made if found.get(entry["name"]) != entry["identity"])
+    if drifted:
+        raise MigrationError(f"database {drifted[0]} on {request.target} is not the one that was restored: "
+                             "it was dropped, renamed or replaced", equal=False, drifted=drifted)
+    msg = f"{len(made)} databases are those that were restored"
+    return {"changed": False, "equal": True, "msg": msg, "journal": {"summary": msg, "changed": False, "counts": {"databases": len(made)}}}
 
 
 def read_known(request: VerifyRequest) -> Known:
