@@ -46,7 +46,10 @@ options:
         type: float
         default: 600
       expect:
-        description: V(tests) demands executed and counted tests, V(exit_status) only an exit status of 0.
+        description:
+          - V(tests) demands executed and counted tests.
+          - V(exit_status) is for tools that are no tests, an exit status of 0 is enough.
+            The journal lists them as tests only when they fail.
         type: str
         choices: [tests, exit_status]
         default: tests

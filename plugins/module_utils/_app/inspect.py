@@ -115,7 +115,7 @@ def _readable(look: Look) -> Finding:
 
 
 def _program(look: Look) -> Finding:
-    name = look.value[0] if isinstance(look.value, list) else look.value
+    name = next(iter(look.value), None) if isinstance(look.value, list) else look.value
     if not name or not isinstance(name, str):
         return "no program is named", "give the program and its arguments as a list"
     path = os.path.join(look.chdir or "/", name) if "/" in name else shutil.which(name)

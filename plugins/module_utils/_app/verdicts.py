@@ -56,17 +56,20 @@ def _checked(
     options: dict[str, Any], outcomes: list[Outcome], searched: list[tuple[dict[str, Any], str]], duration: float
 ) -> dict[str, Any]:
     tests = [outcome.test() for outcome in outcomes] + [test for test, _why in searched]
-    named = zip(options["commands"], outcomes)
+    named = list(zip(options["commands"], outcomes))
     versions = {
         item["name"]: outcome.version or "none" for item, outcome in named if item["version_pattern"] and outcome.verdict == "passed"
     }
-    unproved = [f"{item['name']}: its exit status was taken, no test was counted" for item in options["commands"] if _uncounted(item)]
-    unproved += [why for test, why in searched if test["verdict"] == "skipped"]
+    # A tool is no test: it counts for the report only when it fails, its output is a proof.
+    counted = [outcome.test() for item, outcome in named if item["expect"] == "tests" or outcome.verdict == "failed"]
+    proofs = [{"kind": "log", "path": outcome.log} for item, outcome in named if item["expect"] != "tests" and outcome.log]
+    unproved = [why for test, why in searched if test["verdict"] == "skipped"]
     passed = sum(1 for test in tests if test["verdict"] == "passed")
     executed = [outcome.name for outcome in outcomes if outcome.verdict != "skipped" and not outcome.done_already]
     summary = f"{passed} of {len(tests)} checks passed"
-    journal: dict[str, Any] = {"summary": summary, "duration": round(duration, 3), "changed": False, "tests": tests}
-    for key, value in (("not_proved", unproved), ("versions", versions)):
+    journal: dict[str, Any] = {"summary": summary, "duration": round(duration, 3), "changed": False}
+    found = {"tests": counted + [test for test, _why in searched], "proofs": proofs, "not_proved": unproved, "versions": versions}
+    for key, value in found.items():
         if value:
             journal[key] = value
     whys = [(outcome.name, outcome.why, outcome.log) for outcome in outcomes if outcome.verdict == "failed"]
@@ -78,10 +81,6 @@ def _checked(
         journal["error"] = {"message": message, "subject": whys[0][0], "remedy": cut(remedy)}
         raise MigrationError(f"{message}. To go on: {remedy}", **result)
     return {**result, "changed": False, "msg": journal["summary"]}
-
-
-def _uncounted(item: dict[str, Any]) -> bool:
-    return item["expect"] == "exit_status" and not item["version_pattern"] and not item["done_file"]
 
 
 def _command(item: dict[str, Any]) -> Command:

@@ -62,12 +62,12 @@ class Site:
         self.env.chmod(0o600)
 
     def ask(self, state: str, release: str = "new", check_mode: bool = False, **more):
-        result = self._run(
-            "app_process", check_mode, state=state, name=release, pid_file=str(self.pid_file), port=self.port, stop_timeout=2,
-            **({"command": [sys.executable, "server.py", str(self.port)], "chdir": str(self.root / release), "env_file": str(self.env),
-                "log_file": str(self.root / "log" / "app.log"), "health_url": f"http://127.0.0.1:{self.port}/",
-                "health_timeout": 5, "health_successes": 2, **more} if state == "started" else more),
-        )
+        given = {"health_url": f"http://127.0.0.1:{self.port}/", "health_timeout": 20, "health_successes": 2}
+        if state == "started":
+            given.update(command=[sys.executable, "server.py", str(self.port)], chdir=str(self.root / release), env_file=str(self.env),
+                         log_file=str(self.root / "log" / "app.log"))
+        result = self._run("app_process", check_mode, state=state, name=release, pid_file=str(self.pid_file), port=self.port,
+                           stop_timeout=2, **{**given, **more})
         assert "canary" not in json.dumps(result)
         return result
 
