@@ -71,7 +71,7 @@ def tell(story: Story, arguments: list[str]) -> bool:
     side = "old" if planned else story.side
     broken = hold_against(side, status, story.ends_well or planned)
     verdict = judge_public(story, requests)
-    show(story, status, side, verdict, broken + verdict.broken)
+    show(story, status, verdict, broken + verdict.broken)
     return not broken and not verdict.broken
 
 
@@ -128,7 +128,7 @@ def judge_public(story: Story, requests: Path) -> judge.Verdict:
         return judge.judge(seen, window, dict(cursor.fetchall()))
 
 
-def show(story: Story, status: int, side: str, verdict: judge.Verdict, broken: list[str]) -> None:
+def show(story: Story, status: int, verdict: judge.Verdict, broken: list[str]) -> None:
     """The end of a story, for people."""
     say("")
     say(f"=== {story.migration_id}: what the public saw at {PUBLIC_URL}")
@@ -140,6 +140,7 @@ def show(story: Story, status: int, side: str, verdict: judge.Verdict, broken: l
     say(f"ansible-playbook: exit status {status}{expected}")
     report = REPORTS / story.migration_id
     say(f"report: {report}/report.md, .html, .json" if report.exists() else f"no report in {report}")
+    side = traffic.state()["side"]
     say(f"the {side} site serves at {PUBLIC_URL} (itself: {SITES[side].url}; certificate authority: {CA})")
 
 
