@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -27,6 +28,28 @@ def locate(entry: dict[str, Any], databases: dict[str, int]) -> str | None:
     return next((name for name, oid in databases.items() if oid == entry["identity"]), None)
 
 
+SESSION = "SELECT pid, backend_start::text AS since FROM pg_catalog.pg_stat_activity WHERE pid = {}"
+PATIENCE = 60.0  # seconds for a session that was ended to be gone
+
+
+def own_session(connection: Any) -> dict[str, Any]:
+    """What tells the server's process of ``connection`` from every other: ``pid`` and ``since``."""
+    return rows(connection, SESSION.format("pg_catalog.pg_backend_pid()"))[0]
+
+
+def end_session(connection: Any, session: dict[str, Any] | None) -> None:
+    """End a worker's session and wait until it is gone.
+
+    The server goes on with the statement of a worker that was killed: a database could still appear after we looked.
+    """
+    until = time.monotonic() + PATIENCE
+    while session and rows(connection, SESSION.format("%s"), (session["pid"],)) == [session]:
+        rows(connection, "SELECT pg_catalog.pg_terminate_backend(%s)", (session["pid"],))
+        if time.monotonic() > until:
+            raise MigrationError("the session of an earlier restore does not end on the target: end it, and run again", subject="target")
+        time.sleep(0.1)
+
+
 def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> list[str]:
     """Drop the recorded databases with their sessions, let empty ones that stepped aside come back, then drop the roles.
 
@@ -37,6 +60,8 @@ def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> l
         return []
     if record.state["server"] != server["system_identifier"]:
         raise MigrationError("the record of created objects is of another server than the target: nothing was removed")
+    if record.state.get("session") != own_session(connection):
+        end_session(connection, record.state.get("session"))
     psycopg2 = import_psycopg2()
     removed: list[str] = []
     for entry in sorted(record.objects, key=lambda one: ("database", "aside", "role").index(one["kind"])):

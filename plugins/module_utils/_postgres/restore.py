@@ -44,7 +44,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
     set_statements,
     with_capture,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, remove_created
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, own_session, remove_created
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects, read_server
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, run_all, tool_version
@@ -120,7 +120,8 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
         if check_mode:
             return {"changed": True, "msg": f"would restore {len(plan.databases)} databases", "diff": {"before": "", "after": plan.text()}}
         private_directory(os.path.dirname(os.path.abspath(request.created_file)))
-        record.open(server["system_identifier"], backup.seal, databases={one.source: one.name for one in plan.databases})
+        record.open(server["system_identifier"], backup.seal, databases={one.source: one.name for one in plan.databases},
+                    session=own_session(connection))
         try:
             _apply(request, backup, plan, record, connection, server, progress)
         except BaseException as error:

@@ -120,7 +120,7 @@ def fill(site: Site) -> None:
 @pytest.fixture(scope="session")
 def old(tmp_path_factory: pytest.TempPathFactory):
     directory = tmp_path_factory.mktemp("old")
-    server = PostgresServer(16, directory / "data").create().start()
+    server = PostgresServer(16, directory / "data", settings={"autovacuum": "off"}).create().start()
     site = Site(server, directory / "pass")
     fill(site)
     yield site
@@ -130,7 +130,7 @@ def old(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def new(tmp_path_factory: pytest.TempPathFactory):
     directory = tmp_path_factory.mktemp("new")
-    server = PostgresServer(18, directory / "data").create().start()
+    server = PostgresServer(18, directory / "data", settings={"autovacuum": "off"}).create().start()
     yield Site(server, directory / "pass")
     server.remove()
 

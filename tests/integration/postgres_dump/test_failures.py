@@ -164,10 +164,22 @@ def test_a_restore_killed_at_work_is_cleared_away_by_the_next_run(module, option
     assert wait_until(lambda: any(name.startswith("dihya-") for name in new.names()["databases"]), 20)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert new.names() != before and os.path.exists(options["created_file"])
+    assert os.path.exists(options["created_file"])
     again = module.run("pg_restore_cluster", backup=backup["path"], **options)
     assert again["changed"] and again["leftovers_removed"], again
     module.run("pg_restore_cluster", state="absent", **options)
+    assert new.names() == before
+
+
+def test_a_statement_that_outlives_its_killed_worker_leaves_no_database(module, options, backup, new, tools):
+    before = new.names()
+    process = module.start("pg_restore_cluster", backup=backup["path"], jobs=1, **options)
+    creating = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE DATABASE%'"
+    assert wait_until(lambda: new.execute(creating) != [(0,)], 30)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert module.run("pg_restore_cluster", state="absent", **options)["changed"]
+    time.sleep(0.5)
     assert new.names() == before
 
 
