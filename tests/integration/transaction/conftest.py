@@ -44,7 +44,7 @@ class Migration:
     def run(self, playbook: str, *arguments: str, **extra: Any) -> subprocess.CompletedProcess[str]:
         """Run one of the collection's playbooks to its end."""
         return subprocess.run(self.command(playbook, *arguments, **extra), cwd=ROOT, env=self.environment(), text=True, check=False,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
 
     def command(self, playbook: str, *arguments: str, **extra: Any) -> list[str]:
         """The argument list of that run."""
