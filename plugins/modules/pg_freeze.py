@@ -28,7 +28,7 @@ options:
     description: The server whose databases are frozen.
     type: dict
     required: true
-    suboptions:
+    suboptions: &endpoint
       host: {description: Name or address of the server., type: str, required: true}
       port: {description: Port of the server., type: int, default: 5432}
       user:
@@ -45,6 +45,10 @@ options:
         choices: [disable, allow, prefer, require, verify-ca, verify-full]
       sslrootcert: {description: Path of the certificates that may sign the server's., type: path}
       connect_timeout: {description: Seconds to wait for a connection., type: int, default: 10}
+  target:
+    description: The server on which the dump was restored; for O(state=lifted).
+    type: dict
+    suboptions: *endpoint
   databases:
     description: The databases to freeze, or the one word V(all).
     type: list
@@ -55,8 +59,10 @@ options:
       - V(frozen) stops the writes; done before, it changes nothing.
       - V(open) undoes that and fails unless everything captured is as before; not frozen, it changes nothing.
       - V(fenced) changes nothing and fails when anything was written since O(fence).
+      - V(lifted) gives the same databases on O(target) the owners and privileges of before the freeze, whose reduced ones
+        travelled in a dump made behind it.
     type: str
-    choices: [frozen, open, fenced]
+    choices: [frozen, open, fenced, lifted]
     default: frozen
   method:
     description:
@@ -158,7 +164,7 @@ statements:
   description: What is run, in order; in check mode, what would be run.
   type: list
   elements: str
-  returned: with O(state=frozen) and O(state=open), when there is something to do
+  returned: when there is something to do
 explained:
   description: Why a fence that moved still holds.
   type: list
@@ -179,8 +185,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools im
 SPEC = {
     **COMMON_SPEC,
     "source": {"type": "dict", "required": True, "options": ENDPOINT_SPEC},
+    "target": {"type": "dict", "options": ENDPOINT_SPEC},
     "databases": {"type": "list", "elements": "str", "required": True},
-    "state": {"type": "str", "choices": ["frozen", "open", "fenced"], "default": "frozen"},
+    "state": {"type": "str", "choices": ["frozen", "open", "fenced", "lifted"], "default": "frozen"},
     "method": {"type": "str", "choices": ["command", "revoke_connect"], "default": "command"},
     "command": {"type": "raw"},
     "undo": {"type": "raw"},
@@ -197,7 +204,7 @@ SPEC = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, required_if=[("state", "lifted", ["target"])])
     try:
         result = run(module.params, module.check_mode)
     except MigrationError as error:

@@ -18,6 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import digest_database
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze import Freeze, Method
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import owed, run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote
 
 
@@ -65,7 +66,12 @@ def run(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     psql = os.path.join(options["bin_dir"], "psql") if options["bin_dir"] else "psql"
     work = Freeze(source, databases, method(options), options["capture_file"],
                   options["reopen_script"], options["application_name"], options["other_clients"], options["settle"], psql)
-    result = _fenced(work, options) if options["state"] == "fenced" else _bring(work, options["state"], check_mode)
+    if options["state"] == "fenced":
+        result = _fenced(work, options)
+    elif options["state"] == "lifted":
+        result = _lifted(work, Endpoint.from_options(options["target"]), check_mode)
+    else:
+        result = _bring(work, options["state"], check_mode)
     result["journal"] = _journal(work, result, options, time.monotonic() - started)
     return result
 
@@ -110,6 +116,21 @@ def _fenced(work: Freeze, options: Mapping[str, Any]) -> dict[str, Any]:
         explained = [{"rule": rule, "object": f"transaction number {before['value']} to {after['value']}"}]
     msg = "the fence moved, but no row was written" if explained else "nothing was written since the freeze"
     return _shown({"changed": False, "state": state["state"], "fence": after, "explained": explained, "msg": msg})
+
+
+def _lifted(work: Freeze, target: Endpoint, check_mode: bool) -> dict[str, Any]:
+    state = work.state
+    if state["state"] == "open":
+        raise MigrationError("nothing to lift: the source was not frozen with this capture_file")
+    taken = work.captured()
+    statements = {name: owed(target, name, taken["databases"][name], taken["server_version"], work.application_name)
+                  for name in work.databases}
+    for name, lines in statements.items() if not check_mode else []:
+        run_in_transaction(target, name, lines, work.application_name)
+    shown = [f"{name}: {line}" for name, lines in statements.items() for line in lines]
+    msg = "owners and privileges on the target are those of before the freeze"
+    return {"changed": bool(shown), "state": state["state"], "statements": shown, "msg": msg,
+            "diff": {"before": "", "after": "".join(f"{line}\n" for line in shown)}}
 
 
 def _rows_equal(work: Freeze, options: Mapping[str, Any]) -> bool:

@@ -20,14 +20,16 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 )
 
 
-def give_back(endpoint: Endpoint, database: str, wanted: Mapping[str, Any], source_version: int, application_name: str) -> int:
-    """Make owners and ACLs in ``database`` those of ``wanted``, a value of ``capture``'s ``databases``.
-
-    Returns the number of statements run, all in one transaction; 0 when everything is as wanted.
-    """
+def owed(endpoint: Endpoint, database: str, wanted: Mapping[str, Any], source_version: int, application_name: str) -> list[str]:
+    """Statements that make owners and ACLs in ``database`` those of ``wanted``, a value of ``capture``'s ``databases``."""
     with transaction(endpoint, database, None, application_name) as connection:
         version, actual = connection.server_version, contents(connection)
-    statements = database_statements(actual, wanted, unknown_privileges(source_version, version))
+    return database_statements(actual, wanted, unknown_privileges(source_version, version))
+
+
+def give_back(endpoint: Endpoint, database: str, wanted: Mapping[str, Any], source_version: int, application_name: str) -> int:
+    """Run the statements of :func:`owed` in one transaction; returns their number, 0 when everything is as wanted."""
+    statements = owed(endpoint, database, wanted, source_version, application_name)
     run_in_transaction(endpoint, database, statements, application_name)
     return len(statements)
 
