@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +55,11 @@ class Site:
         return path
 
     def start(self, playbook: Path, *arguments: str, **environment: str) -> subprocess.Popen:
-        """Start ansible-playbook in a process group of its own; results are read from its JSON output."""
+        """Start ansible-playbook in a process group of its own; :meth:`output` is what it printed so far."""
         command = [str(BIN / "ansible-playbook"), "-i", str(self.inventory), str(playbook), *arguments]
+        log = (self.root / "output").open("w", encoding="utf-8")
         return subprocess.Popen(
-            command, cwd=REPOSITORY, text=True, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, cwd=REPOSITORY, text=True, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env={
                 **os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_LIBRARY": str(PLUGINS / "modules"),
                 "ANSIBLE_ACTION_PLUGINS": str(PLUGINS / "action"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", **environment,
@@ -67,8 +69,11 @@ class Site:
     def run(self, playbook: Path, *arguments: str, **environment: str) -> tuple[int, str]:
         """Exit status and output of a whole run."""
         process = self.start(playbook, *arguments, **environment)
-        output, _none = process.communicate(timeout=120)
-        return process.returncode, output
+        return process.wait(timeout=300), self.output()
+
+    def output(self) -> str:
+        """What the playbook that was started last printed so far."""
+        return (self.root / "output").read_text(encoding="utf-8")
 
     def events(self, migration_id: str = "crm-1") -> list[str]:
         """``verb status`` of every event; the chain must be intact."""
@@ -80,6 +85,14 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> None:
+    """Wait until ``condition()`` holds; fail after five minutes, naming ``what``."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline, f"waited for {what} in vain"
+        time.sleep(0.05)
 
 
 def shown(output: str, name: str) -> Any:

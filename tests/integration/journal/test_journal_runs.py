@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import Any
 
 import pytest
 
-from .conftest import Site, shown
+from .conftest import Site, shown, wait_for
 
 TOKEN = "{{ begun.token }}"
 
@@ -82,13 +81,6 @@ def test_check_mode_writes_nothing(site: Site) -> None:
     status, output = site.run(site.playbook("migrate.yml", WHOLE), "--check", "--diff")
     assert status == 0 and shown(output, "started.decisions") == {"mover": "run", "app": "run"}, output
     assert not site.state.exists()
-
-
-def wait_for(condition: Any, what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"waited for {what} in vain"
-        time.sleep(0.05)
 
 
 def test_a_second_run_is_refused_while_the_first_lives_and_goes_on_when_it_is_dead(site: Site) -> None:

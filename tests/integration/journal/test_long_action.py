@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import PLUGINS, REPOSITORY, Site, shown
+from .conftest import PLUGINS, REPOSITORY, Site, shown, wait_for
 
 
 class Slow:
@@ -25,6 +24,7 @@ class Slow:
         self.site = site
         self.work = site.root / "work"
         self.dest = site.root / "dest"
+        self.until = site.root / "until"
         site.write_inventory(
             migration_work_dir=str(self.work), migration_run_id="r1", migration_stack="postgresql", migration_verb="migrate",
         )
@@ -35,6 +35,11 @@ class Slow:
             {"name": "Work", "slow_work": {"dest": str(self.dest), **options}, "register": "done"},
             {"name": "Show", "ansible.builtin.debug": {"var": "done"}},
         ])
+
+    def lines(self) -> list[str]:
+        """The lines of progress printed so far that know how far it is."""
+        begin = "[4/7 migrate] postgresql mover: working "
+        return [line for line in self.site.output().splitlines() if line.startswith(begin) and "B/s" in line]
 
     def starts(self) -> int:
         """How often the work itself was begun."""
@@ -66,37 +71,38 @@ def slow(site: Site) -> Any:
         os.kill(pid, signal.SIGKILL)
 
 
-def wait_for(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"waited for {what} in vain"
-        time.sleep(0.02)
-
-
 def test_progress_is_shown_and_the_result_is_the_modules_own(slow: Slow) -> None:
     stale = slow.work / "async" / "j1.2"
     stale.parent.mkdir(parents=True, mode=0o700)
     slow.work.chmod(0o700)
     stale.write_text("{}", encoding="ascii")
     os.utime(stale, (1, 1))
-    status, output = slow.site.run(slow.playbook(seconds=4))
-    assert status == 0, output
-    lines = [line for line in output.splitlines() if line.startswith("[4/7 migrate] postgresql mover: working ")]
-    assert len(lines) >= 2 and [line for line in lines if " % " in line and " left" in line], output
+    process = slow.site.start(slow.playbook(until=str(slow.until)))
+    wait_for(lambda: len(slow.lines()) >= 2, "two lines")
+    slow.until.touch()
+    assert process.wait(timeout=300) == 0
+    output = slow.site.output()
+    assert " % " in slow.lines()[-1] and " left" in slow.lines()[-1], output
     given = {"lease_file": f"{slow.work}/workers/slow_work-mover.lease", "run_id": "r1"}
     assert shown(output, "done") == {"changed": True, "failed": False, "msg": "done", "journal": {"counts": {"n": 3}}, "given": given}
     assert slow.remains() == []
     for path in (slow.work, slow.work / "async", slow.work / "workers"):
         assert path.stat().st_mode & 0o777 == 0o700
-    status, output = slow.site.run(slow.playbook(seconds=4), "-e", "migration_progress=false")
+    status, output = slow.site.run(slow.playbook())
+    assert status == 0, output
     assert shown(output, "done")["changed"] is False and "changed=0" in output and slow.starts() == 1
 
 
 def test_no_line_when_progress_is_off_and_no_lease_outside_of_a_transaction(slow: Slow) -> None:
     slow.site.variables.pop("migration_run_id")
     slow.site.write_inventory(migration_progress=False)
-    status, output = slow.site.run(slow.playbook(seconds=2))
-    assert status == 0 and "postgresql mover:" not in output, output
+    slow.site.start(slow.playbook(until=str(slow.until)))
+    wait_for(lambda: slow.starts() == 1, "the worker")
+    time.sleep(2)  # four times the interval of the lines
+    slow.until.touch()
+    wait_for(lambda: "PLAY RECAP" in slow.site.output(), "the end")
+    output = slow.site.output()
+    assert "postgresql mover:" not in output, output
     assert shown(output, "done")["given"] == {"lease_file": None, "run_id": None}
     assert slow.remains() == []
 
@@ -108,7 +114,7 @@ def test_a_failure_is_the_modules_own(slow: Slow) -> None:
 
 
 def test_check_mode_runs_the_module_plainly(slow: Slow) -> None:
-    status, output = slow.site.run(slow.playbook(seconds=60), "--check")
+    status, output = slow.site.run(slow.playbook(until=str(slow.until)), "--check")
     assert status == 0 and shown(output, "done")["changed"] is True, output
     assert not slow.dest.exists() and not slow.work.exists()
 
@@ -119,21 +125,23 @@ def test_a_password_never_reaches_the_host(slow: Slow) -> None:
     assert not (slow.site.root / "remote_tmp").exists()
 
 
-def killed_controller(slow: Slow, seconds: float) -> None:
+def killed_controller(slow: Slow) -> None:
     """A run whose ansible-playbook is killed, with all its forks, while the module works."""
-    process = slow.site.start(slow.playbook(seconds=seconds))
+    process = slow.site.start(slow.playbook(until=str(slow.until)))
     wait_for(lambda: slow.starts() == 1, "the worker")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def test_a_rerun_attaches_to_the_worker_that_outlived_its_controller(slow: Slow) -> None:
-    killed_controller(slow, seconds=6)
+    killed_controller(slow)
     assert slow.workers() and not slow.dest.exists()
-    status, output = slow.site.run(slow.playbook(seconds=6), "-e", "migration_run_id=r2")
-    assert status == 0, output
-    assert "attached to the living worker of run r1" in output
-    assert [line for line in output.splitlines() if "postgresql mover: working" in line], output
+    process = slow.site.start(slow.playbook(until=str(slow.until)), "-e", "migration_run_id=r2")
+    wait_for(lambda: "attached to the living worker of run r1" in slow.site.output(), "the rerun to attach")
+    wait_for(slow.lines, "the progress of the orphan")
+    slow.until.touch()
+    assert process.wait(timeout=300) == 0, slow.site.output()
+    output = slow.site.output()
     assert shown(output, "done")["changed"] is False, "the work was found done"
     assert slow.starts() == 1
     wait_for(lambda: not slow.workers(), "the end of the wrapper")
@@ -143,7 +151,7 @@ def test_a_rerun_attaches_to_the_worker_that_outlived_its_controller(slow: Slow)
 
 @pytest.mark.parametrize("victims", ["module", "wrapper and module"])
 def test_a_killed_worker_is_an_error_and_the_rerun_does_the_work(slow: Slow, victims: str) -> None:
-    process = slow.site.start(slow.playbook(seconds=60))
+    process = slow.site.start(slow.playbook(until=str(slow.until)))
     wait_for(lambda: slow.starts() == 1, "the worker")
     worker = int(Path(f"{slow.dest}.starts").read_text(encoding="ascii"))
     for pid in [worker] if victims == "module" else slow.workers():
@@ -151,35 +159,37 @@ def test_a_killed_worker_is_an_error_and_the_rerun_does_the_work(slow: Slow, vic
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    output, _none = process.communicate(timeout=60)
-    assert process.returncode == 2, output
+    assert process.wait(timeout=300) == 2
+    output = slow.site.output()
     assert "was ended from outside" in output and "Traceback" not in output
     assert not slow.dest.exists()
-    status, output = slow.site.run(slow.playbook(seconds=0), "-e", "migration_run_id=r2")
+    status, output = slow.site.run(slow.playbook(), "-e", "migration_run_id=r2")
     assert status == 0 and shown(output, "done")["changed"] is True and slow.starts() == 2, output
 
 
 def test_controller_and_worker_killed_leave_the_work_to_the_rerun(slow: Slow) -> None:
-    killed_controller(slow, seconds=60)
+    killed_controller(slow)
     for pid in slow.workers():
         os.kill(pid, signal.SIGKILL)
-    status, output = slow.site.run(slow.playbook(seconds=0), "-e", "migration_run_id=r2")
+    status, output = slow.site.run(slow.playbook(), "-e", "migration_run_id=r2")
     assert status == 0 and shown(output, "done")["changed"] is True and slow.starts() == 2, output
     assert "attached" not in output
 
 
 def test_progress_is_shown_under_ansible_runner(slow: Slow) -> None:
-    playbook = slow.playbook(seconds=3)
+    playbook = slow.playbook(until=str(slow.until))
     data = slow.site.root / "runner"
     data.mkdir()
     runner = str(Path(sys.executable).parent / "ansible-runner")
-    finished = subprocess.run(
+    log = (slow.site.root / "output").open("w", encoding="utf-8")
+    process = subprocess.Popen(
         [runner, "run", str(data), "-p", str(playbook), "--inventory", str(slow.site.inventory)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
+        cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         env={
             **os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_LIBRARY": str(PLUGINS / "modules"),
             "ANSIBLE_ACTION_PLUGINS": str(PLUGINS / "action"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         },
     )
-    assert finished.returncode == 0, finished.stdout
-    assert "postgresql mover: working " in finished.stdout and slow.starts() == 1
+    wait_for(slow.lines, "a line")
+    slow.until.touch()
+    assert process.wait(timeout=300) == 0 and slow.starts() == 1, slow.site.output()

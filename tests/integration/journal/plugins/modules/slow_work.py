@@ -15,7 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._progress import P
 
 SPEC = {
     "dest": {"type": "path", "required": True},
-    "seconds": {"type": "float", "default": 0.0},
+    "until": {"type": "path"},
     "fail": {"type": "bool", "default": False},
     "progress_file": {"type": "path"},
     "lease_file": {"type": "path"},
@@ -24,18 +24,17 @@ SPEC = {
 
 
 def work(params: dict) -> bool:
-    """Take ``seconds``, once; every start leaves a line in ``<dest>.starts``."""
+    """Work, once, until file ``until`` is there; every start leaves a line in ``<dest>.starts``."""
     if os.path.exists(params["dest"]):
         return False
     with open(params["dest"] + ".starts", "a", encoding="utf-8") as stream:
         stream.write(f"{os.getpid()}\n")
     if params["fail"]:
         raise MigrationError("it was asked to fail", detail={"n": 1})
-    progress = Progress(params["progress_file"], "working", 100)
-    begun = time.monotonic()
-    while time.monotonic() - begun < params["seconds"]:
-        progress.reach(int(100 * (time.monotonic() - begun) / params["seconds"]))
-        time.sleep(0.05)
+    progress = Progress(params["progress_file"], "working", 1000)
+    while params["until"] and not os.path.exists(params["until"]):
+        progress.advance(1)
+        time.sleep(0.1)
     with open(params["dest"], "w", encoding="utf-8"):
         return True
 
