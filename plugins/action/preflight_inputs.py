@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
                     continue
                 for name, spec in options.items():
                     try:
-                        value = own[name] if name in own else variables.get(name)
+                        value = own[name] if name in own else self._templar.template(variables.get(name))
                     except AnsibleError:
                         remedy = "define the variables and files that its value uses"
                         found.append(inputs.finding(f"{name} ({host})", "cannot be resolved", remedy))

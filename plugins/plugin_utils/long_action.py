@@ -47,6 +47,9 @@ BOOKKEEPING = ("ansible_job_id", "started", "finished", "results_file")
 display = Display()
 
 
+OF_TRANSACTION = ("migration_work_dir", "migration_run_id", "migration_stack", "migration_verb", "migration_frozen_since", "migration_progress")
+
+
 class LongAction(ActionBase):
     """Runs ``MODULE`` and shows how far it is; ``LABEL`` begins every line when no stack is known."""
 
@@ -57,7 +60,7 @@ class LongAction(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's own result."""
-        variables = task_vars or {}
+        variables = self._resolved(task_vars or {})
         result = super().run(tmp, variables)
         args = self._with_defaults(dict(self._task.args), variables)
         if has_password(args):
@@ -76,6 +79,10 @@ class LongAction(ActionBase):
             if not (outcome.get("failed") and holder and args.get("lease_file")):
                 return dict(result, **outcome)
             self._wait_for(holder, args)
+
+    def _resolved(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """``variables`` with those of the transaction that are read here templated: an inventory may compose them."""
+        return {**variables, **{name: self._templar.template(variables[name]) for name in OF_TRANSACTION if name in variables}}
 
     def _with_defaults(self, args: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
         """``args`` with the transaction's files and run; nothing is added outside of a transaction."""
