@@ -51,8 +51,13 @@ def check_options(options: Mapping[str, Spec], values: Mapping[str, Any], host: 
     found = [item for name, spec in options.items() for item in check_option(prefix + name, spec, values.get(name), host)]
     for name in sorted(set(map(str, values)) - set(options)) if options else []:
         near = difflib.get_close_matches(name, list(options), 1)
-        found.append(finding(f"{prefix}{name} ({host})", "is not an option",
-                             f"did you mean {prefix}{near[0]}?" if near else "remove it; options are " + ", ".join(options)))
+        found.append(
+            finding(
+                f"{prefix}{name} ({host})",
+                "is not an option",
+                f"did you mean {prefix}{near[0]}?" if near else "remove it; options are " + ", ".join(options),
+            )
+        )
     return found
 
 
@@ -85,8 +90,13 @@ def check_names(names: Iterable[str], known: Iterable[str], strict: str, host: s
     for name in sorted(set(names) - set(known)):
         near = difflib.get_close_matches(name, known, 1, 0.6 if name.startswith(strict) else 0.9)
         if near or name.startswith(strict):
-            found.append(finding(f"{name} ({host})", "is not a variable of this collection",
-                                 f"did you mean {near[0]}?" if near else "remove it, or correct its name"))
+            found.append(
+                finding(
+                    f"{name} ({host})",
+                    "is not a variable of this collection",
+                    f"did you mean {near[0]}?" if near else "remove it, or correct its name",
+                )
+            )
     return found
 
 
@@ -110,5 +120,7 @@ def unique(findings: Iterable[Finding]) -> list[Finding]:
     for item in findings:
         name, _, host = item["subject"].partition(" (")
         merged.setdefault((name, item["finding"], item["remedy"]), []).append(host.rstrip(")"))
-    return [finding(f"{name} ({', '.join(sorted(set(hosts)))})" if any(hosts) else name, text, remedy)
-            for (name, text, remedy), hosts in merged.items()]
+    return [
+        finding(f"{name} ({', '.join(sorted(set(hosts)))})" if any(hosts) else name, text, remedy)
+        for (name, text, remedy), hosts in merged.items()
+    ]

@@ -44,10 +44,10 @@ FORGET = (
 RUNNING = re.compile(r'\{"started": (true|1), "finished": (false|0), "ansible_job_id": "[^"]*"\}')
 BOOKKEEPING = ("ansible_job_id", "started", "finished", "results_file")
 
+OF_TRANSACTION = ("migration_work_dir", "migration_run_id", "migration_stack", "migration_verb", "migration_frozen_since",
+                  "migration_progress")
+
 display = Display()
-
-
-OF_TRANSACTION = ("migration_work_dir", "migration_run_id", "migration_stack", "migration_verb", "migration_frozen_since", "migration_progress")
 
 
 class LongAction(ActionBase):
