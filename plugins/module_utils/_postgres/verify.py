@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import os
 import threading
 import time
 from collections import Counter
@@ -269,6 +270,8 @@ class Verification:
                 f"{len(sentences)} differences between source and target: {'; '.join(sentences[:NAMED])}"
                 + (f"; and {rest} more" if rest > 0 else ""),
                 equal=False, differences=sentences[:NAMED], failures=len(sentences), counts=dict(Counter(_kind(one) for one in failures)))
+        if request.differences_file and os.path.exists(request.differences_file):
+            os.unlink(request.differences_file)  # of an earlier run; it may hold keys of rows
         if request.digest_file:
             publish_json(request.digest_file, self._digests())
         explained = [{"rule": str(one.rule), "object": f"{one.database + ': ' if one.database else ''}{one.object} ({one.what})"}

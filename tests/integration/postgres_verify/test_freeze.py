@@ -1,0 +1,251 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A freeze stops writers, is undone exactly, and every write behind its back is seen by the fence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+
+import psycopg2
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze, freeze_module, privileges
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
+
+from demo.postgres_server import HOST, bin_directory
+from tests.integration.postgres_verify.support import DROP_ROLES, ROLES, endpoint_of, fill
+
+PSQL = shutil.which("psql") or str(bin_directory(18) / "psql")
+
+
+@pytest.fixture(scope="module", name="server")
+def fixture_server(request):
+    """The oldest server to be had here: on 15 a read-only transaction can write large objects."""
+    try:
+        bin_directory(15)
+        server = request.getfixturevalue("postgres15")
+    except LookupError:
+        server = request.getfixturevalue("postgres18")
+    server.execute("DROP DATABASE IF EXISTS frozen WITH (FORCE)")
+    server.execute(DROP_ROLES)
+    server.execute(ROLES)
+    server.execute("CREATE DATABASE frozen TEMPLATE template0")
+    fill(server, "frozen")
+    yield server
+    server.execute("DROP DATABASE frozen WITH (FORCE)")
+    server.execute(DROP_ROLES)
+
+
+@pytest.fixture(name="run")
+def fixture_run(server, tmp_path):
+    """Call with options that differ from a freeze that keeps readers; what is frozen is opened afterwards."""
+    options = {
+        "source": {"host": HOST, "port": server.port, "user": "postgres", "password": server.password, "sslmode": "disable"},
+        "target": None, "databases": ["frozen"], "state": "frozen", "method": "command", "command": f"touch {tmp_path}/stopped",
+        "undo": ["touch", f"{tmp_path}/started again"], "on": None, "keep_readers": True,
+        "capture_file": str(tmp_path / "f" / "capture.json"),
+        "reopen_script": str(tmp_path / "f" / "reopen"), "fence": None, "proof": None, "jobs": 1, "other_clients": "fail", "settle": 1,
+        "application_name": "dihya/test/freeze", "bin_dir": os.path.dirname(PSQL)}
+
+    def call(check_mode=False, **changes):
+        return freeze_module.run({**options, **changes}, check_mode)
+
+    yield call
+    for changes in ({}, {"method": "revoke_connect", "keep_readers": False}):
+        state = str(tmp_path / "f" / "capture.json.state")
+        if os.path.exists(state) and read_json(state)["state"] != "open":
+            try:
+                call(state="open", **changes)
+            except MigrationError:
+                continue
+
+
+def normal(server):
+    return capture(endpoint_of(server), ["frozen"])
+
+
+def as_application(server, statement):
+    connection = server.connect("frozen", "crm_app", "app-secret")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def test_readers_go_on_and_writers_stop_and_all_of_it_is_undone_exactly(server, run, tmp_path):
+    before = normal(server)
+    result = run()
+    assert result["changed"] and (tmp_path / "stopped").exists()
+    assert as_application(server, "SELECT count(*) FROM crm.customer") == [(2500,)]
+    for statement in ("INSERT INTO crm.purchase (customer) VALUES (1)", "DELETE FROM crm.customer", "SELECT nextval('crm.numbers')",
+                      "SET default_transaction_read_only = off; UPDATE crm.purchase SET note = 'x' WHERE id = 1"):
+        with pytest.raises(psycopg2.Error):
+            as_application(server, statement)
+    assert freeze.difference(before, normal(server)) != []
+    assert run(state="fenced")["explained"] == []
+    assert run(state="open")["changed"] and (tmp_path / "started again").exists()
+    assert normal(server) == before
+    assert not run(state="open")["changed"]
+
+
+def test_revoking_connect_ends_sessions_and_is_undone_exactly(server, run):
+    before = normal(server)
+    session = server.connect("frozen", "crm_app", "app-secret")
+    options = {"method": "revoke_connect", "keep_readers": False, "command": None, "undo": None}
+    assert run(**options)["state"] == "frozen"
+    with pytest.raises(psycopg2.Error):
+        session.cursor().execute("SELECT 1")
+    with pytest.raises(psycopg2.Error):
+        server.connect("frozen", "crm_app", "app-secret")
+    run(state="open", **options)
+    assert normal(server) == before
+
+
+def test_a_second_freeze_changes_nothing_and_keeps_the_first_capture(run, tmp_path):
+    run()
+    first = (tmp_path / "f" / "capture.json").read_bytes()
+    again = run()
+    assert not again["changed"] and again["fence"]["value"] == run()["fence"]["value"]
+    assert (tmp_path / "f" / "capture.json").read_bytes() == first
+    assert stat.S_IMODE((tmp_path / "f" / "capture.json").stat().st_mode) == 0o600
+
+
+def test_a_freeze_that_died_half_way_is_finished_with_its_first_capture_and_opens(server, run, tmp_path, monkeypatch):
+    before = normal(server)
+
+    def die(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(freeze, "read_fence", die)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    first = (tmp_path / "f" / "capture.json").read_bytes()
+    assert run()["changed"]
+    assert (tmp_path / "f" / "capture.json").read_bytes() == first
+    run(state="open")
+    assert normal(server) == before
+
+
+def test_check_mode_says_what_it_would_run_tries_the_way_back_and_writes_nothing(server, run, tmp_path):
+    before = normal(server)
+    result = run(check_mode=True)
+    assert result["changed"] and any("REVOKE INSERT" in line for line in result["statements"])
+    assert normal(server) == before and list(tmp_path.iterdir()) == []
+    with pytest.raises(MigrationError, match="no-such-program.*not found"):
+        run(check_mode=True, command="no-such-program now")
+    with pytest.raises(MigrationError, match="psql"):
+        run(check_mode=True, bin_dir="/nonexistent")
+
+
+BYPASSES = {
+    "superuser insert": "INSERT INTO crm.quick VALUES (2)",
+    "insert rolled back": "BEGIN; INSERT INTO crm.quick VALUES (2); ROLLBACK",
+    "read-only switched off": "SET default_transaction_read_only = on; SET default_transaction_read_only = off; DELETE FROM crm.quick",
+    "large object": "SELECT lo_put(70001, 0, 'x')",
+    "sequence value logged ahead": "SELECT nextval('crm.numbers')",
+    "setval": "SELECT setval('crm.numbers', 5000)",
+}
+
+
+@pytest.mark.parametrize("bypass", BYPASSES)
+def test_every_write_behind_the_freeze_breaks_the_fence(server, run, bypass):
+    server.execute("SELECT nextval('crm.numbers')", "frozen")  # what follows is logged ahead
+    run()
+    run(state="fenced")
+    connection = server.connect("frozen")
+    for statement in BYPASSES[bypass].split("; "):
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    connection.close()
+    with pytest.raises(MigrationError, match="was written to after the freeze"):
+        run(state="fenced")
+
+
+def test_large_objects_written_in_a_read_only_transaction_of_15_break_the_fence(server, run):
+    if server.major > 15:
+        pytest.skip("16 and later refuse the write itself")
+    run()
+    connection = server.connect("frozen")
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+        cursor.execute("SELECT lo_put(70001, 0, 'y')")
+    connection.close()
+    with pytest.raises(MigrationError, match="transaction number"):
+        run(state="fenced")
+
+
+def test_maintenance_alone_is_explained(server, run):
+    run()
+    server.execute("ANALYZE crm.customer", "frozen")
+    result = run(state="fenced")
+    assert [one["rule"] for one in result["explained"]] == ["fence_moved_by_maintenance"]
+    server.execute("INSERT INTO crm.quick VALUES (3)", "frozen")
+    with pytest.raises(MigrationError, match="was written to"):
+        run(state="fenced")
+
+
+def test_a_transaction_that_still_writes_is_ended_or_refused(server, run):
+    application, superuser = server.connect("frozen", "crm_app", "app-secret"), server.connect("frozen")
+    with application.cursor() as cursor:
+        cursor.execute("BEGIN; UPDATE crm.customer SET amount = 0 WHERE id = 1")
+    run()
+    with pytest.raises(psycopg2.Error):
+        application.cursor().execute("COMMIT")
+    run(state="open")
+    with superuser.cursor() as cursor:
+        cursor.execute("BEGIN; UPDATE crm.customer SET amount = 0 WHERE id = 1")
+    with pytest.raises(MigrationError, match="still writes"):
+        run()
+    superuser.close()
+
+
+def test_clients_that_stay_are_named(server, run):
+    session = server.connect("frozen", "crm_app", "app-secret")
+    with pytest.raises(MigrationError, match="user crm_app") as failure:
+        run(keep_readers=False)
+    assert failure.value.facts["clients"][0]["sessions"] == 1
+    session.close()
+    assert run(keep_readers=False)["clients"] == []
+
+
+def test_the_script_opens_the_source_with_a_shell_alone(server, run, tmp_path):
+    before = normal(server)
+    run()
+    script = tmp_path / "f" / "reopen"
+    assert stat.S_IMODE(script.stat().st_mode) == 0o700
+    assert server.password not in script.read_text()
+    passfile = tmp_path / "pgpass"
+    passfile.touch(mode=0o600)
+    passfile.write_text(f"*:*:*:postgres:{server.password}\n")
+    environment = {"PATH": "/usr/bin:/bin", "PGPASSFILE": str(passfile)}
+    frozen = normal(server)
+    tried = subprocess.run(["sh", str(script), "--dry-run"], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert "nothing was changed" in tried.stdout and normal(server) == frozen
+    for _twice in range(2):
+        subprocess.run(["sh", str(script)], env=environment, check=True)
+        assert normal(server) == before
+    assert (tmp_path / "started again").exists()
+    assert subprocess.run(["sh", str(script)], env={"PATH": "/usr/bin:/bin"}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          start_new_session=True, check=False).returncode != 0
+
+
+def test_a_copy_made_behind_the_freeze_gets_back_what_the_freeze_took(server, run, tmp_path):
+    before = normal(server)["databases"]["frozen"]["objects"]
+    run()
+    server.execute("CREATE DATABASE travelled TEMPLATE frozen")
+    try:
+        taken = read_json(str(tmp_path / "f" / "capture.json"))
+        assert capture(endpoint_of(server), ["travelled"])["databases"]["travelled"]["objects"] != before
+        options = (endpoint_of(server), "travelled", taken["databases"]["frozen"], taken["server_version"], "dihya/test/lift")
+        assert privileges.give_back(*options) > 0
+        assert capture(endpoint_of(server), ["travelled"])["databases"]["travelled"]["objects"] == before
+        assert privileges.give_back(*options) == 0
+    finally:
+        server.execute("DROP DATABASE travelled WITH (FORCE)")

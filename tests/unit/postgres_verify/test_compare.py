@@ -1,0 +1,79 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Every difference has a rule or is a failure, and none carries a value."""
+
+from __future__ import annotations
+
+import copy
+
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import (
+    compare_catalogs,
+    compare_cluster,
+    compare_rows,
+)
+
+ROLE = {"superuser": False, "bootstrap": False, "login": True, "password": "scram:1", "comment": None}
+SIDE = {
+    "server_version": 160000, "administrator": "root", "memberships": [["rd", "app", False, True, True]],
+    "settings": [["crm", "app", ["x.secret=abc"]]], "databases": {"crm": {"owner": "app", "acl": [], "objects": {}}},
+    "roles": {"root": dict(ROLE, superuser=True, bootstrap=True), "app": dict(ROLE), "rd": dict(ROLE), "idle": dict(ROLE)},
+}
+
+
+def said(found):
+    return [(str(one), one.rule) for one in found]
+
+
+def test_equal_sides_say_nothing():
+    assert compare_cluster(SIDE, copy.deepcopy(SIDE), {}) == []
+
+
+def test_a_role_that_is_used_must_be_there_and_another_need_not():
+    target = copy.deepcopy(SIDE)
+    del target["roles"]["app"], target["roles"]["idle"]
+    rules = dict(said(compare_cluster(SIDE, target, {})))
+    assert rules["role app is missing on the target"] is None
+    assert rules["role idle is missing on the target"] == "role_not_used"
+
+
+def test_the_administrators_differ_without_harm_but_nobody_else():
+    target = copy.deepcopy(SIDE)
+    target["roles"]["root"]["password"] = target["roles"]["rd"]["password"] = "scram:2"
+    assert said(compare_cluster(SIDE, target, {})) == [
+        ("role rd differs in password", None), ("role root differs in password", "administrator")]
+
+
+def test_settings_follow_the_renamed_database_and_show_no_value():
+    target = copy.deepcopy(SIDE)
+    target["settings"] = [["shop", "app", ["x.secret=other"]]]
+    found = compare_cluster(SIDE, target, {"crm": "shop"})
+    assert said(found) == [("settings of role app in database shop differs in x.secret", None)]
+    assert "abc" not in repr(found) and "other" not in repr(found)
+
+
+def test_membership_options_count_only_where_both_servers_have_them():
+    target = copy.deepcopy(SIDE)
+    target["memberships"] = [["rd", "app", False, True, False]]
+    assert len(compare_cluster(SIDE, target, {})) == 1
+    assert compare_cluster(dict(SIDE, server_version=150000, memberships=[["rd", "app", False]]), target, {}) == []
+
+
+def test_an_expected_table_explains_what_belongs_to_it_and_nothing_else():
+    source = {"column": {"s.t.a": {"of": "s.t", "not_null": True}, "s.u.a": {"of": "s.u", "not_null": True}}}
+    target = {"column": {"s.t.a": {"of": "s.t", "not_null": False}, "s.u.a": {"of": "s.u", "not_null": False}}}
+    assert [one.rule for one in compare_catalogs("crm", source, target, ["s.t"])] == ["schema_change", None]
+
+
+def test_versions_of_extensions_are_explained_and_a_missing_one_is_not():
+    source = {"extension": {"hstore": {"version": "1.8"}, "citext": {"version": "1.6"}}}
+    target = {"extension": {"hstore": {"version": "1.9"}}}
+    assert [one.rule for one in compare_catalogs("crm", source, target)] == [None, "extension_version"]
+
+
+def test_rows_generated_columns_and_missing_tables_are_told_apart():
+    one = {"rows": 1, "digest": "5"}
+    found = compare_rows("crm", {"a": one, "b": one, "c": dict(one, generated="1")},
+                         {"a": dict(one, digest="6"), "d": one, "c": dict(one, generated="2")})
+    assert [text for text, _rule in said(found)] == [
+        "database crm: rows of a differs in values", "database crm: rows of b is missing on the target",
+        "database crm: rows of c differs in stored generated columns", "database crm: rows of d is on the target only"]
