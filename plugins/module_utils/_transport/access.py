@@ -19,6 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._transport import 
 from ansible_collections.dihya.migration.plugins.module_utils._tree import system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import raw
 
+LEFTOVERS = (".key-", ".publish-", ".authorized_keys-")
 KEY, PUBLIC, KNOWN_HOSTS = "id_ed25519", "id_ed25519.pub", "known_hosts"
 
 
@@ -56,19 +57,20 @@ def _receiver(request: Request) -> dict[str, Any]:
     identity, public, known = (os.path.join(directory, name) for name in (KEY, PUBLIC, KNOWN_HOSTS))
     if request.state == "absent":
         there = [path for path in (identity, public, known) if os.path.lexists(path)]
-        if not request.check_mode:
+        if not request.check_mode and os.path.isdir(directory):
             _remove_key(directory, there)
         return {"changed": bool(there), "msg": "the key is removed" if there else "there is no key"}
     made = not os.path.exists(identity)
     changed = made or (request.known_hosts is not None and _read(known) != request.known_hosts.encode())
     if not request.check_mode:
-        private_directory(directory)
-        if made:
-            _make_key(directory, request.run_id)
-        elif not os.path.exists(public):
-            publish(public, run([find_tool("ssh-keygen"), "-y", "-f", identity]).stdout.encode())
-        if request.known_hosts is not None and changed:
-            publish(known, request.known_hosts.encode())
+        with system.locked(raw(private_directory(directory))):
+            system.sweep(directory, LEFTOVERS)
+            if made:
+                _make_key(directory, request.run_id)
+            elif not os.path.exists(public):
+                publish(public, run([find_tool("ssh-keygen"), "-y", "-f", identity]).stdout.encode())
+            if request.known_hosts is not None and changed:
+                publish(known, request.known_hosts.encode())
     key = _read(public).decode("ascii", "replace")
     return {"changed": changed, "msg": "the key is made" if made else "the key is there", "identity": identity, "known_hosts_file": known,
             "public_key": " ".join(key.split()[:2]) or None}
@@ -85,13 +87,13 @@ def _make_key(directory: str, run_id: str) -> None:
 
 
 def _remove_key(directory: str, paths: Sequence[str]) -> None:
-    for path in paths:
-        os.unlink(path)
-    if os.path.isdir(directory):
+    with system.locked(raw(directory)):
+        system.sweep(directory, LEFTOVERS)
+        for path in paths:
+            os.unlink(path)
+        fsync_directory(directory)
         if not os.listdir(directory):
             os.rmdir(directory)
-        else:
-            fsync_directory(directory)
 
 
 def _sender(request: Request) -> dict[str, Any]:
@@ -149,6 +151,7 @@ def _rewrite(path: str, account: pwd.struct_passwd, before: bytes, after: bytes)
         os.mkdir(directory, 0o700)
         os.chown(directory, account.pw_uid, account.pw_gid)
     with system.locked(raw(directory)):
+        system.sweep(directory, LEFTOVERS[2:])
         if _read(path) != before:
             raise MigrationError(f"{path} changed meanwhile: run again")
         there = os.stat(path) if os.path.exists(path) else None

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -69,7 +69,7 @@ class PullHost:
 
 
 def pull_tree(host: PullHost, target: bytes, exclude: Sequence[str], progress: Progress,
-              owner: tuple[int, int] | None = None) -> list[Entry]:
+              owner: tuple[int, int] | None = None, meanwhile: Callable[[list[Entry]], None] = lambda entries: None) -> list[Entry]:
     """Receive the tree that ``host`` sends into ``target`` (its parent exists), prove it on the disk, return its entries.
 
     Raises :class:`MigrationError` when the host cannot be reached, the stream is cut or hostile, or the tree changed while it was sent.
@@ -96,7 +96,7 @@ def pull_tree(host: PullHost, target: bytes, exclude: Sequence[str], progress: P
     _require_quiet(host, received)
     copying.finish(target, received.entries, owner)
     copying.sync(target)
-    copying.prove(target, received.entries, progress)
+    copying.prove(target, received.entries, progress, lambda: meanwhile(received.entries))
     return received.entries
 
 

@@ -100,7 +100,7 @@ class _Taking:
         elif entry.type == FILE and entry.link_of is None:
             data = archive.extractfile(member)
             assert data is not None
-            full = copying.place(self._target, path)
+            full = content.place(self._target, path)
             entry.sha256 = content.write_file(full, _whole(data, entry.size), entry, copying.chosen_owner(entry, self._owner), entry.xattrs)
             self._progress.advance(entry.size)
         self.entries[path] = entry

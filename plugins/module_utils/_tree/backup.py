@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
 from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
@@ -83,6 +83,22 @@ class _Made:
     warnings: list[str]
     changed: bool
     removed: list[str] = field(default_factory=list)
+    digest: str | None = None
+
+
+class _Pages:
+    """The manifest, written in memory while the disk is read and published only when that has proved the copy."""
+
+    def __init__(self, request: Request, name: str) -> None:
+        host = (request.source_host or {}).get("host")
+        self._facts = {"name": name, "source": request.src, "host": host, "exclude": request.exclude}
+        self.data = b""
+        self.digest = ""
+
+    def write(self, entries: list[Entry]) -> None:
+        """Make the manifest's bytes and the tree's digest."""
+        self.data, head = document.render(entries, TREE, **self._facts)
+        self.digest = head["digest"]
 
 
 def require_tree(src: str, allow_empty: bool, exclude: list[str]) -> tuple[bytes, list[Entry]]:
@@ -115,9 +131,11 @@ def _local(request: Request, name: str, progress: Progress) -> _Made:
         return _Made(_next_path(request.dest, name), entries, False, reason, newest, warnings, True)
     with _staged(request, name) as stage:
         copying.require_space(stage.path, entries)
-        copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude)
-        path = _publish(request, name, stage, entries)
-    return _Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path))
+        pages = _Pages(request, name)
+        copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude,
+                          meanwhile=lambda: pages.write(entries))
+        path = _publish(request, name, stage, pages)
+    return _Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest)
 
 
 def _pulled(request: Request, name: str, progress: Progress) -> _Made:
@@ -128,14 +146,15 @@ def _pulled(request: Request, name: str, progress: Progress) -> _Made:
         return _Made(_next_path(request.dest, name), [], False, reason, newest, warnings, True)
     with _staged(request, name) as stage:
         tree = os.path.join(stage.path, TREE.encode())
-        received = pull_tree(host, tree, request.exclude, progress)
+        pages = _Pages(request, name)
+        received = pull_tree(host, tree, request.exclude, progress, meanwhile=pages.write)
         require_content(request.src, received, request.allow_empty)
         differs = differing(received, newest.entries, (*copying.SAME, "sha256")) if newest else []
         if request.reuse and newest and not differs and not _damaged(newest, warnings, progress):
             return _kept(request, name, newest, "identical to the newest copy", warnings)
         reason = f"differs from the newest copy: {first_names(differs)}" if differs else "no complete copy to reuse"
-        path = _publish(request, name, stage, received)
-    return _Made(path, received, False, reason, newest, warnings, True, _retain(request, name, path))
+        path = _publish(request, name, stage, pages)
+    return _Made(path, received, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest)
 
 
 def _difference(request: Request, root: bytes, entries: list[Entry], newest: Newest | None, warnings: list[str],
@@ -206,11 +225,9 @@ def _staged(request: Request, name: str) -> Any:
         stage.close()
 
 
-def _publish(request: Request, name: str, stage: system.Stage, entries: list[Entry]) -> str:
+def _publish(request: Request, name: str, stage: system.Stage, pages: _Pages) -> str:
     """Write the manifest, then give the copy its name: it exists whole or not at all."""
-    manifest = os.path.join(stage.path, _manifest.NAME.encode())
-    host = (request.source_host or {}).get("host")
-    document.write(manifest, entries, TREE, name=name, source=request.src, host=host, exclude=request.exclude)
+    publish(os.path.join(os.fsdecode(stage.path), _manifest.NAME), pages.data)
     with system.locked(stage.parent):
         path = _next_path(request.dest, name)
         stage.publish(os.path.join(stage.parent, raw(os.path.basename(path))))
@@ -243,7 +260,7 @@ def _result(request: Request, name: str, made: _Made, duration: float) -> dict[s
     verb = "kept" if made.reused else "would copy" if request.check_mode else "copied"
     known = not (request.check_mode and not made.reused)
     number = counts(made.entries)
-    digest = tree_digest(made.entries) if known else None
+    digest = made.digest or (tree_digest(made.entries) if known else None)
     result: dict[str, Any] = {
         "changed": made.changed, "reused": made.reused, "path": made.path, "files": number["files"], "bytes": number["bytes"],
         "sha256": digest, "duration": round(duration, 3), "removed": made.removed, "msg": f"{name}: {verb}, {made.reason}",

@@ -8,14 +8,19 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import end_if_orphaned
-from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import Entry, shown
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import ROOT, Entry, shown
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import read_xattrs
 
 CHUNK = 1 << 20
+
+
+def place(root: bytes, path: bytes) -> bytes:
+    """Where the entry ``path`` of the tree at ``root`` lies."""
+    return root if path == ROOT else os.path.join(root, path)
 
 
 def same_moment(entry: Entry, status: os.stat_result) -> bool:
@@ -40,50 +45,72 @@ def open_source(full: bytes, path: bytes) -> int:
         raise MigrationError(f"{shown(path)} cannot be read: {error.strerror}") from None
 
 
-def chunks(descriptor: int) -> Iterator[bytes]:
-    """What is left to read, in pieces of at most a MiB."""
-    while chunk := os.read(descriptor, CHUNK):
+def chunks(descriptor: int, size: int) -> Iterator[bytes]:
+    """What is left to read, in pieces of at most a MiB; ``size`` is what is expected, so that small files need no large buffer."""
+    piece = min(size + 1, CHUNK)
+    while chunk := os.read(descriptor, piece):
         yield chunk
-        if len(chunk) == CHUNK:
+        if piece == CHUNK:
             end_if_orphaned()
 
 
-def digest_of(descriptor: int) -> str:
-    """Hexadecimal SHA-256 of what is left to read."""
+def digest_of(descriptor: int, size: int) -> str:
+    """Hexadecimal SHA-256 of what is left to read, ``size`` bytes as far as is known."""
     digest = hashlib.sha256()
-    for chunk in chunks(descriptor):
+    for chunk in chunks(descriptor, size):
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def is_unmoved(full: bytes, entry: Entry) -> bool:
+def unlike(root: bytes, batch: Sequence[Entry], holds: Callable[[int, Entry], bool], prepare: Callable[[int], None]) -> list[bytes]:
+    """Paths of ``batch`` that are no readable files below ``root`` or for which ``holds(descriptor, entry)`` is false.
+
+    All are opened and given to ``prepare`` before the first is read, so that the disk can work ahead.
+    """
+    opened: list[tuple[int, Entry]] = []
+    wrong: list[bytes] = []
+    try:
+        for entry in batch:
+            try:
+                descriptor = os.open(place(root, entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except OSError:
+                wrong.append(entry.path)
+                continue
+            opened.append((descriptor, entry))
+            prepare(descriptor)
+        for descriptor, entry in opened:
+            if not holds(descriptor, entry):
+                wrong.append(entry.path)
+    finally:
+        for descriptor, _entry in opened:
+            os.close(descriptor)
+    return wrong
+
+
+def as_it_is(descriptor: int) -> None:
+    """Read from the cache what is in it."""
+
+
+def from_the_disk(descriptor: int) -> None:
+    """Drop the cached pages (they must be clean) and let the disk begin."""
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+
+
+def is_unmoved(descriptor: int, entry: Entry) -> bool:
     """Whether a source file still is the one scanned and has the bytes that were copied."""
-    try:
-        descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return same_moment(entry, os.fstat(descriptor)) and digest_of(descriptor) == entry.sha256
-    finally:
-        os.close(descriptor)
+    return same_moment(entry, os.fstat(descriptor)) and digest_of(descriptor, entry.size) == entry.sha256
 
 
-def is_intact(full: bytes, entry: Entry) -> bool:
-    """Whether a written file, read from the disk and not from the cache (its pages must be clean), is what its entry says."""
-    try:
-        descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+def is_intact(descriptor: int, entry: Entry) -> bool:
+    """Whether a written file is what its entry says."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or (status.st_size, stat.S_IMODE(status.st_mode)) != (entry.size, entry.mode):
         return False
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or (status.st_size, stat.S_IMODE(status.st_mode)) != (entry.size, entry.mode):
-            return False
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        return digest_of(descriptor) == entry.sha256
+        return digest_of(descriptor, entry.size) == entry.sha256
     except OSError:
         return False
-    finally:
-        os.close(descriptor)
 
 
 def copy_file(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int] | None) -> tuple[str, dict[str, bytes] | None]:
@@ -96,7 +123,7 @@ def copy_file(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int]
         if not same_moment(entry, os.fstat(descriptor)):
             raise changed(entry.path)
         attributes = read_xattrs(descriptor)
-        digest = write_file(target, chunks(descriptor), entry, owner, attributes)
+        digest = write_file(target, chunks(descriptor, entry.size), entry, owner, attributes)
         if not same_moment(entry, os.fstat(descriptor)):
             raise changed(entry.path)
     finally:

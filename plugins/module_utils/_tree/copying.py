@@ -12,18 +12,24 @@ from typing import Callable
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content
+from ansible_collections.dihya.migration.plugins.module_utils._tree.content import place
 from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import Crew
-from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, LINK, ROOT, Entry, differing, first_names, text
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
+    DIRECTORY,
+    FILE,
+    LINK,
+    ROOT,
+    Entry,
+    differing,
+    first_names,
+    text,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import walk
 from ansible_collections.dihya.migration.plugins.module_utils._tree.system import sync_filesystem
 
 MARGIN = 16 << 20
+BATCH, BATCH_BYTES = 32, 4 << 20
 SAME = ("mode", "uid", "gid", "mtime_ns", "size", "target", "link_of")
-
-
-def place(root: bytes, path: bytes) -> bytes:
-    """Where the entry ``path`` of the tree at ``root`` lies."""
-    return root if path == ROOT else os.path.join(root, path)
 
 
 def require_space(directory: bytes, entries: Sequence[Entry]) -> None:
@@ -39,10 +45,11 @@ def require_space(directory: bytes, entries: Sequence[Entry]) -> None:
 
 
 def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Progress, owner: tuple[int, int] | None = None,
-              exclude: Sequence[str] = ()) -> None:
+              exclude: Sequence[str] = (), meanwhile: Callable[[], None] = lambda: None) -> None:
     """Copy the scanned ``entries`` of ``source`` to ``target``, complete them with their digests, and prove the copy on the disk.
 
-    ``owner`` (uid, gid) replaces the source's owners. Raises :class:`MigrationError` when the source changed meanwhile or the
+    ``owner`` (uid, gid) replaces the source's owners. ``meanwhile`` is called once the entries are complete, while the disk is read.
+    Raises :class:`MigrationError` when the source changed meanwhile or the
     copy, read again from the disk, is not the source.
     """
     files = inodes(entries)
@@ -66,7 +73,7 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
         check.stop()
     if moved:
         raise MigrationError(f"the source changed while it was copied ({first_names(moved)}): stop what writes there, or exclude it")
-    prove(target, entries, progress)
+    prove(target, entries, progress, meanwhile)
 
 
 def inodes(entries: Sequence[Entry]) -> list[Entry]:
@@ -74,13 +81,28 @@ def inodes(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.is_file and entry.link_of is None]
 
 
-class Check:
-    """Compares the tree at ``root`` with ``entries``: names, directories and links here, files by ``holds(path, entry)`` on all cores."""
+def batches(files: Sequence[Entry]) -> list[list[Entry]]:
+    """The files in groups that are opened together: at most 32, and no more than a few MiB."""
+    groups: list[list[Entry]] = []
+    weight = 0
+    for entry in files:
+        if not groups or len(groups[-1]) == BATCH or weight + entry.size > BATCH_BYTES:
+            groups.append([])
+            weight = 0
+        groups[-1].append(entry)
+        weight += entry.size
+    return groups
 
-    def __init__(self, root: bytes, entries: Sequence[Entry], holds: Callable[[bytes, Entry], bool], exclude: Sequence[str] = ()) -> None:
+
+class Check:
+    """Compares the tree at ``root`` with ``entries``: names, directories and links here, files by ``holds`` on all cores."""
+
+    def __init__(self, root: bytes, entries: Sequence[Entry], holds: Callable[[int, Entry], bool], exclude: Sequence[str] = (),
+                 prepare: Callable[[int], None] = content.as_it_is) -> None:
         self._root, self._entries, self._exclude = root, entries, exclude
-        self._files = inodes(entries)
-        self._crew = Crew(lambda e: holds(place(root, e.path), e), self._files, [entry.size for entry in self._files])
+        groups = batches(inodes(entries))
+        weights = [sum(entry.size for entry in group) for group in groups]
+        self._crew = Crew(lambda group: content.unlike(root, group, holds, prepare), groups, weights, worth=3)
 
     def results(self, tick: Callable[[int], None] = lambda weight: None) -> list[bytes]:
         """Sorted paths that are missing, too many, or not what their entry says."""
@@ -90,8 +112,8 @@ class Check:
         except OSError:
             names = set()
         wrong = (names | {ROOT}) ^ {entry.path for entry in self._entries}
-        wrong |= {entry.path for entry in self._entries if not self._same(entry)}
-        return sorted(wrong | {entry.path for entry, same in zip(self._files, self._crew.results(tick)) if not same})
+        wrong |= {e.path for e in self._entries if (e.type != FILE or e.link_of is not None) and not self._same(e)}
+        return sorted(wrong.union(*self._crew.results(tick)))
 
     def stop(self) -> None:
         """End what still works."""
@@ -185,15 +207,21 @@ def sync(target: bytes) -> None:
         raise MigrationError(f"the copy could not be written to the disk: {error.strerror}") from None
 
 
-def prove(target: bytes, entries: Sequence[Entry], progress: Progress) -> None:
-    """Raise unless the tree at ``target``, read from the disk, is exactly ``entries``."""
-    damaged = damage(target, entries, progress)
+def prove(target: bytes, entries: Sequence[Entry], progress: Progress, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Raise unless the tree at ``target``, read from the disk, is exactly ``entries``; ``meanwhile`` is called while it is read."""
+    damaged = damage(target, entries, progress, meanwhile)
     if damaged:
         raise MigrationError(f"what was written is not what was read ({first_names(damaged)}): do not trust this disk")
 
 
-def damage(target: bytes, entries: Sequence[Entry], progress: Progress | None = None) -> list[bytes]:
+def damage(target: bytes, entries: Sequence[Entry], progress: Progress | None = None,
+           meanwhile: Callable[[], None] = lambda: None) -> list[bytes]:
     """Paths of ``entries`` (digests known) that the tree at ``target`` has not, has otherwise, or has besides; read from the disk."""
     if progress is not None:
         progress.begin("verify", sum(entry.size for entry in inodes(entries)))
-    return Check(target, entries, content.is_intact).results(progress.advance if progress is not None else lambda weight: None)
+    check = Check(target, entries, content.is_intact, prepare=content.from_the_disk)
+    try:
+        meanwhile()
+        return check.results(progress.advance if progress is not None else lambda weight: None)
+    finally:
+        check.stop()

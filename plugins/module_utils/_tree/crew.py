@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections.abc import Sequence
@@ -39,14 +40,15 @@ def end_if_orphaned() -> None:
 class Crew:
     """Starts ``function(item)`` for every item; :meth:`results` waits for them.
 
-    Children inherit the items (fork), so only results, which must be small, cross a pipe. Few items are done in this process.
+    Children inherit the items (fork), so only results, which must be small, cross a pipe. Fewer than ``worth`` items are done here.
     """
 
-    def __init__(self, function: Callable[[Item], Any], items: Sequence[Item], weights: Sequence[int], workers: int | None = None) -> None:
+    def __init__(self, function: Callable[[Item], Any], items: Sequence[Item], weights: Sequence[int], workers: int | None = None,
+                 worth: int = WORTH_FORKING) -> None:
         self._function, self._items, self._weights = function, items, weights
         number = workers or len(os.sched_getaffinity(0))
         self._children: dict[Connection, Any] = {}
-        big = len(items) >= WORTH_FORKING or (len(items) > 1 and sum(weights) >= WORTH_FORKING * ITEM_COST)
+        big = len(items) >= worth or (len(items) > 1 and sum(weights) >= WORTH_FORKING * ITEM_COST)
         if big and number > 1:
             context = multiprocessing.get_context("fork")
             for share in shares(weights, number):
@@ -99,6 +101,7 @@ class Crew:
 def _work(function: Callable[[Any], Any], items: Sequence[Any], share: list[int], sender: Connection, parent: int) -> None:
     global _PARENT  # pylint: disable=global-statement  # set once, in the child
     _PARENT = parent
+    gc.disable()  # nothing here makes cycles, and a collection would copy the parent's pages
     frame: list[tuple[int, Any]] = []
     try:
         for index in share:

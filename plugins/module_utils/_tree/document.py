@@ -67,18 +67,24 @@ def from_json(value: dict[str, Any], below: str) -> Entry:
 
 def write(path: bytes, entries: Sequence[Entry], below: str, **facts: Any) -> dict[str, Any]:
     """Publish the manifest of ``entries`` at ``path``; returns it without its lists."""
+    data, head = render(entries, below, **facts)
+    publish(os.fsdecode(path), data)
+    return head
+
+
+def render(entries: Sequence[Entry], below: str, **facts: Any) -> tuple[bytes, dict[str, Any]]:
+    """The manifest of ``entries`` as bytes, and as an object without its lists."""
     ordered = sorted(entries, key=lambda e: e.path)
     head = dict(facts, format=_manifest.FORMAT, kind=KIND, created=_manifest.utc_now(), paths=PATHS, root=below,
                 digest=tree_digest(ordered), counts=counts(ordered))
     lists = {"files": [e for e in ordered if e.type == FILE], "others": [e for e in ordered if e.type in (DIRECTORY, LINK)]}
     parts = [json.dumps(head, indent=1, sort_keys=True)[:-2]]
     parts += [f',\n "{name}": [\n{_lines(members, below)}\n ]' for name, members in lists.items()]
-    publish(os.fsdecode(path), ("".join(parts) + "\n}\n").encode())
-    return head
+    return ("".join(parts) + "\n}\n").encode(), head
 
 
 def _lines(entries: Iterable[Entry], below: str) -> str:
-    return ",\n".join("  " + json.dumps(to_json(entry, below), sort_keys=True) for entry in entries)
+    return ",\n".join("  " + json.dumps(to_json(entry, below)) for entry in entries)
 
 
 def read(path: str) -> dict[str, Any]:

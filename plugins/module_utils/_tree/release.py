@@ -92,6 +92,8 @@ def _switch(request: Request) -> dict[str, Any]:
     started = time.monotonic()
     # One change at a time: two activations at once follow each other, and the record belongs to the link.
     with system.locked(raw(request.path)):
+        if not request.check_mode:
+            system.sweep(request.path, (".current-", ".publish-"))
         before = read_state(request.path)
         plan = _plan(request, before)
         after = before if request.check_mode else _apply(request.path, before, plan)
@@ -144,9 +146,6 @@ def set_link(root: str, link: str | None) -> None:
         os.symlink(raw(link), raw(temporary))
         os.replace(temporary, final)
     fsync_directory(root)
-    for name in os.listdir(root):
-        if name.startswith(".current-"):
-            os.unlink(os.path.join(root, name))
 
 
 def _remove(root: str, name: str) -> None:

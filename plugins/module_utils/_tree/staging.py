@@ -15,9 +15,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, publish_json
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
-from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, document, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying, document, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import require_content, require_tree
-from ansible_collections.dihya.migration.plugins.module_utils._tree.content import digest_of, open_source
 from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import Crew
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
@@ -113,7 +112,7 @@ def chosen_ids(owner: str | None, group: str | None) -> tuple[int, int] | None:
 
 def _unchanged(request: Any, existing: Release, root: bytes, entries: list[Entry]) -> Staged:
     files = copying.inodes(entries)
-    digests = Crew(lambda e: _read(copying.place(root, e.path), e), files, [e.size for e in files]).results()
+    digests = Crew(lambda e: _read(content.place(root, e.path), e), files, [e.size for e in files]).results()
     known = {entry.path: digest for entry, digest in zip(files, digests)}
     for entry in entries:
         if entry.is_file:
@@ -124,9 +123,9 @@ def _unchanged(request: Any, existing: Release, root: bytes, entries: list[Entry
 
 
 def _read(full: bytes, entry: Entry) -> str:
-    descriptor = open_source(full, entry.path)
+    descriptor = content.open_source(full, entry.path)
     try:
-        return digest_of(descriptor)
+        return content.digest_of(descriptor, entry.size)
     finally:
         os.close(descriptor)
 

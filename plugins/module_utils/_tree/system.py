@@ -125,6 +125,13 @@ def remove_abandoned(parent: bytes, label: bytes) -> list[bytes]:
     return removed
 
 
+def sweep(directory: str, prefixes: tuple[str, ...]) -> None:
+    """Remove the temporary names that killed predecessors left; the caller holds the lock of ``directory``."""
+    for name in os.listdir(directory):
+        if name.startswith(prefixes):
+            remove_tree(os.fsencode(os.path.join(directory, name)))
+
+
 def retire(path: bytes, label: bytes) -> None:
     """Remove a published directory so that no moment shows half of it: renamed to a stage first."""
     parent = os.path.dirname(path)
