@@ -8,6 +8,7 @@ import contextlib
 import getpass
 import os
 import pathlib
+import pwd
 import shutil
 import socket
 import subprocess
@@ -90,6 +91,8 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     program = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if program is None:
         pytest.skip("NOT TESTED: pulling over SSH, sshd is not installed here")
+    if pwd.getpwuid(os.geteuid()).pw_shell.endswith(("nologin", "false")):
+        pytest.skip("NOT TESTED: pulling over SSH, this account has no login shell and sshd refuses it")
     home = tmp_path_factory.mktemp("sshd")
     if os.geteuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
