@@ -12,6 +12,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,6 +74,31 @@ def facts(root: pathlib.Path) -> dict[bytes, tuple]:
 def hard_tree(tmp_path: pathlib.Path) -> pathlib.Path:
     """The tree of :func:`make_hard_tree`."""
     return make_hard_tree(tmp_path / "tree with space")
+
+
+WATCH = """
+import os, sys
+print("ready", flush=True)
+missing = looks = 0
+while not os.path.exists(sys.argv[2]):
+    for _turn in range(2000):
+        looks += 1
+        missing += not os.path.exists(sys.argv[1])
+print(looks, missing)
+"""
+
+
+@contextlib.contextmanager
+def never_missing(path: pathlib.Path, stop: pathlib.Path) -> Iterator[None]:
+    """Another process looks at ``path`` all the time; it must never find it missing. ``stop`` is a free name."""
+    with subprocess.Popen([sys.executable, "-c", WATCH, str(path), str(stop)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        try:
+            yield
+        finally:
+            stop.touch()
+        looks, missing = map(int, process.stdout.readline().split())
+    assert looks >= 2000 and missing == 0
 
 
 @dataclass

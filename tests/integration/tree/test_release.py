@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request, release
 
-from .conftest import facts
+from .conftest import facts, never_missing
 
 
 @pytest.fixture
@@ -206,3 +206,12 @@ def test_owner_can_be_chosen(app: pathlib.Path) -> None:
     status = os.stat(app / "releases/1/assets/app.js")
     assert (status.st_uid, status.st_gid) == (65534, 1) and os.stat(app / "releases/1").st_uid == 65534
     assert stat.S_IMODE(os.stat(app / "releases/1").st_mode) == stat.S_IMODE(os.stat(app.parent / "build-1").st_mode)
+
+
+def test_reader_always_finds_a_release_while_it_is_switched(app: pathlib.Path) -> None:
+    for name in "12":
+        stage(app, name)
+    do(app, "activated", "1")
+    with never_missing(app / "current/index.html", app.parent / "stop"):
+        for turn in range(200):
+            assert do(app, "activated", "21"[turn % 2])["changed"]

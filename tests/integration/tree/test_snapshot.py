@@ -13,7 +13,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._tree import system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.snapshot import Request, snapshot
 
-from .conftest import facts
+from .conftest import facts, never_missing
 
 
 @pytest.fixture
@@ -114,3 +114,16 @@ def test_impossible_paths_are_refused(tmp_path: pathlib.Path, wrong: list[str]) 
 def test_snapshots_cannot_lie_in_what_they_record(tmp_path: pathlib.Path) -> None:
     with pytest.raises(MigrationError, match="inside"):
         snapshot(Request(str(tmp_path / "x/snapshots"), "s", "present", [str(tmp_path / "x")]))
+
+
+def test_reader_always_finds_the_path_while_it_is_restored(tmp_path: pathlib.Path) -> None:
+    place, store = tmp_path / "etc", str(tmp_path / "snapshots")
+    place.mkdir()
+    (place / "file").write_text("kept")
+    if not system.exchange(os.fsencode(place), os.fsencode(place)):
+        pytest.skip("NOT TESTED: this file system cannot exchange two names")
+    snapshot(Request(store, "s", "present", [str(place)]))
+    with never_missing(place / "file", tmp_path / "stop"):
+        for _turn in range(100):
+            (place / "file").write_text("spoiled")
+            assert snapshot(Request(store, "s", "restored"))["changed"]
