@@ -14,7 +14,7 @@ from dev.testing.system import Need
 
 POSTGRES_15 = Need("/usr/lib/postgresql/15/bin/initdb", "postgresql-15")
 CONTAINERS = (Need("podman"), Need("runc"), Need("debootstrap"), Need("ssh", "openssh-client"), Need("rsync"))
-BROWSERS = (Need("chromium"),)
+BROWSERS = (Need("chromium"), Need("certutil", "libnss3-tools"))
 SERVERS = (POSTGRES_15, Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
 
 
@@ -81,7 +81,7 @@ def molecule(root: pathlib.Path) -> Tier:
 
 def browser() -> Tier:
     """A real browser opens what the demo built."""
-    return Tier("browser", (pytest("browser", "tests/browser", timeout=600, each=420),), needs=BROWSERS)
+    return Tier("browser", (pytest("browser", "tests/browser", timeout=700, each=600),), needs=BROWSERS)
 
 
 def tiers(root: pathlib.Path) -> list[Tier]:

@@ -1,0 +1,84 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The demo, migrated once for all tests of this folder, and a browser that trusts its authority or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.needs import require_program
+from tests.support.playbook import ROOT, Playbook
+
+PORTS = 7
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+def free_ports() -> int:
+    """The first of seven ports in a row on which nothing listens."""
+    def free(port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+    while True:
+        first = random.randrange(20000, 30000, 10)
+        if all(free(first + number) for number in range(PORTS)):
+            return first
+
+
+@pytest.fixture(scope="session", name="chromium")
+def fixture_chromium():
+    """Path of the browser."""
+    require_program("certutil")
+    return require_program("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session", name="moved")
+def fixture_moved(chromium, tmp_path_factory):
+    """The demo after its migration: what its inventory reads (ports, addresses, authority)."""
+    directory = tmp_path_factory.mktemp("demo")
+    ours = {"DEMO_STATE": str(directory / "state"), "DEMO_PORT_BASE": str(free_ports())}
+
+    def sites(command: str) -> None:
+        done = subprocess.run([sys.executable, "demo/sites.py", command], cwd=ROOT, env={**os.environ, **ours}, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+    sites("start")
+    try:
+        reports = {"migration_report_dir": str(directory / "reports")}
+        controller = Playbook(directory / "controller")
+        outcome = controller.run("playbooks/migrate.yml", "inventories/demo", reports, environment=ours, timeout=400)
+        assert outcome.rc == 0, outcome.output[-5000:]
+        yield json.loads((directory / "state" / "demo.json").read_text(encoding="utf-8"))
+    finally:
+        sites("clean")
+
+
+@pytest.fixture(name="open_page")
+def fixture_open_page(chromium, moved, tmp_path):
+    """Call with ``trusting`` to get a page of a browser with a home of its own, which knows the demo's authority or none."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened: list = []
+
+        def page(trusting: bool):
+            home = tmp_path / f"home-{len(opened)}"
+            store = home / ".pki" / "nssdb"
+            store.mkdir(parents=True)
+            subprocess.run(["certutil", "-d", f"sql:{store}", "-N", "--empty-password"], check=True)
+            if trusting:
+                subprocess.run(["certutil", "-d", f"sql:{store}", "-A", "-t", "C,,", "-n", "demo", "-i", moved["ca"]], check=True)
+            opened.append(playwright.chromium.launch(executable_path=chromium, args=FLAGS, env={**os.environ, "HOME": str(home)}))
+            return opened[-1].new_page()
+
+        yield page
+        for browser in opened:
+            browser.close()
