@@ -188,7 +188,8 @@ class LongAction(ActionBase):
         lost: float | None = None
         while True:
             try:
-                return self._low_level_execute_command(command, sudoable=True).get("stdout", "")
+                # Over ssh the command gets a terminal, which ends lines with CR LF.
+                return self._low_level_execute_command(command, sudoable=True).get("stdout", "").replace("\r\n", "\n")
             except AnsibleConnectionFailure:
                 lost = lost or time.monotonic()
                 if time.monotonic() - lost > RECONNECT:
