@@ -71,6 +71,7 @@ def tell(story: Story, arguments: list[str]) -> bool:
     side = "old" if planned else story.side
     broken = hold_against(side, status, story.ends_well or planned)
     verdict = judge_public(story, requests)
+    keep_proofs(story, requests)
     show(story, status, verdict, broken + verdict.broken)
     return not broken and not verdict.broken
 
@@ -126,6 +127,13 @@ def judge_public(story: Story, requests: Path) -> judge.Verdict:
         cursor.execute("SELECT idempotency_key::text, count(*) FROM lending.loan WHERE idempotency_key = ANY(%s::uuid[]) GROUP BY 1",
                        (keys,))
         return judge.judge(seen, window, dict(cursor.fetchall()))
+
+
+def keep_proofs(story: Story, requests: Path) -> None:
+    """Put beside the report what the next story would wipe: the journal and what the poller wrote down."""
+    for proof in (JOURNALS / story.migration_id / "journal.jsonl", requests):
+        if proof.exists() and (REPORTS / story.migration_id).exists():
+            shutil.copy(proof, REPORTS / story.migration_id)
 
 
 def show(story: Story, status: int, verdict: judge.Verdict, broken: list[str]) -> None:
