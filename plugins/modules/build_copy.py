@@ -39,6 +39,11 @@ options:
     description: Accept a tree without a file.
     type: bool
     default: false
+  second_copy:
+    description:
+      - O(src) is a backup and this its second copy. It counts as evidence of the checklist only on another file system.
+    type: bool
+    default: false
   progress_file:
     description: Path of a file that tells how far the copy is.
     type: path
@@ -135,7 +140,7 @@ def main() -> None:
             SOURCE,
             src={"type": "path", "required": True}, dest={"type": "path", "required": True}, name={"type": "str"},
             reuse={"type": "bool", "default": True}, keep={"type": "int"}, allow_empty={"type": "bool", "default": False},
-            progress_file={"type": "path"}, lease_file={"type": "path"}, run_id={"type": "str"},
+            second_copy={"type": "bool", "default": False}, progress_file={"type": "path"}, lease_file={"type": "path"}, run_id={"type": "str"},
         ),
         required_by={"lease_file": "run_id"},
         supports_check_mode=True,

