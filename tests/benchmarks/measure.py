@@ -128,7 +128,7 @@ def timed(work: Callable[[], Any]) -> float:
     return time.monotonic() - begun
 
 
-def run_module(name: str, scratch: pathlib.Path, **options: Any) -> Ran:
+def run_module(name: str, scratch: pathlib.Path, /, **options: Any) -> Ran:
     """Run a module (full name, or one of this collection) as it runs on a host; raises :class:`MeasurementFailed`."""
     full = name if "." in name else f"ansible_collections.dihya.migration.plugins.modules.{name}"
     arguments, peak = scratch / "arguments.json", scratch / "peak"

@@ -16,7 +16,7 @@ from tests.benchmarks.measure import Bench, MeasurementFailed, Ran, Result, Row,
 from tests.support.playbook import Playbook
 
 ROUNDS = 5
-SAMPLE = 100
+SAMPLE = 30
 """Files that ansible.builtin.copy has to copy: it takes as long for each of them as build_copy for many."""
 
 
@@ -117,24 +117,29 @@ def switches(bench: Bench, source: pathlib.Path, what: str) -> list[Row]:
     small = bench.directory / "one"
     small.mkdir()
     (small / "file").write_text("one", encoding="utf-8")
-    sites = {"the tree": site(bench, "whole", source), "one file": site(bench, "small", small)}
-    found = bench.alternate(bench.rounds(ROUNDS), {name: lambda path=path: switch(bench, path) for name, path in sites.items()})
+    whole, little = site(bench, "whole", source), site(bench, "little", small)
+    found = bench.alternate(bench.rounds(ROUNDS), {"the tree": lambda: switch(bench, whole, source),
+                                                   "one file": lambda: switch(bench, little, small)})
     names = {"activate": f"`release` activated: {what} against one file (ms in the module)", "back": "the same, rolled back (ms in the module)"}
     return [Row(names[step], [each[step] for each in found["the tree"]], [each[step] for each in found["one file"]], 20, "ours") for step in names]
 
 
 def site(bench: Bench, name: str, source: pathlib.Path) -> pathlib.Path:
-    """An application with a current release and another one staged."""
+    """An application with a current release."""
     path = bench.directory / name
-    for release in ("1", "2"):
-        run_module("release", bench.directory, path=str(path), name=release, src=str(source), state="present")
-    run_module("release", bench.directory, path=str(path), name="1", state="activated")
+    release(bench, path, "1", "present", source)
+    release(bench, path, "1", "activated")
     return path
 
 
-def switch(bench: Bench, path: pathlib.Path) -> dict[str, float]:
-    """Milliseconds of one switch and of the switch back, which is one to the release of before."""
-    def to(name: str) -> float:
-        return run_module("release", bench.directory, path=str(path), name=name, state="activated").result["switch_duration"] * 1000
+def switch(bench: Bench, path: pathlib.Path, source: pathlib.Path) -> dict[str, float]:
+    """Milliseconds of one switch and of its undoing; staging before and removal afterwards are not in them."""
+    release(bench, path, "2", "present", source)
+    return {"activate": release(bench, path, "2", "activated"), "back": release(bench, path, "2", "rolled_back")}
 
-    return {"activate": to("2"), "back": to("1")}
+
+def release(bench: Bench, path: pathlib.Path, name: str, state: str, source: pathlib.Path | None = None) -> float:
+    """Run the module ``release``; milliseconds of the switch itself."""
+    options = {"src": str(source)} if source else {}
+    result = run_module("release", bench.directory, path=str(path), name=name, state=state, **options).result
+    return result.get("switch_duration", 0) * 1000

@@ -1,0 +1,137 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One database: accounts as pgbench makes them, and events in JSON with a GIN index. Ours is the modules as they run while writes are
+frozen: `pg_dumpall` (final dump on disk, with checksums), `pg_restore_cluster`, `pg_verify` (every row and the catalogs of both sides), each
+in a process of its own with two jobs. The peers prove nothing. A server-side `COPY … TO '/dev/null'` reads every row of the source once."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from tests.benchmarks.measure import Bench, Ran, Result, Row, run_module, run_tools, timed
+from tests.benchmarks.servers import DATABASE, SETTINGS, Servers, fill, servers
+
+JOBS = 2
+MODULES = ("pg_dumpall", "pg_restore_cluster", "pg_verify")
+
+
+def measure(bench: Bench) -> Result:
+    """All rows of the area."""
+    wanted = 8 if bench.quick else bench.megabytes or 256
+    bench.say(f"fill a database of about {wanted} MB")
+    with servers(bench.directory / "servers", wanted) as both:
+        size = f"{both.megabytes():,} MB"
+        bench.say(f"it has {size}")
+        return compare(bench, both, size)
+
+
+def compare(bench: Bench, both: Servers, size: str) -> Result:
+    """All rounds, then the memory on a tenth of the data."""
+    found: dict[str, list[Any]] = bench.alternate(bench.rounds(), {
+        "ours": lambda: ours(bench, both, DATABASE), "tools": lambda: tools(bench, both), "file": lambda: through_file(bench, both),
+        "pipe": lambda: through_pipe(both), "COPY to null": lambda: read_all(both)})
+    runs: list[dict[str, Ran]] = found["ours"]
+    frozen = [sum(run[name].seconds for name in MODULES) for run in runs]
+    proofs = [run["rows"].seconds for run in runs]
+    small = memory_on_a_tenth(bench, both)
+    peaks = [max(run[name].peak_mb for name in MODULES) for run in runs]
+    rows = [
+        Row(f"final dump + restore + full proof, against `pg_dumpall > file; psql -f file`: {size} (s)", frozen, found["file"], 0.8),
+        Row(f"the same against `pg_dumpall \\| psql`: {size} (s)", frozen, found["pipe"], 1.0),
+        Row(f"row proof of both sides, against one `COPY … TO` null of each table: {size} (s)", proofs, found["COPY to null"], 1.0),
+        Row(f"`pg_dumpall` module against the tools it runs: {size} (s)", [run["pg_dumpall"].seconds for run in runs],
+            [each["dump"] for each in found["tools"]], 1.03),
+        Row(f"`pg_restore_cluster` module against the tools it runs: {size} (s)", [run["pg_restore_cluster"].seconds for run in runs],
+            [each["restore"] for each in found["tools"]], 1.03),
+        Row(f"peak memory of the largest module process, {size} against a tenth of it (MB)", peaks, [small] * len(peaks), 150, "ours"),
+    ]
+    return Result(rows, [f"{both.versions()}. Settings of both servers: " + ", ".join(f"{name} {value}" for name, value in SETTINGS.items()) + ".",
+                         profile(runs[-1], found["tools"][-1])])
+
+
+def profile(run: dict[str, Ran], bare: dict[str, float]) -> str:
+    """Where the time of the last round went."""
+    parts = ", ".join(f"{name} {run[name].seconds:.2f} s (by its own clock {run[name].result['duration']:.2f})" for name in MODULES)
+    return (f"Last round: {parts}; bare: dump {bare['dump']:.2f} s, restore {bare['restore']:.2f} s. The rows alone are proved in "
+            f"{run['rows'].seconds:.2f} s.")
+
+
+def ours(bench: Bench, both: Servers, database: str) -> dict[str, Ran]:
+    """The three modules in their order, then the row proof once more by itself; what was made is removed again."""
+    source, target = both.endpoint(both.source), both.endpoint(both.target)
+    common = {"bin_dir": str(both.target.bin), "jobs": JOBS}
+    created = bench.directory / "created.json"
+    dumped = run_module("pg_dumpall", bench.directory, source=source, databases=[database], dest=str(bench.directory / "backup"), **common)
+    there = {"target": target, "created_file": str(created), **common}
+    restored = run_module("pg_restore_cluster", bench.directory, backup=dumped.result["path"], **there)
+    compared = {"source": source, "target": target, "databases": [database], **common}
+    proved = run_module("pg_verify", bench.directory, **compared)
+    only_rows = run_module("pg_verify", bench.directory, scope="rows", **compared)
+    run_module("pg_restore_cluster", bench.directory, state="absent", **there)
+    created.unlink(missing_ok=True)
+    shutil.rmtree(dumped.result["path"])
+    return {"pg_dumpall": dumped, "pg_restore_cluster": restored, "pg_verify": proved, "rows": only_rows}
+
+
+def tools(bench: Bench, both: Servers) -> dict[str, float]:
+    """Seconds of the programs that dump and restore run, as bare as they can be run."""
+    dump, old, new = bench.directory / "tools", both.environment(both.source), both.environment(both.target)
+    compression = ["--compress=gzip:1"] if not has_zstd(both) else ["--compress=zstd:1"]
+    seconds = {"dump": timed(lambda: (
+        run_tools([both.tool("pg_dumpall"), "--globals-only"], environment=old),
+        run_tools([both.tool("pg_dump"), "-Fd", f"-j{JOBS}", *compression, "-f", str(dump), DATABASE], environment=old)))}
+    seconds["restore"] = timed(lambda: (
+        run_tools([both.tool("createdb"), "-T", "template0", DATABASE], environment=new),
+        run_tools([both.tool("pg_restore"), "-e", f"-j{JOBS}", "-d", DATABASE, str(dump)], environment=new),
+        run_tools([both.tool("psql"), "-qc", "ANALYZE", DATABASE], environment=new)))
+    drop(both)
+    shutil.rmtree(dump)
+    return seconds
+
+
+def has_zstd(both: Servers) -> bool:
+    """Whether this pg_dump was built with zstd; the module asks it the same way."""
+    from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import compression_of
+
+    return compression_of(str(both.target.bin)).startswith("zstd")
+
+
+def through_file(bench: Bench, both: Servers) -> float:
+    """Seconds of ``pg_dumpall > backup.sql``, then ``psql -f backup.sql``."""
+    path = bench.directory / "backup.sql"
+    seconds = timed(lambda: (
+        run_tools([both.tool("pg_dumpall")], environment=both.environment(both.source), output=path),
+        run_tools([both.tool("psql"), "-q", "-f", str(path)], environment=both.environment(both.target))))
+    drop(both)
+    path.unlink()
+    return seconds
+
+
+def through_pipe(both: Servers) -> float:
+    """Seconds of ``pg_dumpall | psql``."""
+    pipe = ["bash", "-o", "pipefail", "-c",
+            f'PGPORT={both.source.port} "$0" | PGPORT={both.target.port} "$1" -q', both.tool("pg_dumpall"), both.tool("psql")]
+    seconds = timed(lambda: run_tools(pipe, environment=both.environment(both.source)))
+    drop(both)
+    return seconds
+
+
+def read_all(both: Servers) -> float:
+    """Seconds of one COPY of each table of the source into nothing, by the server itself."""
+    statements = "COPY account TO '/dev/null'; COPY event TO '/dev/null'"
+    return timed(lambda: run_tools([both.tool("psql"), "-qc", statements, DATABASE], environment=both.environment(both.source)))
+
+
+def drop(both: Servers) -> None:
+    """Remove what a peer restored."""
+    both.target.execute(f"DROP DATABASE {DATABASE}")
+    both.target.execute("CHECKPOINT")
+
+
+def memory_on_a_tenth(bench: Bench, both: Servers) -> float:
+    """Peak memory in MB of the largest module process when a tenth of the data moves."""
+    bench.say("memory on a tenth of the data")
+    fill(both.source, "tenth", max(1, both.megabytes() // 10))
+    run = ours(bench, both, "tenth")
+    return max(run[name].peak_mb for name in MODULES)
