@@ -1,0 +1,78 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""After the migration: the new site serves the data, the old one takes no writes, and no key or password of the run is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+
+import pytest
+import testinfra
+
+from tests.support.canaries import find_secrets
+
+WORK = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+AUTHORITY = "/opt/site/tls/ca.pem"
+COUNTS = "SELECT (SELECT count(*) FROM catalogue.book), (SELECT count(*) FROM catalogue.author), (SELECT count(*) FROM lending.loan)"
+
+PLACES = "/var/lib/dihya-migration /root/.ansible /root/.ansible_async"
+KINDS = "-path '*/run/*' -o -name 'id_*' -o -name 'j[0-9]*' -o -name '*.pgpass'"
+
+
+@pytest.fixture(name="machine")
+def fixture_machine():
+    """Call with a name to get that machine."""
+    return lambda name: testinfra.get_host(f"ansible://{name}?force_ansible=True", ansible_inventory=str(WORK / "inventory"))
+
+
+def query(machine, sql):
+    return machine.check_output(f"runuser -u postgres -- psql -XAtq -h /srv/postgresql -d dihya_demo -c \"{sql}\"")
+
+
+def test_the_public_address_serves_the_new_release_over_verified_tls(machine):
+    answer = machine("mover").check_output(f"curl -sf --cacert {AUTHORITY} https://mover/api/health")
+    assert json.loads(answer) == {"status": "ok", "version": "2.0.0", "database_major": 18, "schema": "0004_period"}
+    headers = machine("mover").check_output(f"curl -sfI --cacert {AUTHORITY} https://mover/")
+    assert "X-Public-Side: new" in headers
+
+
+def test_a_write_at_the_public_address_lands_on_the_new_site_alone(machine):
+    before = {name: int(query(machine(name), "SELECT count(*) FROM lending.loan")) for name in ("old", "new")}
+    body = '{"book_id": 1, "member_id": 1}'
+    status = machine("mover").check_output(
+        f"curl -s -o /dev/null -w '%{{http_code}}' --cacert {AUTHORITY} -H 'Content-Type: application/json'"
+        f" -H \"Idempotency-Key: $(cat /proc/sys/kernel/random/uuid)\" -d '{body}' https://mover/api/loans")
+    after = {name: int(query(machine(name), "SELECT count(*) FROM lending.loan")) for name in ("old", "new")}
+    assert status == "201"
+    assert after == {"old": before["old"], "new": before["new"] + 1}
+
+
+def test_old_and_new_hold_the_same_books_and_authors(machine):
+    old, new = (query(machine(name), COUNTS).split("|")[:2] for name in ("old", "new"))
+    assert old == new and int(old[0]) > 1000
+
+
+def test_every_step_is_in_the_journal_and_the_migration_is_complete(machine):
+    lines = machine("mover").check_output("cat /var/lib/dihya-migration/journal/molecule-default/journal.jsonl").splitlines()
+    events = [json.loads(line) for line in lines]
+    done = {(event["stack"], event["verb"]) for event in events if event["status"] in ("ok", "not_applicable")}
+    verbs = ("preflight", "backup", "freeze", "migrate", "verify", "commit")
+    assert {(stack, verb) for stack in ("postgresql", "backend", "frontend", "traffic") for verb in verbs} <= done
+    assert [event["facts"]["outcome"] for event in events if event["verb"] == "end"] == ["ok"]
+
+
+def test_no_key_or_file_of_the_run_is_left(machine):
+    for name in ("mover", "old", "new"):
+        assert machine(name).check_output("grep -c . /root/.ssh/authorized_keys") == "1", name
+        left = machine(name).check_output(f"find {PLACES} \\( {KINDS} \\) 2>/dev/null || true")
+        assert left == "", name
+
+
+def test_no_password_is_in_journal_report_or_scratch(machine, tmp_path):
+    secrets = json.loads((WORK / "artefacts" / "secrets.json").read_text(encoding="utf-8"))
+    for name in ("mover", "old", "new"):
+        packed = machine(name).run("tar -C / --ignore-failed-read -czf - var/lib/dihya-migration root/.ansible 2>/dev/null | base64 -w 0")
+        (tmp_path / f"{name}.b64").write_text(packed.stdout, encoding="ascii")
+    assert find_secrets([tmp_path, WORK / "reports"], secrets) == []
