@@ -85,8 +85,7 @@ options:
     type: raw
   keep_readers:
     description:
-      - Lets clients go on reading. Every role but superusers and the login loses the rights to write to tables and sequences,
-        and gets C(default_transaction_read_only) in the frozen databases.
+      - Lets clients go on reading. Every role but superusers and the login loses the rights to write to tables and sequences.
       - Without it, no other client may be connected when the writes are stopped.
     type: bool
     default: false

@@ -31,7 +31,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileg
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote, render
 
 WRITES = {"TABLE": {"INSERT", "UPDATE", "DELETE", "TRUNCATE"}, "COLUMN": {"INSERT", "UPDATE"}, "SEQUENCE": {"USAGE", "UPDATE"}}
-READ_ONLY = "default_transaction_read_only"
 CLIENTS = """
 SELECT coalesce(usename::text, ''), application_name, coalesce(client_addr::text, 'local'), datname::text,
   coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = usesysid), false), count(*)::int
@@ -74,25 +73,14 @@ def plan(taken: Mapping[str, Any], databases: Sequence[str], method: Method) -> 
     spared = {name for name, role in taken["roles"].items() if role["superuser"]} | {taken["administrator"]}
     for name, changes in found.items():
         if method.keep_readers:
-            _read_only_roles(taken, name, changes)
             _read_only_grants(taken["databases"][name], spared, changes)
         if method.name == "revoke_connect":
             _no_connections(taken, name, spared, changes)
     return found
 
 
-def _read_only_roles(taken: Mapping[str, Any], database: str, changes: Changes) -> None:
-    settings = {(where, role): values for where, role, values in taken["settings"]}
-    for role, attributes in sorted(taken["roles"].items()):
-        if not attributes["login"] or role == taken["administrator"]:
-            continue
-        head = f"ALTER ROLE {quote(role)} IN DATABASE {quote(database)}"
-        before = [value.partition("=")[2] for value in settings.get((database, role), []) if value.startswith(f"{READ_ONLY}=")]
-        changes.apply.append(f"{head} SET {READ_ONLY} TO 'on'")
-        changes.undo.append(f"{head} SET {READ_ONLY} TO '{before[0]}'" if before else f"{head} RESET {READ_ONLY}")
-
-
 def _read_only_grants(contents: Mapping[str, Any], spared: set[str], changes: Changes) -> None:
+    # Privileges alone, no default_transaction_read_only: sessions that begin during the freeze would keep it afterwards.
     for kind, privileges in WRITES.items():
         for identity, entry in sorted(contents["objects"].get(kind, {}).items()):
             reduced = acl.without(entry["acl"], privileges, spared)

@@ -249,3 +249,15 @@ def test_a_copy_made_behind_the_freeze_gets_back_what_the_freeze_took(server, ru
         assert privileges.give_back(*options) == 0
     finally:
         server.execute("DROP DATABASE travelled WITH (FORCE)")
+
+
+def test_a_session_that_began_during_the_freeze_writes_again_after_it(server, run):
+    run()
+    session = server.connect("frozen", "crm_app", "app-secret")
+    try:
+        run(state="open")
+        with session.cursor() as cursor:
+            cursor.execute("SELECT nextval('crm.numbers')")
+            assert cursor.fetchone()
+    finally:
+        session.close()
