@@ -32,9 +32,10 @@ def figures(values: Sequence[float]) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, never as a power of ten."""
-    digits = max(0, 2 - len(str(int(abs(value)))) + 1) if abs(value) >= 1 else 3
-    return f"{value:.{digits}f}"
+    """Three significant digits, whole numbers from 1,000 on."""
+    if abs(value) < 1:
+        return f"{value:#.3g}"
+    return f"{value:,.{max(0, 3 - len(str(int(abs(value)))))}f}"
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -56,7 +57,7 @@ def section(area: str, about: str, result: Result, command: str) -> str:
     """The section of one area in Markdown: what is measured, where and when, the table, the notes."""
     table = [COLUMNS, ("---",) * len(COLUMNS), *map(cells, result.rows)]
     lines = [f"## {area}", "", about.strip(), "", f"`{command}`, {machine()}, {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}.", ""]
-    lines += ["| " + " | ".join(row) + " |" for row in table]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table]
     lines += ["", *(f"- {note}" for note in result.notes)] if result.notes else []
     return "\n".join(lines).rstrip() + "\n"
 

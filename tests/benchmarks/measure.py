@@ -100,7 +100,7 @@ class Bench:
         """Run each contestant once a round, in turned order every second round; what each returned, by round."""
         found: dict[str, list[Measured]] = {name: [] for name in contestants}
         for number in range(rounds):
-            order = list(contestants) if number % 2 == 0 else list(reversed(contestants))
+            order = list(contestants) if number % 2 == 0 else list(contestants)[::-1]
             for name in order:
                 self.say(f"round {number + 1} of {rounds}: {name}")
                 found[name].append(contestants[name]())
@@ -136,7 +136,7 @@ def run_module(name: str, scratch: pathlib.Path, /, **options: Any) -> Ran:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'collections'}"}
     begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", RUN_MODULE, full, str(arguments), str(peak)], env=environment, text=True, check=False,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          stdin=subprocess.DEVNULL, capture_output=True)
     seconds = time.monotonic() - begun
     try:
         result = json.loads(done.stdout)
@@ -147,11 +147,22 @@ def run_module(name: str, scratch: pathlib.Path, /, **options: Any) -> Ran:
     return Ran(seconds, int(peak.read_text(encoding="ascii")) / 1024, result)
 
 
-def run_tools(*commands: Sequence[str], environment: Mapping[str, str] | None = None, output: pathlib.Path | None = None) -> None:
-    """Run commands one after the other, what they print into ``output`` or nowhere; raises :class:`MeasurementFailed`."""
-    for argv in commands:
-        with open(output or os.devnull, "wb") as stream:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.PIPE, check=False,
-                                  env={**os.environ, **(environment or {})})
+@dataclass(frozen=True)
+class Tool:
+    """A program to run with more environment; what it prints goes to ``output`` or nowhere."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    output: pathlib.Path | None = None
+
+
+def run_tools(*tools: Tool) -> float:
+    """Run programs one after the other; seconds of all. Raises :class:`MeasurementFailed` with what one that failed said."""
+    begun = time.monotonic()
+    for tool in tools:
+        with open(tool.output or os.devnull, "wb") as stream:
+            done = subprocess.run(tool.argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.PIPE, check=False,
+                                  env={**os.environ, **tool.environment})
         if done.returncode:
-            raise MeasurementFailed(f"{pathlib.Path(argv[0]).name} failed: {done.stderr.decode(errors='replace')[-600:]}")
+            raise MeasurementFailed(f"{pathlib.Path(tool.argv[0]).name} failed: {done.stderr.decode(errors='replace')[-600:]}")
+    return time.monotonic() - begun

@@ -1,15 +1,17 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One database: accounts as pgbench makes them, and events in JSON with a GIN index. Ours is the modules as they run while writes are
-frozen: `pg_dumpall` (final dump on disk, with checksums), `pg_restore_cluster`, `pg_verify` (every row and the catalogs of both sides), each
-in a process of its own with two jobs. The peers prove nothing. A server-side `COPY … TO '/dev/null'` reads every row of the source once."""
+frozen: `pg_dumpall` (final dump on disk, with checksums), `pg_restore_cluster`, `pg_verify` (every row and the catalogs of both sides),
+each in a process of its own with two jobs. The peers prove nothing. A server-side `COPY … TO '/dev/null'` reads every row of the source."""
 
 from __future__ import annotations
 
 import shutil
 from typing import Any
 
-from tests.benchmarks.measure import Bench, Ran, Result, Row, run_module, run_tools, timed
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import compression_of
+
+from tests.benchmarks.measure import Bench, Ran, Result, Row, Tool, run_module, run_tools
 from tests.benchmarks.servers import DATABASE, SETTINGS, Servers, fill, servers
 
 JOBS = 2
@@ -38,7 +40,7 @@ def compare(bench: Bench, both: Servers, size: str) -> Result:
     peaks = [max(run[name].peak_mb for name in MODULES) for run in runs]
     rows = [
         Row(f"final dump + restore + full proof, against `pg_dumpall > file; psql -f file`: {size} (s)", frozen, found["file"], 0.8),
-        Row(f"the same against `pg_dumpall \\| psql`: {size} (s)", frozen, found["pipe"], 1.0),
+        Row(f"the same against `pg_dumpall | psql`: {size} (s)", frozen, found["pipe"], 1.0),
         Row(f"row proof of both sides, against one `COPY … TO` null of each table: {size} (s)", proofs, found["COPY to null"], 1.0),
         Row(f"`pg_dumpall` module against the tools it runs: {size} (s)", [run["pg_dumpall"].seconds for run in runs],
             [each["dump"] for each in found["tools"]], 1.03),
@@ -46,8 +48,8 @@ def compare(bench: Bench, both: Servers, size: str) -> Result:
             [each["restore"] for each in found["tools"]], 1.03),
         Row(f"peak memory of the largest module process, {size} against a tenth of it (MB)", peaks, [small] * len(peaks), 150, "ours"),
     ]
-    return Result(rows, [f"{both.versions()}. Settings of both servers: " + ", ".join(f"{name} {value}" for name, value in SETTINGS.items()) + ".",
-                         profile(runs[-1], found["tools"][-1])])
+    settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
+    return Result(rows, [f"{both.versions()}. Settings of both servers: {settings}.", profile(runs[-1], found["tools"][-1])])
 
 
 def profile(run: dict[str, Ran], bare: dict[str, float]) -> str:
@@ -77,32 +79,23 @@ def ours(bench: Bench, both: Servers, database: str) -> dict[str, Ran]:
 def tools(bench: Bench, both: Servers) -> dict[str, float]:
     """Seconds of the programs that dump and restore run, as bare as they can be run."""
     dump, old, new = bench.directory / "tools", both.environment(both.source), both.environment(both.target)
-    compression = ["--compress=gzip:1"] if not has_zstd(both) else ["--compress=zstd:1"]
-    seconds = {"dump": timed(lambda: (
-        run_tools([both.tool("pg_dumpall"), "--globals-only"], environment=old),
-        run_tools([both.tool("pg_dump"), "-Fd", f"-j{JOBS}", *compression, "-f", str(dump), DATABASE], environment=old)))}
-    seconds["restore"] = timed(lambda: (
-        run_tools([both.tool("createdb"), "-T", "template0", DATABASE], environment=new),
-        run_tools([both.tool("pg_restore"), "-e", f"-j{JOBS}", "-d", DATABASE, str(dump)], environment=new),
-        run_tools([both.tool("psql"), "-qc", "ANALYZE", DATABASE], environment=new)))
+    compression = f"--compress={compression_of(str(both.target.bin))}"
+    seconds = {
+        "dump": run_tools(Tool([both.tool("pg_dumpall"), "--globals-only"], old),
+                          Tool([both.tool("pg_dump"), "-Fd", f"-j{JOBS}", compression, "-f", str(dump), DATABASE], old)),
+        "restore": run_tools(Tool([both.tool("createdb"), "-T", "template0", DATABASE], new),
+                             Tool([both.tool("pg_restore"), "-e", f"-j{JOBS}", "-d", DATABASE, str(dump)], new),
+                             Tool([both.tool("psql"), "-qc", "ANALYZE", DATABASE], new))}
     drop(both)
     shutil.rmtree(dump)
     return seconds
 
 
-def has_zstd(both: Servers) -> bool:
-    """Whether this pg_dump was built with zstd; the module asks it the same way."""
-    from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import compression_of
-
-    return compression_of(str(both.target.bin)).startswith("zstd")
-
-
 def through_file(bench: Bench, both: Servers) -> float:
     """Seconds of ``pg_dumpall > backup.sql``, then ``psql -f backup.sql``."""
     path = bench.directory / "backup.sql"
-    seconds = timed(lambda: (
-        run_tools([both.tool("pg_dumpall")], environment=both.environment(both.source), output=path),
-        run_tools([both.tool("psql"), "-q", "-f", str(path)], environment=both.environment(both.target))))
+    seconds = run_tools(Tool([both.tool("pg_dumpall")], both.environment(both.source), path),
+                        Tool([both.tool("psql"), "-q", "-f", str(path)], both.environment(both.target)))
     drop(both)
     path.unlink()
     return seconds
@@ -112,7 +105,7 @@ def through_pipe(both: Servers) -> float:
     """Seconds of ``pg_dumpall | psql``."""
     pipe = ["bash", "-o", "pipefail", "-c",
             f'PGPORT={both.source.port} "$0" | PGPORT={both.target.port} "$1" -q', both.tool("pg_dumpall"), both.tool("psql")]
-    seconds = timed(lambda: run_tools(pipe, environment=both.environment(both.source)))
+    seconds = run_tools(Tool(pipe, both.environment(both.source)))
     drop(both)
     return seconds
 
@@ -120,7 +113,7 @@ def through_pipe(both: Servers) -> float:
 def read_all(both: Servers) -> float:
     """Seconds of one COPY of each table of the source into nothing, by the server itself."""
     statements = "COPY account TO '/dev/null'; COPY event TO '/dev/null'"
-    return timed(lambda: run_tools([both.tool("psql"), "-qc", statements, DATABASE], environment=both.environment(both.source)))
+    return run_tools(Tool([both.tool("psql"), "-qc", statements, DATABASE], both.environment(both.source)))
 
 
 def drop(both: Servers) -> None:

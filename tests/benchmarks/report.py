@@ -21,7 +21,7 @@ from tests.unit.report.journals import Writer
 
 STACKS, HOSTS = 12, 40
 VERBS = ("preflight", "backup", "freeze", "migrate", "verify", "commit")
-FACTS = {"summary": "12 tables in 52428800 bytes of backup: dumped", "changed": True, "duration": 12.5,
+FACTS: dict[str, Any] = {"summary": "12 tables in 52428800 bytes of backup: dumped", "changed": True, "duration": 12.5,
          "counts": {"tables": 12, "bytes": 52_428_800}, "digests": {"crm": "cd" * 32},
          "proofs": [{"kind": "manifest", "path": "/backup/crm/manifest.json", "sha256": "ab" * 32}]}
 
@@ -58,7 +58,7 @@ def journal(length: int) -> list[dict[str, Any]]:
 
 def appends(bench: Bench, size: int) -> tuple[list[float], list[float]]:
     """Milliseconds an event of the journal's own ``record``, and of a bare append, each behind ``size`` events."""
-    common = {"state_dir": str(bench.directory / f"state{size}"), "migration_id": "bench", "state_host": "mover", "purpose": "migrate",
+    common: dict[str, Any] = {"state_dir": str(bench.directory / f"state{size}"), "migration_id": "bench", "state_host": "mover", "purpose": "migrate",
               "run": {"stacks": ["postgresql"]}, "identities": [], "takeover": [], "dead_runs": [], "holder": None}
     token = execute({**common, "command": "begin"}, False)["token"]
     record = {**common, "command": "record", "token": token, "stack": "postgresql"}

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,8 @@ class Servers:
 
     def environment(self, server: PostgresServer) -> dict[str, str]:
         """What libpq needs to reach ``server``."""
-        return {"PGHOST": HOST, "PGPORT": str(server.port), "PGUSER": "postgres", "PGPASSFILE": str(self.passfile), "PGDATABASE": "postgres"}
+        return {"PGHOST": HOST, "PGPORT": str(server.port), "PGUSER": "postgres", "PGDATABASE": "postgres",
+                "PGPASSFILE": str(self.passfile)}
 
     def endpoint(self, server: PostgresServer) -> dict[str, Any]:
         """The endpoint option of the modules."""
@@ -67,7 +69,9 @@ class Servers:
 @contextlib.contextmanager
 def servers(directory: pathlib.Path, megabytes: int) -> Iterator[Servers]:
     """Both servers running, ``megabytes`` of data on the source; stopped and erased at the end."""
-    both = [PostgresServer(major, directory / str(major), settings=SETTINGS) for major in (16, 18)]
+    # One password: pg_dumpall brings the superuser's along, and psql must be able to connect again after it.
+    password = secrets.token_urlsafe(12)
+    both = [PostgresServer(major, directory / str(major), password=password, settings=SETTINGS) for major in (16, 18)]
     try:
         found = Servers(both[0].create().start(), both[1].create().start(), directory)
         found.passfile.touch(mode=0o600)
