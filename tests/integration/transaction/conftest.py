@@ -29,8 +29,10 @@ class Migration:
             "vars": {
                 "ansible_connection": "local", "ansible_python_interpreter": sys.executable, "migration_id": "t1",
                 "migration_stacks": ["alpha", "beta"], "migration_stack_roles": {"alpha": "recorder", "beta": "recorder"},
-                "migration_work_dir": f"{directory}/work/{{{{ inventory_hostname }}}}", "migration_state_dir": f"{directory}/state",
-                "migration_backup_dir": f"{directory}/backup", "migration_report_dir": f"{directory}/reports", "trace": f"{directory}/trace",
+                "migration_work_dir": f"{directory}/work/{{{{ inventory_hostname }}}}",
+                "migration_state_dir": f"{directory}/state",
+                "migration_backup_dir": f"{directory}/backup", "migration_report_dir": f"{directory}/reports",
+                "trace": f"{directory}/trace",
             },
             "hosts": {"mover": {}},
             "children": {"source": {"hosts": {"old": {}}}, "target": {"hosts": {"new1": {}, "new2": {}}},

@@ -129,9 +129,10 @@ def test_hosts_out_of_reach_are_all_named_before_anything_starts(migration):
 
 def test_a_run_killed_in_mid_phase_is_resumed_without_repeating_what_was_done(migration):
     command = migration.command("migrate", fail_at=[])
-    process = subprocess.Popen(command, env=migration.environment(), cwd=migration.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    process = subprocess.Popen(command, env=migration.environment(), cwd=migration.root,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                stdin=subprocess.DEVNULL, start_new_session=True)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while "alpha freeze" not in migration.trace("mover") and time.monotonic() < until:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
