@@ -58,8 +58,9 @@ def journal(length: int) -> list[dict[str, Any]]:
 
 def appends(bench: Bench, size: int) -> tuple[list[float], list[float]]:
     """Milliseconds an event of the journal's own ``record``, and of a bare append, each behind ``size`` events."""
-    common: dict[str, Any] = {"state_dir": str(bench.directory / f"state{size}"), "migration_id": "bench", "state_host": "mover", "purpose": "migrate",
-              "run": {"stacks": ["postgresql"]}, "identities": [], "takeover": [], "dead_runs": [], "holder": None}
+    common: dict[str, Any] = {
+        "state_dir": str(bench.directory / f"state{size}"), "migration_id": "bench", "state_host": "mover", "purpose": "migrate",
+        "run": {"stacks": ["postgresql"]}, "identities": [], "takeover": [], "dead_runs": [], "holder": None}
     token = execute({**common, "command": "begin"}, False)["token"]
     record = {**common, "command": "record", "token": token, "stack": "postgresql"}
     hosts = [{"host": f"host{number}"} for number in range(size - 1)]
