@@ -82,6 +82,11 @@ options:
     type: list
     elements: str
     default: []
+  pin_settings:
+    description: What M(dihya.migration.pg_restore_cluster) was told to pin. Such settings of restored databases are listed as explained.
+    type: list
+    elements: str
+    default: []
   logins:
     description: Roles that must be able to log in to the databases on the target; their passwords are looked up in the target's passfile.
     type: list
@@ -147,6 +152,7 @@ SPEC = {
     "rename": {"type": "dict", "default": {}},
     "scope": {"type": "str", "default": "all", "choices": ["rows", "catalog", "all"]},
     "expected_changes": {"type": "list", "elements": "str", "default": []},
+    "pin_settings": {"type": "list", "elements": "str", "default": []},
     "logins": {"type": "list", "elements": "str", "default": []},
     "digest_file": {"type": "path"},
     "differences_file": {"type": "path"},

@@ -117,8 +117,12 @@ def _system(entries: Mapping[str, Any], ignored: Collection[str]) -> dict[str, A
     return {name: entry for name, entry in kept.items() if entry["granted"] or entry["revoked"]}
 
 
-def compare_cluster(source: Mapping[str, Any], target: Mapping[str, Any], rename: Mapping[str, str]) -> list[Difference]:
-    """Differences of roles, memberships and settings, both from ``capture``; ``rename`` maps databases to the target's names."""
+def compare_cluster(source: Mapping[str, Any], target: Mapping[str, Any], rename: Mapping[str, str],
+                    pinned: Collection[str] = ()) -> list[Difference]:
+    """Differences of roles, memberships and settings, both from ``capture``; ``rename`` maps databases to the target's names.
+
+    Settings named in ``pinned`` were of the whole source and became settings of each database on the target.
+    """
     servants = {source["administrator"], target["administrator"]}
     servants |= {name for side in (source, target) for name, role in side["roles"].items() if role["bootstrap"]}
     used = _used_roles(source)
@@ -134,7 +138,7 @@ def compare_cluster(source: Mapping[str, Any], target: Mapping[str, Any], rename
             found += [Difference("", f"role {name}", what, "administrator" if name in servants else None)
                       for what in sorted(one) if what != "bootstrap" and _role_differs(what, one, other)]
     found += _compare_memberships(source, target, servants)
-    return found + _compare_settings(source, target, rename, servants)
+    return found + _compare_settings(source, target, rename, servants, {name.lower() for name in pinned})
 
 
 def _role_differs(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -179,19 +183,22 @@ def _compare_memberships(source: Mapping[str, Any], target: Mapping[str, Any], s
 
 
 def _compare_settings(source: Mapping[str, Any], target: Mapping[str, Any], rename: Mapping[str, str],
-                      servants: set[str]) -> list[Difference]:
+                      servants: set[str], pinned: set[str]) -> list[Difference]:
     old = {(rename.get(database, database), role): sorted(values) for database, role, values in source["settings"]}
     new = {(database, role): sorted(values) for database, role, values in target["settings"]}
     found = []
     for database, role in sorted(old.keys() | new.keys()):
-        if old.get((database, role)) == new.get((database, role)):
+        one, other = old.get((database, role), []), new.get((database, role), [])
+        names = {value.partition("=")[0] for value in set(one) ^ set(other)}
+        if not names:
             continue
         rule = "administrator" if role in servants else None
         if role and role not in target["roles"]:
             rule = "role_not_used"
         elif role and role not in source["roles"]:
             rule = "role_of_the_target"
-        names = {value.partition("=")[0] for value in set(old.get((database, role), [])) ^ set(new.get((database, role), []))}
+        elif database and not role and set(one) < set(other) and {name.lower() for name in names} <= pinned:
+            rule = "pinned_setting"
         subject = "settings" + (f" of role {role}" if role else "") + (f" in database {database}" if database else "")
         found.append(Difference("", subject, ", ".join(sorted(names)), rule))
     return found

@@ -59,6 +59,7 @@ class VerifyRequest:
     rename: dict[str, str] = field(default_factory=dict)
     scope: str = "all"
     expected_changes: list[str] = field(default_factory=list)
+    pin_settings: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     digest_file: str | None = None
     differences_file: str | None = None
@@ -232,7 +233,7 @@ class Verification:
         self.progress.begin("catalog", 0, "objects")
         names = [request.on_target(name) for name in request.databases]
         after = capture(request.target, names, request.application_name)
-        self.differences += compare_cluster(before, after, request.rename)
+        self.differences += compare_cluster(before, after, request.rename, request.pin_settings)
         versions = before["server_version"], after["server_version"]
         if any(role["password"] == "unknown" for side in (before, after) for role in side["roles"].values()):
             self.not_proved.append("password hashes of roles: a login may not read them")

@@ -43,6 +43,15 @@ def test_the_administrators_differ_without_harm_but_nobody_else():
         ("role rd differs in password", None), ("role root differs in password", "administrator")]
 
 
+def test_a_pinned_setting_of_a_database_is_explained_and_no_other_is():
+    target = copy.deepcopy(SIDE)
+    target["settings"] = [*SIDE["settings"], ["crm", "", ["DateStyle=ISO, DMY"]]]
+    assert said(compare_cluster(SIDE, target, {}, ["datestyle"])) == [("settings in database crm differs in DateStyle", "pinned_setting")]
+    assert said(compare_cluster(SIDE, target, {}, ["TimeZone"])) == [("settings in database crm differs in DateStyle", None)]
+    target["settings"] = [["crm", "app", ["x.secret=abc", "DateStyle=ISO, DMY"]]]
+    assert said(compare_cluster(SIDE, target, {}, ["DateStyle"])) == [("settings of role app in database crm differs in DateStyle", None)]
+
+
 def test_settings_follow_the_renamed_database_and_show_no_value():
     target = copy.deepcopy(SIDE)
     target["settings"] = [["shop", "app", ["x.secret=other"]]]
