@@ -9,6 +9,7 @@ import itertools
 import pytest
 
 from demo.postgres_server import PostgresServer
+from tests.support.move import Move, Sites
 from tests.support.needs import require_postgres
 from tests.support.playbook import Playbook
 from tests.support.recorder import Recorder
@@ -58,3 +59,20 @@ def fixture_playbook(tmp_path):
 def fixture_recorder(tmp_path):
     """Records argument list and environment of child processes."""
     return Recorder(tmp_path / "recorder")
+
+
+@pytest.fixture(scope="session", name="sites")
+def fixture_sites(tmp_path_factory):
+    """An old server (16) and a new one (18) for whole migrations, the same ones for the whole session."""
+    for major in (16, 18):
+        require_postgres(major)
+    sites = Sites.start(tmp_path_factory.mktemp("sites"))
+    yield sites
+    sites.remove()
+
+
+@pytest.fixture(name="move")
+def fixture_move(sites, tmp_path):
+    """A migration that has not begun, its source database filled; both servers are cleared after the test."""
+    yield Move(sites, tmp_path, f"m{next(NUMBER)}").fill()
+    sites.clear()

@@ -1,0 +1,83 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What must be seen to fail in a whole migration of a real database: it is found, undone, and told."""
+
+from __future__ import annotations
+
+from tests.integration.failures.conftest import tells
+
+TABLE, OBJECT, SEQUENCE = "table app.client", "large objects", "sequences"
+
+
+def test_one_byte_changed_on_the_target_before_the_proof_is_found_and_undone(move, intrusion, before):
+    intrusion.plan("before the proof", move.sites.target, [
+        "UPDATE app.client SET name = overlay(name PLACING 'X' FROM 3 FOR 1) WHERE id = 7", "SELECT lo_put(4711, 3, 'X')"])
+    done = intrusion.run()
+    assert intrusion.refused() == []
+    tells(move, done, "app.client")
+    assert "large objects" in done.output
+    before.is_back()
+    # The old passwords and privileges work on, and the next attempt of the same migration succeeds.
+    move.variables["postgresql_after_restore"] = []
+    again = move.run()
+    assert again.rc == 0, again.output[-3000:]
+    assert move.events()[-1]["attempt"] == 2
+    assert "- Statut final : OK" in move.report()
+
+
+def test_a_row_of_a_superuser_that_is_in_no_dump_is_found(move, intrusion, before):
+    intrusion.plan("before the proof", move.sites.source, ["INSERT INTO app.client (name) VALUES ('slipped in')"])
+    done = intrusion.run()
+    tells(move, done, "app.client")
+    before.is_back(TABLE, SEQUENCE)
+
+
+def test_a_row_of_an_owner_who_grants_himself_the_right_again_is_found_though_it_is_in_the_dump(move, intrusion, before):
+    move.variables["postgresql_freeze"] = {"command": "true", "undo": "true", "keep_readers": True}
+    insert = "INSERT INTO app.client (name) VALUES ('slipped in')"
+    intrusion.plan("freeze", move.sites.source, [
+        "SET default_transaction_read_only = off", insert, "GRANT INSERT ON app.client TO CURRENT_USER", insert,
+    ], move.owner, move.passwords[move.owner])
+    done = intrusion.run()
+    # Without the privilege he is refused; but an owner may always grant it.
+    assert [code for code, _message in intrusion.refused()] == ["42501"]
+    tells(move, done, "written to after the freeze")
+    before.is_back(TABLE, SEQUENCE)
+
+
+def test_a_large_object_written_after_the_verification_is_found_before_the_commit(move, intrusion, before):
+    move.variables["postgresql_freeze"] = {"command": "true", "undo": "true", "keep_readers": True}
+    intrusion.plan("verify", move.sites.source, ["SET default_transaction_read_only = off", "SELECT lo_put(4711, 0, 'Z')"],
+                   move.owner, move.passwords[move.owner])
+    done = intrusion.run()
+    assert intrusion.refused() == []
+    tells(move, done, "written to after the freeze")
+    before.is_back(OBJECT)
+
+
+def test_a_number_taken_from_a_sequence_is_found_though_it_uses_no_transaction(move, intrusion, before):
+    intrusion.plan("freeze", move.sites.source, ["SELECT nextval('app.ticket')"])
+    done = intrusion.run()
+    tells(move, done, "sequence app.ticket")
+    before.is_back(SEQUENCE)
+
+
+def test_a_target_that_dies_under_way_does_not_keep_the_source_closed(move, intrusion, before):
+    target = move.sites.target
+    pid = (target.directory / "postmaster.pid").read_text(encoding="utf-8").split()[0]
+    intrusion.order("before the proof", ["kill", "-QUIT", pid])
+    try:
+        done = intrusion.run()
+        assert done.rc != 0
+        assert move.outcome() == "rollback_incomplete", done.output[-4000:]
+        assert {"stack": "postgresql", "host": "mover", "verdict": "failed"} in move.events()[-1]["facts"]["rollback"]
+        assert "- Statut final : KO" in move.report()
+        assert move.source_state() == before.source
+        move.owner_writes()
+    finally:
+        target.start()
+    # Once it is back, the explicit rollback owes it the rest.
+    done = move.run("rollback")
+    assert (done.rc, move.outcome()) == (0, "rolled_back"), done.output[-3000:]
+    assert move.target_state() == before.target
+    assert move.leftovers() == []
