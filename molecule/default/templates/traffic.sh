@@ -32,7 +32,7 @@ case ${1:-} in
     status) ;;
     block-writes) writes blocked; reload ;;
     allow-writes) writes open; reload ;;
-    switch) side new; reload ;;
+    switch) side new; writes open; reload ;; # one reload: the first write that passes lands on the new site
     restore) side old; reload ;;
     first) side old; writes open; exit ;;
     *) echo "usage: traffic status | block-writes | allow-writes | switch | restore" >&2; exit 2 ;;

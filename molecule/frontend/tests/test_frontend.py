@@ -21,7 +21,7 @@ def fixture_machine():
 
 
 def digests(machine, path):
-    return machine.check_output(f"cd {path} && find . -type f | LC_ALL=C sort | xargs -d '\\n' sha256sum")
+    return machine.check_output(f"cd {path} && find . -type f -not -name '.release*' | LC_ALL=C sort | xargs -d '\\n' sha256sum")
 
 
 def test_the_new_machine_serves_the_new_build(machine):
@@ -49,6 +49,7 @@ def test_no_key_of_the_run_is_left(machine):
         assert machine(name).check_output("find /var/lib/dihya-migration -name 'id_*' -o -path '*/run/*' 2>/dev/null || true") == ""
 
 
-def test_the_report_says_so():
+def test_the_report_still_tells_of_the_migration_after_a_second_run_that_found_it_complete():
     report = json.loads((WORK / "reports" / "molecule-frontend" / "report.json").read_text(encoding="utf-8"))
-    assert "ok" in json.dumps(report).lower()
+    assert report["verdict"] == "OK" and report["committed"]
+    assert "migrate" in {step["verb"] for step in report["steps"]}
