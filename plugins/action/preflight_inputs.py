@@ -102,7 +102,8 @@ def check_state_host(variables: Mapping[str, Any]) -> list[inputs.Finding]:
     own = variables["hostvars"][state] if state in groups["all"] else {}
     local = own.get("ansible_connection") == "local" or (state == "localhost" and "ansible_connection" not in own)
     under = [name for name, marks in AUTOMATION.items() if any(mark in variables for mark in marks)]
-    if "SEMAPHORE_TASK_ID" in os.environ or "AWX_ISOLATED_DATA_DIR" in os.environ:
+    # Not AWX_ISOLATED_DATA_DIR: every ansible-runner sets it, and its directories last.
+    if "SEMAPHORE_TASK_ID" in os.environ or "AWX_HOST" in os.environ:
         under = under or ["AWX or Semaphore"]
     if local and under:
         return [inputs.finding(f"state ({state})", f"is the job's own machine, which {under[0]} throws away",
