@@ -16,7 +16,7 @@ from tests.benchmarks.measure import Bench, MeasurementFailed, Ran, Result, Row,
 from tests.support.playbook import Playbook
 
 ROUNDS = 5
-SAMPLE = 30
+SAMPLE = 10
 """Files that ansible.builtin.copy has to copy: it takes as long for each of them as build_copy for many."""
 
 
@@ -119,7 +119,7 @@ def switches(bench: Bench, source: pathlib.Path, what: str) -> list[Row]:
     small.mkdir()
     (small / "file").write_text("one", encoding="utf-8")
     whole, little = site(bench, "whole", source), site(bench, "little", small)
-    found = bench.alternate(bench.rounds(ROUNDS), {"the tree": lambda: switch(bench, whole, source),
+    found = bench.alternate(bench.rounds(), {"the tree": lambda: switch(bench, whole, source),
                                                    "one file": lambda: switch(bench, little, small)})
     names = {"activate": f"`release` activated: {what} against one file (ms in the module)",
              "back": "the same, rolled back (ms in the module)"}

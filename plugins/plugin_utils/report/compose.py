@@ -165,13 +165,15 @@ def _evidence(evidence: object, say: Phrases) -> Cell:
 
 def _told(steps: list[Step]) -> list[Step]:
     """Without the hosts that had nothing to do; a verb that had nothing to do anywhere is told once, with its reason."""
-    told: list[Step] = []
+    units: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
-        same = [other for other in steps if (other.stack, other.verb) == (step.stack, step.verb)]
-        idle = all(other.status == "not_applicable" for other in same)
-        if step.status != "not_applicable" or (idle and step is same[0]):
-            told.append(step)
-    return told
+        units.setdefault((step.stack, step.verb), []).append(step)
+
+    def is_told(step: Step) -> bool:
+        same = units[step.stack, step.verb]
+        return step.status != "not_applicable" or (step is same[0] and all(other.status == "not_applicable" for other in same))
+
+    return list(filter(is_told, steps))
 
 
 def _steps(data: ReportData, say: Phrases) -> Section:

@@ -94,5 +94,7 @@ _REORDERING = frozenset("\u200b\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\
 
 def visible(text: str) -> str:
     """``text`` in one line; characters that would control the page or reorder its text are shown, not obeyed."""
+    if text.isascii() and text.isprintable():
+        return text  # nearly every one, and there are tens of thousands
     line = re.sub(r"[\t\r\n\v\f\u2028\u2029]+", " ", text)
     return "".join(f"\\u{ord(c):04x}" if c in _REORDERING or unicodedata.category(c) in ("Cc", "Cs") else c for c in line)
