@@ -41,7 +41,7 @@ def fixture_chromium():
 
 @pytest.fixture(scope="session", name="moved")
 def fixture_moved(chromium, tmp_path_factory):
-    """The demo after its migration: what its inventory reads (ports, addresses, authority)."""
+    """The demo after its migration: what its inventory reads (ports, addresses, authority), and ``passwords``."""
     directory = tmp_path_factory.mktemp("demo")
     ours = {"DEMO_STATE": str(directory / "state"), "DEMO_PORT_BASE": str(free_ports())}
 
@@ -52,11 +52,16 @@ def fixture_moved(chromium, tmp_path_factory):
 
     sites("start")
     try:
-        reports = {"migration_report_dir": str(directory / "reports")}
+        variables = {
+            "migration_report_dir": str(directory / "reports"),
+            # Commands on a host run without our environment.
+            "demo_traffic": ["env", f"DEMO_STATE={ours['DEMO_STATE']}", sys.executable, str(ROOT / "demo" / "traffic.py")],
+        }
         controller = Playbook(directory / "controller")
-        outcome = controller.run("playbooks/migrate.yml", "inventories/demo", reports, environment=ours, timeout=400)
+        outcome = controller.run("playbooks/migrate.yml", "inventories/demo", variables, environment=ours, timeout=400)
         assert outcome.rc == 0, outcome.output[-5000:]
-        yield json.loads((directory / "state" / "demo.json").read_text(encoding="utf-8"))
+        found = {name: json.loads((directory / "state" / f"{name}.json").read_text(encoding="utf-8")) for name in ("demo", "secrets")}
+        yield {**found["demo"], "passwords": found["secrets"]}
     finally:
         sites("clean")
 

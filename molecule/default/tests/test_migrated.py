@@ -40,7 +40,8 @@ def test_the_public_address_serves_the_new_release_over_verified_tls(machine):
 
 def test_a_write_at_the_public_address_lands_on_the_new_site_alone(machine):
     before = {name: int(query(machine(name), "SELECT count(*) FROM lending.loan")) for name in ("old", "new")}
-    body = '{"book_id": 1, "member_id": 1}'
+    book, member = query(machine("new"), "SELECT (SELECT min(id) FROM catalogue.book), (SELECT min(id) FROM lending.member)").split("|")
+    body = json.dumps({"book_id": int(book), "member_id": int(member)})
     status = machine("mover").check_output(
         f"curl -s -o /dev/null -w '%{{http_code}}' --cacert {AUTHORITY} -H 'Content-Type: application/json'"
         f" -H \"Idempotency-Key: $(cat /proc/sys/kernel/random/uuid)\" -d '{body}' https://mover/api/loans")
