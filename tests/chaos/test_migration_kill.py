@@ -1,0 +1,172 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""kill -9 inside dump, restore and verify of a whole migration, then a rerun at once: one worker ever, and all is well.
+
+The controller is killed, or the worker that outlives it, or both. By default three rounds in which each stage and each
+victim occurs; with CHAOS=full many more. CHAOS_SEED repeats a run; every round prints its figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._lease import is_alive
+
+from tests.support.canaries import find_secrets
+from tests.support.move import Move, equal_data
+
+FULL = os.environ.get("CHAOS") == "full"
+SEED = int(os.environ.get("CHAOS_SEED", "20261128"))
+ROWS = 600_000 if FULL else 300_000
+LONGEST = {"dump": 0.2, "restore": 0.4, "verify": 0.1}  # seconds from the beginning of a stage to the kill, at most
+VICTIMS = ("controller", "worker", "both")
+# Stage → side, verb and the statement of our own session on it that shows that the stage is on.
+STAGES = {
+    "dump": ("source", "migrate", "COPY app.bulk %"),
+    "restore": ("target", "migrate", "COPY app.bulk %"),
+    "verify": ("target", "migrate", "%hashtextextended%"),
+}
+MODULES = {"dump": "pg_dumpall", "restore": "pg_restore_cluster", "verify": "pg_verify"}
+
+
+def rounds() -> list[tuple[str, str, float]]:
+    """Stage, victim and delay of each round."""
+    dice = random.Random(SEED)
+    if FULL:
+        pairs = [pair for _again in range(6) for pair in itertools.product(STAGES, VICTIMS)]
+        dice.shuffle(pairs)
+    else:
+        pairs = list(zip(STAGES, dice.sample(VICTIMS, 3)))
+    return [(stage, victim, dice.uniform(0, LONGEST[stage])) for stage, victim in pairs]
+
+
+class Watch:
+    """Looks many times a second at who works: never may two workers of one module live, or two tools of one kind."""
+
+    def __init__(self, move: Move) -> None:
+        self.move = move
+        self.workers = move.work / "mover" / "workers"
+        self.holders: dict[str, dict[tuple[int, int], dict[str, Any]]] = {}
+        self.crowds: list[str] = []
+        self.looks = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def holder(self, module: str) -> dict[str, Any] | None:
+        """The living worker of ``module``, None when there is none."""
+        try:
+            one = json.loads((self.workers / f"{module}-mover.lease").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return one if is_alive(one) else None
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.03):
+            self.looks += 1
+            for module in MODULES.values():
+                one = self.holder(module)
+                known = self.holders.setdefault(module, {})
+                if one:
+                    known[one["pid"], one["start"]] = one
+                living = [pid for (pid, _start), holder in known.items() if is_alive(holder)]
+                if len(living) > 1:
+                    self.crowds.append(f"{module}: {living}")
+            for tool in ("pg_dump", "pg_restore"):
+                running = self._tools(tool)
+                if len(running) > 1:
+                    self.crowds.append(f"{tool}: {running}")
+
+    def _tools(self, tool: str) -> list[int]:
+        """Processes of ``tool`` for this migration that no process of the same tool started."""
+        found: dict[int, int] = {}
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if argv[0].endswith(f"/{tool}") and any(str(self.move.directory) in word for word in argv):
+                    found[int(entry.name)] = int((entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        return [pid for pid, parent in found.items() if parent not in found]
+
+
+def wait_for(move: Move, stage: str, process: subprocess.Popen, seconds: float = 150) -> None:
+    """Return as soon as ``stage`` is on; fails when the run ends before."""
+    side, verb, statement = STAGES[stage]
+    connection = getattr(move.sites, side).connect()
+    until = time.monotonic() + seconds
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        while time.monotonic() < until:
+            cursor.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND state = 'active' AND query LIKE %s",
+                           (f"dihya/{move.id}/{verb}", statement))
+            if cursor.fetchall():
+                return
+            assert process.poll() is None, "the migration ended before the stage was seen"
+            time.sleep(0.01)
+    raise AssertionError(f"the stage {stage} did not begin in {seconds} s")
+
+
+def kill(victim: str, process: subprocess.Popen, worker: dict[str, Any] | None) -> None:
+    """End the controller with all its forks, the worker's own process, or both, as a crash would."""
+    if victim in ("controller", "both"):
+        os.killpg(process.pid, signal.SIGKILL)
+    if victim in ("worker", "both") and worker:
+        os.kill(worker["pid"], signal.SIGKILL)
+
+
+@pytest.fixture(name="bulk")
+def fixture_bulk(sites, tmp_path) -> Iterator[Move]:
+    """A migration with a table that takes a while."""
+    yield Move(sites, tmp_path, f"kill{time.monotonic_ns() % 10**9}").fill(ROWS)
+    sites.clear()
+
+
+@pytest.mark.parametrize(("stage", "victim", "delay"), rounds())
+def test_a_migration_killed_under_way_is_finished_by_the_next_run(bulk, stage, victim, delay, capsys):
+    move = bulk
+    move.variables["postgresql_drill"] = False
+    log = move.directory / "first.log"
+    with Watch(move) as watch:
+        process = move.playbook.start("playbooks/migrate.yml", move.inventory(), move.secrets, output=log)
+        wait_for(move, stage, process)
+        time.sleep(delay)
+        worker = watch.holder(MODULES[stage])
+        kill(victim, process, worker)
+        killed = time.monotonic()
+        first = process.wait(240)
+        alone = time.monotonic() - killed
+        again = move.run(timeout=290)
+        seconds = time.monotonic() - killed
+    with capsys.disabled():
+        sys.stdout.write(f"\n{stage}: {victim} killed {delay:.2f} s in (worker {'alive' if worker else 'done'}), ended after {alone:.1f} s,"
+                         f" whole again after {seconds:.1f} s, {watch.looks} looks, seed {SEED}\n")
+    assert first != 0 or not worker, log.read_text(encoding="utf-8", errors="replace")[-3000:]
+    assert again.rc == 0, again.output[-4000:]
+    assert (move.outcome(), equal_data(move)) == ("ok", True)
+    assert watch.crowds == []
+    assert watch.looks > 20
+    # Ansible's own scratch directory of a controller that was killed stays: no run of ours could know of it.
+    assert [one for one in move.leftovers() if "/controller/local/" not in one] == []
+    given = list(move.playbook.directory.glob("variables-*.json"))  # what the user gave
+    for path in given:
+        path.unlink()
+    canaries = {"source": move.sites.source.password, "target": move.sites.target.password, **move.passwords}
+    assert find_secrets([move.directory, move.sites.source.log, move.sites.target.log], canaries) == []
