@@ -59,7 +59,7 @@ def measure(areas: list[str], quick: bool) -> int:
         say(f"{area}{' (quick: no figure worth keeping)' if quick else ''}")
         module = importlib.import_module(f"tests.benchmarks.{area}")
         directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{area}-", dir=scratch()))
-        begun = time.monotonic()
+        begun, busy = time.monotonic(), busy_cores()
         try:
             bench = Bench(directory, quick, int(size) if size else None, lambda text: say("  " + text))
             results[area], abouts[area] = module.measure(bench), module.__doc__ or ""
@@ -68,12 +68,25 @@ def measure(areas: list[str], quick: bool) -> int:
             continue
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+        results[area].notes.append(document.disturbance(max(busy, busy_cores())))
         say(f"{area}, {time.monotonic() - begun:.0f} s\n{document.screen(results[area])}")
     command = " ".join([*([f"BENCH_MB={size}"] if size else []), "make bench"])
     sections = {area: document.section(area, abouts[area], result, command + f" AREA={area}") for area, result in results.items()}
     rows = [row.as_json(area) for area, result in results.items() for row in result.rows]
     write(sections, rows, quick)
     return 0 if len(results) == len(areas) else 1
+
+
+def busy_cores(seconds: float = 3.0) -> float:
+    """How many cores work while we do nothing: what others run on this machine disturbs every figure."""
+    def used() -> float:
+        # user, nice, system, idle, iowait, irq, softirq, steal: what is neither idle nor waiting is work
+        values = list(map(int, pathlib.Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]))
+        return (sum(values) - values[3] - values[4]) / os.sysconf("SC_CLK_TCK")
+
+    before, begun = used(), time.monotonic()
+    time.sleep(seconds)
+    return (used() - before) / (time.monotonic() - begun)
 
 
 def scratch() -> pathlib.Path:

@@ -69,6 +69,13 @@ def machine() -> str:
     return f"{cores} cores, {pages:.0f} GiB of memory, {platform.machine()}, Python {platform.python_version()}"
 
 
+def disturbance(cores: float) -> str:
+    """How far other work on the machine disturbed the figures."""
+    if cores < 0.3:
+        return "The machine did nothing else."
+    return f"Not a quiet machine: other work took {cores:.1f} cores beside it. Ratios hold better than seconds."
+
+
 def merged(document: str, sections: dict[str, str], order: Sequence[str]) -> str:
     """``document`` with ``sections`` in place of those of the same areas; areas stand in ``order``."""
     parts = re.split(r"(?m)^(?=## )", document)[1:]

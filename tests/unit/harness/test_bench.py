@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -63,11 +65,20 @@ def test_an_area_measured_again_replaces_its_own_section_only():
     assert document.merged(again, {}, bench.AREAS) == again
 
 
+def test_work_of_others_is_noticed():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            assert bench.busy_cores(0.5) > 0.2
+        finally:
+            other.kill()
+
+
 class TestTheCommand:
     @pytest.fixture(autouse=True)
     def root(self, tmp_path, monkeypatch):
         monkeypatch.setattr(bench, "ROOT", tmp_path)
         monkeypatch.delenv("BENCH_MB", raising=False)
+        monkeypatch.setattr(bench, "busy_cores", lambda: 1.25)
 
     @staticmethod
     def area(monkeypatch, name, work):
@@ -80,7 +91,8 @@ class TestTheCommand:
         self.area(monkeypatch, "trees", lambda _bench: Result([Row("slow", [9.0], [1.0], 0.8)]))
         assert bench.measure(["trees"], False) == 0
         assert [row["met"] for row in json.loads((tmp_path / "build" / "bench.json").read_text())] == [False]
-        assert "| slow |" in (tmp_path / "docs" / "benchmarks.md").read_text()
+        page = (tmp_path / "docs" / "benchmarks.md").read_text()
+        assert "| slow |" in page and "Not a quiet machine: other work took 1.2 cores" in page
 
     def test_an_area_that_cannot_be_measured_fails_and_the_others_are_written(self, monkeypatch, tmp_path, capsys):
         self.area(monkeypatch, "trees", lambda _bench: 1 / 0)
