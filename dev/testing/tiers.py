@@ -62,13 +62,13 @@ def sanity() -> Tier:
 
 def integration() -> Tier:
     """Real servers on loopback, one test after the other."""
-    return Tier("integration", (pytest("integration", "tests/integration", timeout=900, each=300),), needs=SERVERS)
+    return Tier("integration", (pytest("integration", "tests/integration", timeout=2700, each=600),), needs=SERVERS)
 
 
 def chaos() -> Tier:
     """Kills, full disks and races: a seeded sample, with ``CHAOS=full`` all of them."""
     whole = os.environ.get("CHAOS") == "full"
-    return Tier("chaos", (pytest("chaos", "tests/chaos", timeout=7200 if whole else 420, each=600 if whole else 180),), needs=SERVERS)
+    return Tier("chaos", (pytest("chaos", "tests/chaos", timeout=7200 if whole else 900, each=600 if whole else 300),), needs=SERVERS)
 
 
 def molecule(root: pathlib.Path) -> Tier:
