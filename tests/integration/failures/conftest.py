@@ -23,6 +23,7 @@ class Intrusion:
     def __init__(self, move: Move) -> None:
         self.move = move
         self.path = move.directory / "intrusion.json"
+        move.variables["postgresql_drill"] = False  # nothing here depends on it, and it takes time
 
     def plan(self, moment: str, server: PostgresServer, statements: list[str], user: str = "postgres", password: str | None = None) -> None:
         """What is to happen, when, where, and as whom."""
