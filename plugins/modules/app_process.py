@@ -20,10 +20,10 @@ options:
       - V(started) runs the command; a process with another command, directory, environment or content of O(env_file) is replaced.
       - V(stopped) ends it and all its children.
       - V(reverted) ends it and starts again what it replaced, with what was recorded then.
-      - V(info) changes nothing and says whether it runs.
+      - V(observed) changes nothing and says whether it runs.
     type: str
-    choices: [started, stopped, reverted, info]
-    default: info
+    choices: [started, stopped, reverted, observed]
+    default: observed
   name:
     description:
       - Name of this process, best with the release in it. Required for O(state=started).
@@ -136,7 +136,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.supervise imp
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["started", "stopped", "reverted", "info"], "default": "info"},
+    "state": {"type": "str", "choices": ["started", "stopped", "reverted", "observed"], "default": "observed"},
     "name": {"type": "str"},
     "command": {"type": "list", "elements": "str"},
     "chdir": {"type": "path"},

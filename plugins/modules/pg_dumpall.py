@@ -98,7 +98,7 @@ RETURN = r"""
 path: {description: The backup's directory., type: str, returned: success}
 manifest_sha256: {description: SHA-256 of its C(manifest.json)., type: str, returned: when a backup exists}
 databases: {description: Names of the databases in it., type: list, elements: str, returned: success}
-counts: {description: Numbers of databases, tables, files and bytes., type: dict, returned: when a backup exists}
+counts: {description: "Numbers of databases, tables, files and bytes.", type: dict, returned: when a backup exists}
 versions: {description: Versions of the server and of pg_dump., type: dict, returned: when a backup exists}
 duration: {description: Seconds., type: float, returned: when a backup exists}
 stale_removed: {description: Names of staging directories of killed runs that were removed., type: list, elements: str, returned: changed}

@@ -147,7 +147,7 @@ state:
   type: str
   returned: always
 fence:
-  description: The transaction number that must not move (RV(fence.value)), when it was read (RV(fence.at)) and where (RV(fence.source)).
+  description: The transaction number that must not move (C(value)), when it was read (C(at)) and where (C(source)).
   type: dict
   returned: when frozen
 capture_sha256:

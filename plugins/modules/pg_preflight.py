@@ -106,7 +106,7 @@ plan:
   elements: dict
   returned: always
 databases: {description: Names of the databases that were meant and exist., type: list, elements: str, returned: always}
-versions: {description: Versions of C(source), C(target) and C(client), those that are known., type: dict, returned: always}
+versions: {description: "Versions of C(source), C(target) and C(client), those that are known.", type: dict, returned: always}
 identity: {description: C(system_identifier) and C(name) of each server that was reached., type: dict, returned: always}
 clients:
   description: Client sessions seen on the source (C(user), C(application_name), C(client_addr)).

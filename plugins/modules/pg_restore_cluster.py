@@ -29,7 +29,7 @@ options:
       port: {description: Port of the server., type: int, default: 5432}
       user: {description: Login role., type: str, required: true}
       password:
-        description: Password of the login. The client tools need O(source.passfile) instead.
+        description: Password of the login. The client tools need C(passfile) instead.
         type: str
       passfile: {description: Path of a libpq password file with mode 0600., type: path}
       dbname: {description: Database to connect to for cluster-wide work., type: str, default: postgres}

@@ -126,7 +126,7 @@ digests:
   description: Rows and digest (C(rows), C(digest)) on the target, by database and table.
   type: dict
   returned: success
-explained: {description: Differences that a rule explains (C(rule), C(object))., type: list, elements: dict, returned: success}
+explained: {description: "Differences that a rule explains (C(rule), C(object)).", type: list, elements: dict, returned: success}
 not_proved: {description: What could not be compared., type: list, elements: str, returned: success}
 differences: {description: Differences that nothing explains; the first twenty., type: list, elements: str, returned: failure}
 failures: {description: How many there are., type: int, returned: failure}

@@ -118,7 +118,7 @@ def unique(findings: Iterable[Finding]) -> list[Finding]:
     """Findings without repetition; the same one on many hosts is told once, naming them all."""
     merged: dict[tuple[str, str, str], list[str]] = {}
     for item in findings:
-        name, _, host = item["subject"].partition(" (")
+        name, _bracket, host = item["subject"].partition(" (")
         merged.setdefault((name, item["finding"], item["remedy"]), []).append(host.rstrip(")"))
     return [
         finding(f"{name} ({', '.join(sorted(set(hosts)))})" if any(hosts) else name, text, remedy)

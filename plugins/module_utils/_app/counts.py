@@ -8,9 +8,9 @@ Known: pytest, vitest, jest, node:test (spec and TAP), unittest (Django's runner
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from typing import Callable, Optional
+from xml.etree import ElementTree
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 

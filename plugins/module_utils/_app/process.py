@@ -72,7 +72,7 @@ class Plan:
 
 def decide(state: str, name: str | None, record: Record | None, alive: bool, digest: str | None = None) -> Plan:
     """What leads from ``record`` to ``state``; pure. A record of another ``name`` is not ours to stop."""
-    if state == "info":
+    if state == "observed":
         return Plan("none", "the process runs" if alive else "the process does not run")
     if state == "started":
         if not record or not (alive or _living_previous(record)):

@@ -27,7 +27,7 @@ class Stat:
 
 def parse_stat(text: str) -> Stat:
     """The fields of one ``/proc/PID/stat``; the program's name in it may hold blanks and parentheses."""
-    head, _, tail = text.rpartition(")")
+    head, _bracket, tail = text.rpartition(")")
     fields = tail.split()
     return Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[3]), int(fields[19]))
 

@@ -107,7 +107,7 @@ def _compare_with_head(reading: Reading, has_data: bool, head: dict[str, Any] | 
     if head is None:
         return "the head file is missing" if has_data else ""
     seq, digest = head.get("seq"), head.get("hash")
-    if type(seq) is not int or seq < 0 or not isinstance(digest, str):  # bool is an int
+    if not isinstance(seq, int) or isinstance(seq, bool) or seq < 0 or not isinstance(digest, str):
         return "the head file is malformed"
     if seq > count:
         return f"the head names event {seq}, the journal ends at {count}: events were cut off"

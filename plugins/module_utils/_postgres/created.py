@@ -61,7 +61,8 @@ class Record:
 
     def complete(self, **facts: Any) -> None:
         """Mark the restore as done."""
-        assert self.state is not None
+        if self.state is None:
+            raise AssertionError("self.state is set before")
         self.state.update(facts, complete=True)
         self._write()
 

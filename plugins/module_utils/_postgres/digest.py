@@ -267,7 +267,7 @@ class _Workers:
         self._open: set[Any] = set()
 
     def run(self, jobs: int) -> dict[str, dict[str, Any]]:
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(jobs)]
+        threads = [threading.Thread(target=self._work, daemon=True) for _worker in range(jobs)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -114,7 +114,7 @@ def set_statements(prefix: str, settings: list[str]) -> list[str]:
     """``ALTER … SET`` statements for ``name=value`` entries of pg_db_role_setting."""
     statements = []
     for entry in settings:
-        name, _, value = entry.partition("=")
+        name, _sign, value = entry.partition("=")
         shown = (value or "''") if name.lower() in LIST_SETTINGS else literal(value)
         quoted = ".".join(identifier(part) for part in name.split("."))
         statements.append(f"{prefix} SET {quoted} TO {shown}")

@@ -306,7 +306,8 @@ class RestoreMeter:
 
 def _result(record: Record, plan: RestorePlan | None, changed: bool, started: float, versions: dict[str, str],
             reason: str) -> dict[str, Any]:
-    assert record.state is not None
+    if record.state is None:
+        raise AssertionError("record.state is set before")
     created = [{"kind": entry["kind"], "name": entry["name"], "identity": str(entry["identity"])} for entry in record.objects
                if entry["kind"] in ("database", "role")]
     counts = {kind + "s": sum(entry["kind"] == kind for entry in created) for kind in ("database", "role")}

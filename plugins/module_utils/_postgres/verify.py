@@ -165,7 +165,8 @@ def read_known(request: VerifyRequest) -> Known:
 def read_capture(request: VerifyRequest) -> dict[str, Any]:
     """Roles, owners, privileges and settings of the source: those of before a freeze where they were captured, else those of now."""
     if not request.capture_file:
-        assert request.source is not None
+        if request.source is None:
+            raise AssertionError("request.source is set before")
         return capture(request.source, request.databases, request.application_name)
     try:
         return read_json(request.capture_file)
@@ -229,7 +230,8 @@ class Verification:
     def catalogs(self) -> None:
         """Compare roles, settings, owners and ACLs, and with a live source all objects."""
         request, before = self.request, self.known.capture
-        assert before is not None
+        if before is None:
+            raise AssertionError("before is set before")
         self.progress.begin("catalog", 0, "objects")
         names = [request.on_target(name) for name in request.databases]
         after = capture(request.target, names, request.application_name)
@@ -247,7 +249,8 @@ class Verification:
 
     def _objects(self, name: str) -> None:
         request = self.request
-        assert request.source is not None
+        if request.source is None:
+            raise AssertionError("request.source is set before")
         with transaction(request.source, name, None, request.application_name) as connection:
             source = read_catalog(connection)
         with contextlib.closing(connect(request.target, request.on_target(name), request.application_name)) as connection:
@@ -310,4 +313,3 @@ class Verification:
 
 def _kind(difference: Difference) -> str:
     return difference.object.split()[0]
-

@@ -78,7 +78,8 @@ def pull_tree(host: PullHost, target: bytes, exclude: Sequence[str], progress: P
         process = subprocess.Popen(  # pylint: disable=consider-using-with  # its group is killed in finally
             host.argv(), env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True)
         try:
-            assert process.stdout is not None
+            if process.stdout is None:
+                raise AssertionError("process.stdout is set before")
             progress.begin("receive")
             try:
                 received = receive(process.stdout, target, exclude, progress, owner, host.outside_links)

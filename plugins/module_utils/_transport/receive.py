@@ -99,7 +99,8 @@ class _Taking:
             copying.make_directories(self._target, [entry])
         elif entry.type == FILE and entry.link_of is None:
             data = archive.extractfile(member)
-            assert data is not None
+            if data is None:
+                raise AssertionError("data is set before")
             full = content.place(self._target, path)
             entry.sha256 = content.write_file(full, _whole(data, entry.size), entry, copying.chosen_owner(entry, self._owner), entry.xattrs)
             self._progress.advance(entry.size)

@@ -31,6 +31,7 @@ def excluder(patterns: Sequence[str]) -> Callable[[bytes], bool]:
     """
     if not patterns:
         return lambda path: False
+
     def joined(chosen: list[str]) -> re.Pattern[str]:
         return re.compile("|".join(fnmatch.translate(p.strip("/")) for p in chosen) or r"(?!)")
     names = joined([p for p in patterns if "/" not in p.rstrip("/")])

@@ -100,7 +100,7 @@ def test_started_twice_runs_once_and_stopped_leaves_nothing(site):
     assert "canary" not in site.pid_file.read_text() + pathlib.Path(f"/proc/{first['pid']}/cmdline").read_text()
     assert site.ask("stopped", check_mode=True)["changed"] and running(first["pid"])
     assert site.ask("stopped")["changed"] and not running(first["pid"]) and not site.pid_file.exists()
-    assert not site.ask("stopped")["changed"] and site.ask("info")["port"] == "free"
+    assert not site.ask("stopped")["changed"] and site.ask("observed")["port"] == "free"
 
 
 def test_a_changed_secret_restarts_the_process(site):
@@ -118,7 +118,7 @@ def test_a_foreign_process_with_the_recorded_pid_is_never_killed(site):
     try:
         for change in ({"pid": stranger.pid}, {"pid": stranger.pid, "boot": "0000"}):
             site.pid_file.write_text(json.dumps({**record, **change}))
-            assert not site.ask("info")["running"]
+            assert not site.ask("observed")["running"]
             assert site.ask("stopped")["changed"] and not site.pid_file.exists()
             assert stranger.poll() is None
         site.pid_file.write_text(json.dumps({**record, "pid": stranger.pid}))
@@ -132,7 +132,7 @@ def test_a_foreign_process_with_the_recorded_pid_is_never_killed(site):
 def test_a_port_held_by_a_stranger_is_not_fought_for(site):
     stranger = subprocess.Popen([sys.executable, "server.py", str(site.port)], cwd=site.root / "old")
     try:
-        while site.ask("info")["port"] == "free":
+        while site.ask("observed")["port"] == "free":
             pass
         refused = site.ask("started")
         assert refused["failed"] and f"port {site.port}" in refused["msg"] and stranger.poll() is None and not site.pid_file.exists()
@@ -146,7 +146,7 @@ def test_an_application_that_is_healthy_once_is_not_in_service(site, mode, words
     site.secrets(MODE=mode)
     failed = site.ask("started", health_timeout=1.5, health_successes=3)
     assert failed["failed"] and words in failed["msg"] and failed["journal"]["error"]["remedy"]
-    assert site.ask("info")["port"] == "free"
+    assert site.ask("observed")["port"] == "free"
 
 
 def test_children_that_left_the_session_end_with_it(site, eventually):
@@ -169,12 +169,12 @@ def test_reverted_brings_back_exactly_what_ran_before(site):
     old = site.ask("started", "old")
     new = site.ask("started", "new")
     assert new["changed"] and site.answer().startswith("new") and not running(old["pid"])
-    assert site.ask("stopped", "new")["changed"] and site.ask("info")["port"] == "free"
+    assert site.ask("stopped", "new")["changed"] and site.ask("observed")["port"] == "free"
     assert not site.ask("stopped", "new")["changed"]
     assert site.ask("reverted", "new")["changed"] and site.answer().startswith("old")
-    back = site.ask("info")
+    back = site.ask("observed")
     assert back["name"] == "old"
-    assert not site.ask("reverted", "new")["changed"] and site.ask("info")["pid"] == back["pid"]
+    assert not site.ask("reverted", "new")["changed"] and site.ask("observed")["pid"] == back["pid"]
 
 
 def test_a_failed_release_can_be_reverted(site):

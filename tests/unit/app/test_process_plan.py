@@ -14,7 +14,7 @@ OLD = {"name": "old", "pid": 6, "start": 1, "boot": "b", "digest": "o"}
 
 
 @pytest.mark.parametrize(("state", "record", "alive", "digest", "action"), [
-    ("info", MINE, True, None, "none"),
+    ("observed", MINE, True, None, "none"),
     ("started", None, False, "d", "start"),
     ("started", MINE, False, "d", "start"),
     ("started", MINE, True, "d", "none"),
