@@ -340,10 +340,12 @@ def preflight(request: PreflightRequest) -> dict[str, Any]:
     identity = {side: {"system_identifier": each["server"]["system_identifier"], "name": each["name"]} for side, each in sides.items()}
     total = round(sum(one["seconds"] for one in plan_), 1)
     summary = f"{len(plan_)} databases looked at: {blocking} findings stand in the way, {len(found) - blocking} more are to be known"
+    open_points = ["whether any single value is too large to be dumped"]
+    if not facts["target"].get("local_data"):
+        open_points.append("free disk space of the target server")
     journal = {"summary": summary, "duration": round(time.monotonic() - started, 3), "changed": False, "plan_seconds": total,
                "versions": versions, "counts": {"databases": len(plan_), "findings": len(found)}, "evidence": _access(facts),
-               "not_proved": ["whether any single value is too large to be dumped"] + ([] if facts["target"].get("local_data") else
-                                                                                   ["free disk space of the target server"])}
+               "not_proved": open_points}
     return {"changed": False, "msg": summary, "findings": found, "plan": plan_, "databases": sorted(facts["source"].get("contents", {})),
             "versions": versions, "identity": identity, "clients": facts["source"].get("clients", []), "seconds": total, "journal": journal}
 
