@@ -14,6 +14,9 @@ import time
 import pytest
 from ansible.module_utils import basic
 
+# The application that these tests move has tests of its own.
+collect_ignore = ["site"]
+
 
 def _become(main, output, options) -> None:
     """Run a module's ``main`` in this forked process and end it."""
