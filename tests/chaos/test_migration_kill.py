@@ -99,15 +99,15 @@ class Watch:
                 if len(running) > 1:
                     self.crowds.append(f"{tool}: {running}")
 
-    def _tools(self, tool: str) -> list[int]:
-        """Processes of ``tool`` for this migration that no process of the same tool started."""
-        found: dict[int, int] = {}
+    def _tools(self, tool: str) -> set[int]:
+        """Sessions in which ``tool`` works for this migration: every start of it has one, which its parallel workers share."""
+        found: set[int] = set()
         for entry in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
                 if argv[0].endswith(f"/{tool}") and any(str(self.move.directory) in word for word in argv):
-                    found[int(entry.name)] = int((entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-        return [pid for pid, parent in found.items() if parent not in found]
+                    found.add(int((entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[3]))
+        return found
 
 
 def wait_for(move: Move, stage: str, process: subprocess.Popen, seconds: float = 150) -> None:
