@@ -49,32 +49,34 @@ def set_up_and_enter() -> int:
 
 def measure(areas: list[str], quick: bool) -> int:
     """Measure ``areas`` one after the other; 1 when a measurement failed, the others are written all the same."""
-    from tests.benchmarks import document
-    from tests.benchmarks.measure import Bench, Result
-
-    size = os.environ.get("BENCH_MB")
-    results: dict[str, Result] = {}
-    abouts: dict[str, str] = {}
+    failed = []
     for area in areas:
         say(f"{area}{' (quick: no figure worth keeping)' if quick else ''}")
-        module = importlib.import_module(f"tests.benchmarks.{area}")
-        directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{area}-", dir=scratch()))
-        begun, busy = time.monotonic(), busy_cores()
         try:
-            bench = Bench(directory, quick, int(size) if size else None, lambda text: say("  " + text))
-            results[area], abouts[area] = module.measure(bench), module.__doc__ or ""
+            measure_area(area, quick)
         except Exception as error:  # whatever it is, the other areas are still measured and the exit status tells
             say(f"{area} could not be measured: {type(error).__name__}: {error}")
-            continue
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-        results[area].notes.append(document.disturbance(max(busy, busy_cores())))
-        say(f"{area}, {time.monotonic() - begun:.0f} s\n{document.screen(results[area])}")
-    command = " ".join([*([f"BENCH_MB={size}"] if size else []), "make bench"])
-    sections = {area: document.section(area, abouts[area], result, command + f" AREA={area}") for area, result in results.items()}
-    rows = [row.as_json(area) for area, result in results.items() for row in result.rows]
-    write(sections, rows, quick)
-    return 0 if len(results) == len(areas) else 1
+            failed.append(area)
+    return 1 if failed else 0
+
+
+def measure_area(area: str, quick: bool) -> None:
+    """Measure one area, print its rows and write them."""
+    from tests.benchmarks import document
+    from tests.benchmarks.measure import Bench
+
+    module = importlib.import_module(f"tests.benchmarks.{area}")
+    size = os.environ.get("BENCH_MB")
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{area}-", dir=scratch()))
+    begun, busy = time.monotonic(), busy_cores()
+    try:
+        result = module.measure(Bench(directory, quick, int(size) if size else None, lambda text: say("  " + text)))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    result.notes.append(document.disturbance(max(busy, busy_cores())))
+    say(f"{area}, {time.monotonic() - begun:.0f} s\n{document.screen(result)}")
+    command = f"{f'BENCH_MB={size} ' if size else ''}make bench AREA={area}"
+    write(area, document.section(area, module.__doc__ or "", result, command), [row.as_json(area) for row in result.rows], quick)
 
 
 def busy_cores(seconds: float = 3.0) -> float:
@@ -96,17 +98,17 @@ def scratch() -> pathlib.Path:
     return directory
 
 
-def write(sections: dict[str, str], rows: list[dict], quick: bool) -> None:
-    """Replace the measured areas in both files; the others stay as they are."""
+def write(area: str, section: str, rows: list[dict], quick: bool) -> None:
+    """Replace the area in both files; the others stay as they are."""
     from tests.benchmarks.document import merged
 
     docs, build = (ROOT / "build" / "bench-quick",) * 2 if quick else (ROOT / "docs", ROOT / "build")
     docs.mkdir(parents=True, exist_ok=True)
     page, table = docs / "benchmarks.md", build / "bench.json"
     before = page.read_text(encoding="utf-8") if page.exists() else ""
-    page.write_text(merged(before, sections, AREAS), encoding="utf-8")
+    page.write_text(merged(before, {area: section}, AREAS), encoding="utf-8")
     known = json.loads(table.read_text(encoding="utf-8")) if table.exists() else []
-    kept = [row for row in known if row["area"] in AREAS and row["area"] not in sections]
+    kept = [row for row in known if row["area"] in AREAS and row["area"] != area]
     ordered = sorted(kept + rows, key=lambda row: AREAS.index(row["area"]))
     table.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     say(f"written: {page.relative_to(ROOT)} and {table.relative_to(ROOT)}")

@@ -73,7 +73,7 @@ def disturbance(cores: float) -> str:
     """How far other work on the machine disturbed the figures."""
     if cores < 0.3:
         return "The machine did nothing else."
-    return f"Not a quiet machine: other work took {cores:.1f} cores beside it. Ratios hold better than seconds."
+    return f"Not a quiet machine: other work took {cores:.1f} cores beside it, which costs most what could have used them all."
 
 
 def merged(document: str, sections: dict[str, str], order: Sequence[str]) -> str:

@@ -97,10 +97,11 @@ class Bench:
         return 1 if self.quick else usual
 
     def alternate(self, rounds: int, contestants: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:
-        """Run each contestant once a round, in turned order every second round; what each returned, by round."""
+        """Run each contestant once a round, each round beginning with the next one; what each returned, by round."""
         found: dict[str, list[Measured]] = {name: [] for name in contestants}
         for number in range(rounds):
-            order = list(contestants) if number % 2 == 0 else list(contestants)[::-1]
+            first = number % len(contestants)
+            order = [*list(contestants)[first:], *list(contestants)[:first]]
             for name in order:
                 self.say(f"round {number + 1} of {rounds}: {name}")
                 found[name].append(contestants[name]())

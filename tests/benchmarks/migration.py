@@ -145,7 +145,7 @@ def many_tasks(bench: Bench) -> list[Row]:
         (directory / "play.yml").write_text(json.dumps(play), encoding="utf-8")
         paths[name] = directory / "play.yml"
     (paths["with callback"].parent / "callback_plugins").symlink_to(ROOT / "playbooks" / "callback_plugins")
-    found = bench.alternate(bench.rounds(7), {name: functools.partial(run_many, bench, path, number) for name, path in paths.items()})
+    found = bench.alternate(bench.rounds(9), {name: functools.partial(run_many, bench, path, number) for name, path in paths.items()})
     return [Row(f"playbook of {number} empty tasks, against the same without the callback ({what})",
                 [run[key] for run in found["with callback"]], [run[key] for run in found["without callback"]], 1.02)
             for key, what in (("seconds", "s"), ("cpu", "s of processor time"))]

@@ -40,9 +40,9 @@ def test_the_contestants_take_turns_at_going_first(tmp_path):
         order.append(name)
         return len(order)
 
-    found = Bench(tmp_path).alternate(3, {name: functools.partial(runs, name) for name in "ab"})
-    assert "".join(order) == "abbaab"
-    assert found == {"a": [1, 4, 5], "b": [2, 3, 6]}
+    found = Bench(tmp_path).alternate(3, {name: functools.partial(runs, name) for name in "abc"})
+    assert "".join(order) == "abcbcacab"
+    assert found == {"a": [1, 6, 8], "b": [2, 4, 9], "c": [3, 5, 7]}
 
 
 def test_a_tool_that_fails_is_no_measurement():
