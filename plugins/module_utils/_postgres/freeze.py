@@ -171,6 +171,13 @@ class Freeze:
         publish_json(self.capture_file + ".state", state)
         return dict(state, changed=True, clients=clients)
 
+    def count_again(self, fence: Mapping[str, Any]) -> None:
+        """Keep the later statistics of ``fence``, read while nothing had moved: they also count what came late at the freeze."""
+        state = self.state
+        if state["state"] == "frozen" and state["fence"]["value"] == fence["value"]:
+            state["fence"]["activity"] = fence["activity"]
+            publish_json(self.capture_file + ".state", state)
+
     def open(self) -> dict[str, Any]:
         """Undo a freeze, or what there is of one, and prove that all captured is as before."""
         if self.state["state"] == "open":

@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import activity
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import fence as fences
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import choose_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import digest_database
@@ -67,7 +68,7 @@ def run(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     work = Freeze(source, databases, method(options), options["capture_file"],
                   options["reopen_script"], options["application_name"], options["other_clients"], options["settle"], psql)
     if options["state"] == "fenced":
-        result = _fenced(work, options)
+        result = _fenced(work, options, check_mode)
     elif options["state"] == "lifted":
         result = _lifted(work, Endpoint.from_options(options["target"]), check_mode)
     else:
@@ -93,7 +94,7 @@ def _bring(work: Freeze, wanted: str, check_mode: bool) -> dict[str, Any]:
     return _shown(dict(result, statements=statements, diff=diff))
 
 
-def _fenced(work: Freeze, options: Mapping[str, Any]) -> dict[str, Any]:
+def _fenced(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     state = work.state
     before = dict(state.get("fence", {}))
     if options["fence"]:
@@ -109,11 +110,13 @@ def _fenced(work: Freeze, options: Mapping[str, Any]) -> dict[str, Any]:
         elif options["proof"]:
             rule = "fence_moved_rows_equal" if _rows_equal(work, options) else None
         else:
-            rule = "fence_moved_by_maintenance" if fences.maintenance_alone(work.endpoint, before, work.application_name) else None
+            rule = "fence_moved_by_maintenance" if activity.maintenance_alone(work.endpoint, before, work.application_name) else None
         if rule is None:
             raise MigrationError(f"{work.endpoint} was written to after the freeze: {'; '.join(differences[:5])}",
                                  fence_before=before["value"], fence_after=after["value"], differences=differences[:20])
         explained = [{"rule": rule, "object": f"transaction number {before['value']} to {after['value']}"}]
+    elif not check_mode:
+        work.count_again(after)
     msg = "the fence moved, but no row was written" if explained else "nothing was written since the freeze"
     return _shown({"changed": False, "state": state["state"], "fence": after, "explained": explained, "msg": msg})
 

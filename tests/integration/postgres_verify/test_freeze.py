@@ -191,6 +191,28 @@ def test_maintenance_alone_is_explained(server, run):
         run(state="fenced")
 
 
+def test_statistics_of_before_the_freeze_that_come_late_accuse_nobody(server, run):
+    session = server.connect("frozen", "crm_app", "app-secret")
+    with session.cursor() as cursor:
+        cursor.execute("UPDATE crm.customer SET amount = amount + 1 WHERE id = 1")
+    run()
+    server.execute("ANALYZE crm.customer", "frozen")
+    result = run(state="fenced")
+    assert [one["rule"] for one in result["explained"]] == ["fence_moved_by_maintenance"]
+    session.close()
+
+
+@pytest.mark.parametrize("statement", ["UPDATE crm.behind SET n = 2", "DELETE FROM crm.behind", "TRUNCATE crm.behind", "DROP TABLE crm.behind",
+                                       "CREATE TABLE crm.besides ()"])
+def test_what_is_written_beside_maintenance_is_not_explained_by_it(server, run, statement):
+    server.execute("DROP TABLE IF EXISTS crm.behind, crm.besides; CREATE TABLE crm.behind AS SELECT 1 AS n", "frozen")
+    run()
+    server.execute("ANALYZE crm.customer", "frozen")
+    server.execute(statement, "frozen")
+    with pytest.raises(MigrationError, match="was written to"):
+        run(state="fenced")
+
+
 def test_a_transaction_that_still_writes_is_ended_or_refused(server, run):
     application, superuser = server.connect("frozen", "crm_app", "app-secret"), server.connect("frozen")
     with application.cursor() as cursor:
