@@ -10,8 +10,7 @@ from ansible import __version__
 from ansible.plugins.action import ActionBase
 from ansible_collections.dihya.migration.plugins.module_utils._journal.resume import status_lines
 from ansible_collections.dihya.migration.plugins.plugin_utils import controller
-
-MODULE = "dihya.migration.journal"
+from ansible_collections.dihya.migration.plugins.plugin_utils.journal_access import run_journal
 
 
 class ActionModule(ActionBase):
@@ -32,11 +31,11 @@ class ActionModule(ActionBase):
             self._add_controller(args, variables)
         elif command == "record" and args.get("status") == "started" and args.get("stack") != "migration":
             args["events"] = [self._with_inputs(event, str(args.get("stack")), variables) for event in args.get("events") or []]
-        result.update(self._execute_module(module_name=MODULE, module_args=args, task_vars=variables))
+        result.update(run_journal(self, args, variables))
         if command == "begin" and result.get("lock_holders"):
             dead = controller.dead_runs(result["lock_holders"])
             if dead:
-                return dict(self._execute_module(module_name=MODULE, module_args=dict(args, dead_runs=dead), task_vars=variables))
+                return run_journal(self, dict(args, dead_runs=dead), variables)
         if command == "status" and "lock" in result:
             lock = dict(result["lock"])
             lock["alive"] = controller.alive(lock) if lock["held"] else None

@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import differs, private_directory, publish
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
+from ansible_collections.dihya.migration.plugins.plugin_utils.journal_access import run_journal
 from ansible_collections.dihya.migration.plugins.plugin_utils.report import stopblock
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import command_for
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Options, ReportData
@@ -37,11 +38,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         _unused, args = self.validate_argument_spec(argument_spec=SPEC)
-        shown = self._execute_module(
-            module_name="dihya.migration.journal",
-            task_vars=task_vars,
-            module_args={"command": "show", "state_dir": args["state_dir"], "migration_id": args["migration_id"]},
-        )
+        shown = run_journal(self, {"command": "show", "state_dir": args["state_dir"], "migration_id": args["migration_id"]}, task_vars)
         if shown.get("failed") or shown.get("unreachable"):
             return dict(result, **shown)
         empty = {"changed": False, "paths": {}, "directory": "", "outcome": "", "verdict": "KO", "stop_block": []}

@@ -266,17 +266,16 @@ SPEC = {
     "dead_runs": {"type": "list", "elements": "str", "default": []},
 }
 
+REQUIRED_IF = [
+    ("command", "begin", ["purpose"]),
+    ("command", "record", ["stack", "verb", "status", "events"]),
+    ("command", "end", ["outcome"]),
+]
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=SPEC, supports_check_mode=True,
-        required_if=[
-            ("command", "begin", ["purpose"]),
-            ("command", "record", ["stack", "verb", "status", "events"]),
-            ("command", "end", ["outcome"]),
-        ],
-    )
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, required_if=REQUIRED_IF)
     try:
         result = execute(module.params, module.check_mode)
     except MigrationError as error:

@@ -3,20 +3,23 @@
 """Who moved the transaction number of a frozen server: its maintenance alone, or somebody who wrote?
 
 ANALYZE and VACUUM take transaction numbers too. What they write is told from rows of others by the statistics of each
-table. Those come late: a session reports at its end, and since 15 at most ten seconds after it went idle, so a count may
-grow by what was written *before* the fence. Therefore a table whose counts grew is searched for row versions that are
-younger than the fence; only a deletion leaves none, so a growing count of deletions is never explained.
+table. Those come late: a session reports at its end, and since 15 at the end of a transaction when its last report is a second
+old, and at most ten seconds after it went idle (``PGSTAT_MIN_INTERVAL`` and ``PGSTAT_IDLE_INTERVAL`` in its pgstat.c). So a
+count may grow by what was written *before* the fence. Therefore a table whose counts grew is searched for row versions that
+are younger than the fence; only a deletion leaves none, so a growing count of deletions is never explained.
 """
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 
 # Without what ANALYZE itself writes, and without TOAST, whose rows come and go with a row of their table.
 COUNTS = """
@@ -27,21 +30,27 @@ WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND schemaname <> 'pg_toast'
 MAINTAINED = """
 SELECT count(*) FROM pg_stat_all_tables WHERE greatest(last_analyze, last_autoanalyze, last_vacuum, last_autovacuum) >= %s::timestamptz
 """
-OTHERS = """
+# Sessions that may still hold back what they wrote behind the fence, seen at $now: not idle, or idle since less than their
+# timer needs, and without a transaction that ended a second after $now. One that cannot be looked into counts too.
+HOLDING_BACK = """
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND left(application_name, 6) <> 'dihya/' AND pid <> pg_backend_pid()
+  AND backend_start < %(now)s::timestamptz AND NOT coalesce(state_change < %(fence)s::timestamptz OR (state = 'idle'
+    AND (clock_timestamp() - state_change > %(timer)s OR state_change > %(now)s::timestamptz + %(interval)s)), false)
 """
 NAME = "SELECT coalesce(%s::oid::regclass::text, '')"
 # An age below zero is that of a row frozen more than 2^31 transactions ago.
 YOUNGER = "SELECT EXISTS (SELECT FROM ONLY {} WHERE age(xmin) BETWEEN 0 AND age(%s::xid))"
-FLUSHED = 11.0  # seconds after which an idle session of 15 and later has reported what it wrote
+TIMER, INTERVAL = datetime.timedelta(seconds=10.5), datetime.timedelta(seconds=1.1)
+LONGEST = 15.0  # seconds to wait for sessions to report
 
 Activity = Mapping[str, Mapping[str, list[int]]]  # database -> oid of a table -> rows inserted, updated, deleted
 
 
 def read_activity(endpoint: Endpoint, application_name: str) -> dict[str, dict[str, list[int]]]:
     """Rows inserted, updated and deleted, as the statistics count them, by database and oid of the table."""
-    return {name: {oid: list(counts) for oid, *counts in rows(connection, COUNTS)} for name, connection in _databases(endpoint, application_name)}
+    return {name: {oid: list(counts) for oid, *counts in rows(connection, COUNTS)}
+            for name, connection in _databases(endpoint, application_name)}
 
 
 def grown(before: Activity, after: Activity) -> tuple[dict[str, list[str]], bool]:
@@ -65,16 +74,24 @@ def maintenance_alone(endpoint: Endpoint, fence: Mapping[str, Any], application_
     is no.
     """
     if "activity" not in fence or not any(
-            rows(connection, MAINTAINED, (fence["at"],))[0][0] for _name, connection in _databases(endpoint, application_name)):
-        return False
-    with transaction(endpoint, None, None, application_name) as connection:
-        others, version = rows(connection, OTHERS)[0][0], connection.server_version
-    if others and version < 150000:
+            rows(connection, MAINTAINED, (fence["clock"],))[0][0] for _name, connection in _databases(endpoint, application_name)):
         return False
     if _written(endpoint, fence, application_name):  # known at once: not worth a wait
         return False
-    time.sleep(FLUSHED if others else 1.0)
-    return not _written(endpoint, fence, application_name)
+    return _all_reported(endpoint, fence["clock"], application_name) and not _written(endpoint, fence, application_name)
+
+
+def _all_reported(endpoint: Endpoint, since: str, application_name: str) -> bool:
+    """Wait until every session that was active after ``since``, a time of the server, has reported what it wrote up to now."""
+    until = time.monotonic() + LONGEST
+    with contextlib.closing(connect(endpoint, None, application_name)) as connection:
+        parameters = {"now": rows(connection, "SELECT clock_timestamp()::text")[0][0], "fence": since, "timer": TIMER, "interval": INTERVAL}
+        while rows(connection, HOLDING_BACK, parameters)[0][0]:
+            if connection.server_version < 150000 or time.monotonic() > until:
+                return False
+            time.sleep(0.2)
+    time.sleep(1.0)  # a session that has just ended reports before it is gone, but no view shows that it has
+    return True
 
 
 def _written(endpoint: Endpoint, fence: Mapping[str, Any], application_name: str) -> bool:

@@ -33,13 +33,15 @@ WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY 1, 2, 3
 
 
 def read_fence(endpoint: Endpoint, databases: Sequence[str], application_name: str, settle: float = 10.0) -> dict[str, Any]:
-    """``{value, at, source, sequences, activity}``, taken while no transaction writes; waits ``settle`` seconds for those that do.
+    """``{value, at, source, sequences, activity, clock}``, taken while no transaction writes; waits ``settle`` seconds for one that does.
 
-    ``activity`` is older than ``value``, so that it counts nothing that was written after it.
+    ``activity`` and ``clock`` (the server's own) are older than ``value``, so that nothing written after it hides in them.
     Raises :class:`MigrationError` naming the sessions that still write.
     """
     until = time.monotonic() + settle
     while True:
+        with transaction(endpoint, None, None, application_name) as connection:
+            clock = rows(connection, "SELECT clock_timestamp()::text")[0][0]
         activity = read_activity(endpoint, application_name)
         with transaction(endpoint, None, None, application_name) as connection:
             value, quiet = rows(connection, SNAPSHOT[connection.server_version >= 130000])[0]
@@ -55,7 +57,7 @@ def read_fence(endpoint: Endpoint, databases: Sequence[str], application_name: s
             raise MigrationError(f"a transaction on {endpoint} still writes ({who}): it would commit behind the fence")
         time.sleep(0.2)
     return {"value": value, "at": utc_now(), "source": str(endpoint), "sequences": read_sequences(endpoint, databases, application_name),
-            "activity": activity}
+            "activity": activity, "clock": clock}
 
 
 def read_sequences(endpoint: Endpoint, databases: Sequence[str], application_name: str) -> dict[str, dict[str, list[Any]]]:

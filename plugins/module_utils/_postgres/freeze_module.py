@@ -154,7 +154,7 @@ def _shown(result: dict[str, Any]) -> dict[str, Any]:
         sequences = result["fence"].get("sequences", {})
         result["sequences_sha256"] = fences.digest_of(sequences)
         result["sequences"] = sum(len(values) for values in sequences.values())
-        result["fence"] = {key: value for key, value in result["fence"].items() if key not in ("sequences", "activity")}
+        result["fence"] = {key: value for key, value in result["fence"].items() if key not in ("sequences", "activity", "clock")}
     return result
 
 
