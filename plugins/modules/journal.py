@@ -61,7 +61,9 @@ options:
     description: Verb of the recorded events.
     type: str
   status:
-    description: Status of the recorded events. An event whose facts have C(not_applicable) gets that status instead of V(ok).
+    description:
+      - Status of the recorded events. An event whose facts have C(not_applicable) gets that status instead of V(ok).
+      - V(not_applicable) itself is for what was known beforehand to have nothing to do, it needs no V(started) before it.
     type: str
     choices: [started, ok, failed, skipped, not_applicable]
   events:
@@ -73,6 +75,9 @@ options:
         description: Inventory name of the host.
         type: str
         required: true
+      stack:
+        description: The stack of this event, where it is not O(stack).
+        type: str
       facts:
         description: What was done and measured, in the schema of facts.
         type: dict
@@ -254,6 +259,7 @@ SPEC = {
     "status": {"type": "str", "choices": list(STATUSES)},
     "events": {"type": "list", "elements": "dict", "options": {
         "host": {"type": "str", "required": True},
+        "stack": {"type": "str"},
         "facts": {"type": "dict", "default": {}},
         "again": {"type": "bool", "default": False},
         "inputs_sha256": {"type": "str"},

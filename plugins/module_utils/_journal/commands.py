@@ -73,13 +73,11 @@ def begin(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def record(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Write the events of one verb on all its hosts; for ``started`` decide what each host does."""
+    """Write the events of one verb on all hosts of a stack, or of each event's own; for ``started`` decide what each host does."""
     journal, locks = Journal(params["state_dir"], params["migration_id"]), Locks(params["state_dir"])
     stack, verb = params["stack"] or "", params["verb"] or ""
     word = _one_of(params, "status", STATUSES)
-    if verb not in (RECORDED_RUN_VERBS if stack == RUN else VERBS) or not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", stack):
-        raise MigrationError(f"{verb or 'no verb'} of {stack or 'no stack'} is nothing that the journal records")
-    units = [_unit(stack, verb, event) for event in params["events"] or []]
+    units = [_unit(event.get("stack") or stack, verb, event) for event in params["events"] or []]
     with _writing(locks, journal, check_mode):
         holder = _authorize(locks, params, check_mode)
         events = journal.read_intact().events
@@ -89,13 +87,15 @@ def record(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         if word == "started":
             decisions = {
                 unit["host"]: "run" if unit["again"] else resume.decide(
-                    events, attempt, purpose, (unit["host"], stack, verb), unit["inputs"],
+                    events, attempt, purpose, (unit["host"], unit["stack"], verb), unit["inputs"],
                 )
                 for unit in units
             }
         drafts = [
-            journal.draft(run, stack, verb, _status_of(word, unit["facts"]), unit["facts"], host=unit["host"], **unit["inputs_fact"])
-            for unit in units if _is_news(events, holder, (stack, verb, word), unit["host"], decisions, check_mode)
+            journal.draft(
+                run, unit["stack"], verb, _status_of(word, unit["facts"]), unit["facts"], host=unit["host"], **unit["inputs_fact"],
+            )
+            for unit in units if _is_news(events, holder, (unit["stack"], verb, word), unit["host"], decisions, check_mode)
         ]
         if not check_mode:
             _append(journal, locks, holder, drafts, run)
@@ -155,10 +155,12 @@ def _one_of(params: dict[str, Any], name: str, allowed: tuple[str, ...]) -> str:
 
 
 def _unit(stack: str, verb: str, event: dict[str, Any]) -> dict[str, Any]:
+    if verb not in (RECORDED_RUN_VERBS if stack == RUN else VERBS) or not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", stack):
+        raise MigrationError(f"{verb or 'no verb'} of {stack or 'no stack'} is nothing that the journal records")
     facts = check_facts(stack, verb, event.get("facts") or {})
     inputs = event.get("inputs_sha256")
     fact = {"inputs_sha256": inputs} if inputs else {}
-    return {"host": event["host"], "facts": facts, "inputs": inputs, "inputs_fact": fact, "again": bool(event.get("again"))}
+    return {"host": event["host"], "stack": stack, "facts": facts, "inputs": inputs, "inputs_fact": fact, "again": bool(event.get("again"))}
 
 
 def _status_of(word: str, facts: dict[str, Any]) -> str:
@@ -229,7 +231,7 @@ def _is_news(
     events: list[dict[str, Any]], holder: dict[str, Any], what: tuple[str, str, str], host: str,
     decisions: dict[str, str], check_mode: bool,
 ) -> bool:
-    """Whether an event is written: not for what was probed, and never for a unit that did not start."""
+    """Whether an event is written: not for what was probed, and never the result of a unit that did not start."""
     stack, verb, word = what
     attempt = holder.get("attempt") or resume.next_attempt(events, "migrate")
     if stack == RUN:
@@ -239,9 +241,9 @@ def _is_news(
     last = resume.last_of_unit(events, attempt, host, stack, verb)
     if word == "failed" or check_mode:
         return True
-    if last is None:
+    if last is None and word != "not_applicable":
         raise MigrationError(f"{verb} of {stack} on {host} was never recorded as started")
-    return last["status"] not in resume.SETTLED
+    return last is None or last["status"] not in resume.SETTLED
 
 
 def _append(journal: Journal, locks: Locks, holder: dict[str, Any], drafts: list[dict[str, Any]], run: dict[str, Any]) -> None:

@@ -93,6 +93,16 @@ def test_drift_of_a_complete_migration_is_journaled_with_its_begin(call: Call) -
     assert verbs_of(call)[4:] == ["begin ok", "migrate failed", "end failed"]
 
 
+def test_what_has_nothing_to_do_is_recorded_for_many_stacks_at_once_and_only_once(call: Call) -> None:
+    begun = call("begin")
+    idle = [{"stack": stack, "host": "mover", "facts": {"not_applicable": "why"}} for stack in ("web", "traffic")]
+    for changed in (True, False):
+        assert call("record", token=begun["token"], stack="migration", verb="freeze", status="not_applicable", events=idle)["changed"] is changed
+    assert verbs_of(call)[1:] == ["freeze not_applicable"] * 2
+    with pytest.raises(MigrationError, match="never recorded as started"):
+        call("record", token=begun["token"], verb="migrate", status="ok")
+
+
 def test_one_call_records_all_hosts_and_only_changed_inputs_run_again(call: Call) -> None:
     begun = call("begin")
     both = [{"host": "app1", "inputs_sha256": "a"}, {"host": "app2", "inputs_sha256": "b"}]
