@@ -202,8 +202,8 @@ def test_statistics_of_before_the_freeze_that_come_late_accuse_nobody(server, ru
     session.close()
 
 
-@pytest.mark.parametrize("statement", ["UPDATE crm.behind SET n = 2", "DELETE FROM crm.behind", "TRUNCATE crm.behind", "DROP TABLE crm.behind",
-                                       "CREATE TABLE crm.besides ()"])
+@pytest.mark.parametrize("statement", ["UPDATE crm.behind SET n = 2", "DELETE FROM crm.behind", "TRUNCATE crm.behind",
+                                       "DROP TABLE crm.behind", "CREATE TABLE crm.besides ()"])
 def test_what_is_written_beside_maintenance_is_not_explained_by_it(server, run, statement):
     server.execute("DROP TABLE IF EXISTS crm.behind, crm.besides; CREATE TABLE crm.behind AS SELECT 1 AS n", "frozen")
     run()

@@ -97,7 +97,8 @@ def test_what_has_nothing_to_do_is_recorded_for_many_stacks_at_once_and_only_onc
     begun = call("begin")
     idle = [{"stack": stack, "host": "mover", "facts": {"not_applicable": "why"}} for stack in ("web", "traffic")]
     for changed in (True, False):
-        assert call("record", token=begun["token"], stack="migration", verb="freeze", status="not_applicable", events=idle)["changed"] is changed
+        done = call("record", token=begun["token"], stack="migration", verb="freeze", status="not_applicable", events=idle)
+        assert done["changed"] is changed
     assert verbs_of(call)[1:] == ["freeze not_applicable"] * 2
     with pytest.raises(MigrationError, match="never recorded as started"):
         call("record", token=begun["token"], verb="migrate", status="ok")
