@@ -42,10 +42,18 @@ def build_page(source: Path) -> Path:
     return source / "dist"
 
 
-def install_old() -> Path:
-    """Put the old releases of page and back end on the old site; returns the back end's directory."""
-    for part, built in (("backend", SOURCE / "backend-1.0"), ("frontend", build_page(SOURCE / "frontend-1.0"))):
-        release = OLD.root / part / "releases" / "1.0.0"
-        shutil.copytree(built, release, symlinks=True)
-        (OLD.root / part / "current").symlink_to(Path("releases") / "1.0.0")
-    return OLD.root / "backend" / "current"
+def install_backend() -> Path:
+    """Put the old release of the back end on the old site; returns its directory."""
+    return _install("backend", SOURCE / "backend-1.0")
+
+
+def install_page() -> Path:
+    """Build the old page and put it on the old site; returns its directory."""
+    return _install("frontend", build_page(SOURCE / "frontend-1.0"))
+
+
+def _install(part: str, built: Path) -> Path:
+    release = OLD.root / part / "releases" / "1.0.0"
+    shutil.copytree(built, release, symlinks=True)
+    (OLD.root / part / "current").symlink_to(Path("releases") / "1.0.0")
+    return OLD.root / part / "current"

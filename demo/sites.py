@@ -13,6 +13,7 @@ The ports are seven from DEMO_PORT_BASE on (default 18440).
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
@@ -114,13 +115,15 @@ def start() -> None:
     certificates.make()
     database.make_secrets()
     releases.assemble()
-    say("build the old page, install the old releases")
-    release = releases.install_old()
-    for site in SITES.values():
-        say(f"{site.name} site: PostgreSQL {site.major} on port {site.postgresql}")
-        database.create(site)
-    say("fill the old database (300,000 rows)")
-    database.fill(release)
+    release = releases.install_backend()
+    with concurrent.futures.ThreadPoolExecutor() as aside:
+        say(f"{OLD.name} site: PostgreSQL {OLD.major} on port {OLD.postgresql}; the old page is built")
+        waiting = [aside.submit(releases.install_page), aside.submit(database.create, NEW)]
+        database.create(OLD)
+        say(f"fill the old database (300,000 rows); {NEW.name} site: PostgreSQL {NEW.major} on port {NEW.postgresql}")
+        database.fill(release)
+        for one in waiting:
+            one.result()
     say("start the old API and the three Caddies")
     start_backend(OLD, release)
     for site in SITES.values():

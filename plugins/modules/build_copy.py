@@ -44,6 +44,13 @@ options:
       - O(src) is a backup and this its second copy. It counts as evidence of the checklist only on another file system.
     type: bool
     default: false
+  copies:
+    description:
+      - Directories that get a second copy each, made from the first one and read again like it.
+      - One counts as evidence of the checklist only on another file system than the first copy.
+    type: list
+    elements: path
+    default: []
   progress_file:
     description: Path of a file that tells how far the copy is.
     type: path
@@ -108,6 +115,11 @@ reused:
   description: Whether the newest copy is identical and was kept.
   returned: always
   type: bool
+copies:
+  description: The second copies, C(path), C(changed), C(reused) and C(manifest) each.
+  returned: always, empty in check mode
+  type: list
+  elements: dict
 removed:
   description: Older copies removed because of O(keep).
   returned: always
@@ -140,7 +152,7 @@ def main() -> None:
             SOURCE,
             src={"type": "path", "required": True}, dest={"type": "path", "required": True}, name={"type": "str"},
             reuse={"type": "bool", "default": True}, keep={"type": "int"}, allow_empty={"type": "bool", "default": False},
-            second_copy={"type": "bool", "default": False},
+            second_copy={"type": "bool", "default": False}, copies={"type": "list", "elements": "path", "default": []},
             progress_file={"type": "path"}, lease_file={"type": "path"}, run_id={"type": "str"},
         ),
         required_by={"lease_file": "run_id"},

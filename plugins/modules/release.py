@@ -34,7 +34,9 @@ options:
     choices: [present, activated, rolled_back, absent, pruned]
     default: present
   src:
-    description: The local directory to put in, with O(state=present). Exclusive with O(source_host).
+    description:
+      - The local directory to put in, with O(state=present); with O(state=activated) it is staged first, in the same task.
+      - Exclusive with O(source_host).
     type: path
   shared:
     description:

@@ -47,6 +47,7 @@ class Request:
     keep: int | None = None
     allow_empty: bool = False
     second_copy: bool = False
+    copies: list[str] = field(default_factory=list)
     progress_file: str | None = None
     lease_file: str | None = None
     run_id: str | None = None
@@ -71,7 +72,24 @@ def build_copy(request: Request) -> dict[str, Any]:
     with system.plain_errors(), Lease(request.lease_file or "", request.run_id or "", "build_copy") if held else contextlib.nullcontext():
         progress = Progress(None if request.check_mode else request.progress_file, "scan", unit="bytes")
         made = _pulled(request, name, progress) if request.source_host else _local(request, name, progress)
-    return _result(request, name, made, time.monotonic() - started)
+        result = _result(request, name, made, time.monotonic() - started)
+        others = [_copy_again(request, name, made.path, dest) for dest in request.copies if not request.check_mode]
+    return _with_copies(result, others)
+
+
+def _copy_again(request: Request, name: str, first: str, dest: str) -> dict[str, Any]:
+    again = Request(os.path.join(first, TREE), dest, name, keep=request.keep, allow_empty=request.allow_empty, second_copy=True)
+    made = _local(again, name, Progress(request.progress_file, "second copy", unit="bytes"))
+    return _result(again, name, made, 0.0)
+
+
+def _with_copies(result: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
+    result["copies"] = [{key: other[key] for key in ("path", "changed", "reused", "manifest")} for other in others]
+    result["changed"] = result["changed"] or any(other["changed"] for other in others)
+    result["warnings"] += [warning for other in others for warning in other["warnings"]]
+    if others:
+        result["journal"]["evidence"] += [one for other in others for one in other["journal"]["evidence"]]
+    return result
 
 
 @dataclass

@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
@@ -48,10 +48,31 @@ def release(request: Request) -> dict[str, Any]:
     if request.state != "pruned":
         naming.require_release(request.name or "")
     with system.plain_errors():
-        result = _stage(request) if request.state == "present" else _switch(request)
+        if request.state == "present":
+            result = _stage(request)
+        elif request.state == "activated" and (request.src or request.source_host):
+            result = _stage_and_activate(request)
+        else:
+            result = _switch(request)
     result["duration"] = round(time.monotonic() - started, 4)
     result["journal"]["duration"] = result["duration"]
     return result
+
+
+def _stage_and_activate(request: Request) -> dict[str, Any]:
+    """One result of both; check mode cannot activate what it did not stage, so it says what that would do."""
+    staged = _stage(replace(request, state="present"))
+    if request.check_mode and staged["changed"]:
+        before = read_state(request.path)
+        link = release_plan.link_to(request.name or "")
+        switched = _result(request, before, Plan(f"{request.name} would become current", switch=True, link=link), before)
+    else:
+        switched = _switch(request)
+    changed = staged["changed"] or switched["changed"]
+    reason = f"{staged['msg']}; {switched['msg']}"
+    journal = {**staged["journal"], "changed": changed, "summary": f"Release activated: {reason}."[:300]}
+    return {**staged, **switched, "changed": changed, "msg": reason, "journal": journal,
+            "diff": {"before": staged["diff"]["before"], "after": staged["diff"]["after"] + switched["diff"]["after"]}}
 
 
 def read_state(root: str) -> State:

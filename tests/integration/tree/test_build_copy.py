@@ -39,6 +39,17 @@ def test_copy_is_the_source_exactly(hard_tree: pathlib.Path, tmp_path: pathlib.P
     assert (result["changed"], result["files"]) == (True, 13)
 
 
+def test_second_copies_are_the_first_exactly_and_are_kept_when_nothing_changed(hard_tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    elsewhere = [str(tmp_path / "elsewhere"), str(tmp_path / "and there")]
+    made = copy(hard_tree, tmp_path / "backup", name="tree", copies=elsewhere)
+    assert [os.path.dirname(other["path"]) for other in made["copies"]] == elsewhere
+    assert all(facts(pathlib.Path(other["path"]) / "tree") == facts(hard_tree) for other in made["copies"])
+    assert [one.get("verdict") for one in made["journal"]["evidence"]] == ["proved", None, None]  # the same disk proves nothing
+    again = copy(hard_tree, tmp_path / "backup", name="tree", copies=elsewhere)
+    assert not again["changed"] and [other["path"] for other in again["copies"]] == [other["path"] for other in made["copies"]]
+    assert copy(hard_tree, tmp_path / "planned", name="tree", copies=elsewhere, check_mode=True)["copies"] == []
+
+
 def test_manifest_serves_the_common_check_and_finds_a_flipped_bit(hard_tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
     result = copy(hard_tree, tmp_path / "backup")
     manifest = _manifest.read_manifest(result["path"], "tree")

@@ -58,6 +58,17 @@ def test_the_life_of_releases(app: pathlib.Path) -> None:
     assert os.listdir(app / "releases") == []
 
 
+def test_one_task_stages_and_activates(app: pathlib.Path) -> None:
+    source = str(build(app.parent, "1"))
+    planned = do(app, "activated", "1", src=source, check_mode=True)
+    assert planned["changed"] and planned["current"] is None and not app.exists()
+    done = do(app, "activated", "1", src=source)
+    assert (done["current"], served(app), done["files"]) == ("1", "1", 2)
+    assert done["journal"]["created"] and done["journal"]["counts"]["files"] == 2
+    assert not do(app, "activated", "1", src=source)["changed"]
+    assert do(app, "rolled_back", "1")["current"] is None and served(app) is None
+
+
 def test_staging_again_changes_nothing_and_another_tree_is_refused(app: pathlib.Path) -> None:
     stage(app, "1")
     again = do(app, "present", "1", src=str(app.parent / "build-1"))
