@@ -15,13 +15,15 @@ NO_CLUSTER = pathlib.Path("/etc/postgresql-common/createcluster.d/dihya-tests.co
 
 @dataclass(frozen=True)
 class Need:
-    """A program, by name or absolute path, and the Debian package that brings it (the same name if none is given)."""
+    """A program by name, or a file by absolute path, and the Debian package that brings it (the same name if none is given)."""
 
     program: str
     package: str = ""
 
     def met(self) -> bool:
-        """Whether the program is here."""
+        """Whether it is here."""
+        if os.path.isabs(self.program):
+            return os.path.exists(self.program)
         return shutil.which(self.program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None
 
     @property

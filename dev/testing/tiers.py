@@ -15,6 +15,8 @@ from dev.testing.system import Need
 POSTGRES_15 = Need("/usr/lib/postgresql/15/bin/initdb", "postgresql-15")
 CONTAINERS = (Need("podman"), Need("runc"), Need("debootstrap"), Need("ssh", "openssh-client"), Need("rsync"))
 BROWSERS = (Need("chromium"), Need("certutil", "libnss3-tools"))
+PACKAGES = (Need("aapt"), Need("aapt2", "aapt"), Need("apksigner"), Need("zipalign"), Need("jarsigner", "default-jdk-headless"),
+            Need("fdroid", "fdroidserver"), Need("/usr/share/android-framework-res/framework-res.apk", "android-framework-res"))
 SERVERS = (POSTGRES_15, Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
 
 
@@ -62,7 +64,7 @@ def sanity() -> Tier:
 
 def integration() -> Tier:
     """Real servers on loopback, one test after the other."""
-    return Tier("integration", (pytest("integration", "tests/integration", timeout=2700, each=600),), needs=SERVERS)
+    return Tier("integration", (pytest("integration", "tests/integration", timeout=2700, each=600),), needs=(*SERVERS, *PACKAGES))
 
 
 def chaos() -> Tier:

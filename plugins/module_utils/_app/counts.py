@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How many tests ran, read from what test runners print or from their JUnit file; pure.
 
-Known: pytest, vitest, jest, node:test (spec and TAP), unittest (Django's runner), and JUnit XML of any other.
+Known: pytest, vitest, jest, node:test (spec and TAP), unittest (Django's runner), flutter test, and JUnit XML of any other.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _VITEST = re.compile(r"^\s*Tests\s+((?:\d+ [a-z]+(?: \| )?)+)\s*\(\d+\)\s*$", re
 _JEST = re.compile(r"^\s*Tests:\s+((?:\d+ [a-z]+(?:, )?)+)\s*$", re.M)
 _NODE = re.compile(r"^(?:ℹ|#) (tests|pass|fail|cancelled|skipped|todo) (\d+)\s*$", re.M)
 _UNITTEST = re.compile(r"^Ran (\d+) tests? in [\d.]+s\s+^(?:OK|FAILED|NO TESTS RAN)(?: \((.*)\))?\s*$", re.M)
+_FLUTTER = re.compile(r"^\d+:\d\d \+(\d+)(?: ~(\d+))?(?: -(\d+))?: (?:All tests passed!|Some tests failed\.|All tests skipped\.)\s*$", re.M)
 
 
 @dataclass(frozen=True)
@@ -110,4 +111,9 @@ def _unittest(text: str) -> Optional[Counts]:
     return Counts(max(0, int(total) - failed - skipped), failed, skipped)
 
 
-_READERS = (_pytest, _pipes(_VITEST), _pipes(_JEST), _node, _unittest)
+def _flutter(text: str) -> Optional[Counts]:
+    found = _FLUTTER.findall(text.replace("\r", "\n"))  # on a terminal its lines overwrite each other
+    return Counts(*(int(number or 0) for number in (found[-1][0], found[-1][2], found[-1][1]))) if found else None
+
+
+_READERS = (_pytest, _pipes(_VITEST), _pipes(_JEST), _node, _unittest, _flutter)

@@ -30,6 +30,8 @@ UNITTEST = "....\n-----\nRan 6 tests in 0.001s\n\nFAILED (failures=1, errors=1, 
     pytest.param(UNITTEST, Counts(3, 2, 1), id="unittest"),
     pytest.param("Ran 2 tests in 0.001s\n\nOK\n", Counts(2), id="unittest ok"),
     pytest.param("Ran 0 tests in 0.000s\n\nNO TESTS RAN\n", Counts(), id="unittest nothing"),
+    pytest.param("00:00 +0: loading a_test.dart\n00:02 +12 ~1 -2: Some tests failed.\n", Counts(12, 2, 1), id="flutter"),
+    pytest.param("00:00 +0: adds\r00:01 +1: adds\r00:01 +3: All tests passed!\n", Counts(3), id="flutter on a terminal"),
     pytest.param("all good, 5 passed the bridge in good order\n", None, id="prose is no summary"),
     pytest.param("", None, id="silence"),
 ])
