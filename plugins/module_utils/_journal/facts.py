@@ -162,6 +162,7 @@ VERB_FACTS = record({
     "versions": mapping(text),
     "error": record({"message": text, "subject": text, "remedy": text}),
     "plan_seconds": number,
+    "identities": listing(text),  # of sources and targets; recording them locks them
 })
 
 CHECKLIST_FACTS = record({

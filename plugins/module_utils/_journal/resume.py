@@ -115,6 +115,12 @@ def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str,
     }
 
 
+def identities(events: list[Event], attempt: int) -> list[str]:
+    """The sources and targets that the preflights of an attempt named, sorted."""
+    found = {name for event in of_attempt(events, attempt) for name in event.get("facts", {}).get("identities", [])}
+    return sorted(found)
+
+
 def last_of_unit(events: list[Event], attempt: int, host: str, stack: str, verb: str) -> Event | None:
     """The last event of a unit (attempt, host, stack, verb)."""
     for event in reversed(events):

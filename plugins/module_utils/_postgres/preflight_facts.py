@@ -345,7 +345,8 @@ def preflight(request: PreflightRequest) -> dict[str, Any]:
         open_points.append("free disk space of the target server")
     journal = {"summary": summary, "duration": round(time.monotonic() - started, 3), "changed": False, "plan_seconds": total,
                "versions": versions, "counts": {"databases": len(plan_), "findings": len(found)}, "evidence": _access(facts),
-               "not_proved": open_points}
+               "not_proved": open_points,
+               "identities": sorted({f"PostgreSQL server {each['system_identifier'] or each['name']}" for each in identity.values()})}
     return {"changed": False, "msg": summary, "findings": found, "plan": plan_, "databases": sorted(facts["source"].get("contents", {})),
             "versions": versions, "identity": identity, "clients": facts["source"].get("clients", []), "seconds": total, "journal": journal}
 
