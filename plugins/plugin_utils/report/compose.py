@@ -44,6 +44,7 @@ def compose(data: ReportData, words: Words, timezone: datetime.tzinfo | None = N
     sections = [
         _summary(data, say, timezone),
         _problems(data, say),
+        _next(data, say),
         _checklist(data, say),
         _steps(data, say),
         _figures(data, say),
@@ -129,6 +130,18 @@ def _problems(data: ReportData, say: Phrases) -> Section:
         Table(words("What failed, and what to do"), [words("Where"), words("What happened"), words("Subject"), words("Remedy")], rows)
     ]
     return Section("problems", words("Problems"), blocks if rows else [])
+
+
+def _next(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    names = {
+        "resume": words("To go on"),
+        "rollback": words("To roll back"),
+        "reopen": words("To reopen the old site without Ansible, on the mover"),
+    }
+    rows: list[list[Cell]] = [[name, Code(data.hints[key])] for key, name in names.items() if data.hints.get(key)]
+    table = Table(words("Commands, as this run was started; add its extra variables again"), [words("What for"), words("Command")], rows)
+    return Section("next", words("What to do now"), [table] if rows else [])
 
 
 def _checklist(data: ReportData, say: Phrases) -> Section:
@@ -328,6 +341,13 @@ def _journal(data: ReportData, say: Phrases) -> Section:
         (words("Head (keep it elsewhere)"), Code(chain.get("head") or "")),
         (words("What is wrong"), Foreign(chain.get("problem") or "")),
         (words("Unfinished last line"), words.size(chain["torn"]) if chain.get("torn") else ""),
+    ]
+    rows += [
+        (
+            words("Run log on the controller"),
+            (Code(log["path"]), " · ", words.plural("{number} line", "{number} lines", log["lines"]), " · SHA-256 ", Code(log["sha256"])),
+        )
+        for log in data.run_logs
     ]
     table = Table(
         words("The record this report is made from"), [words("What"), words("Value")], [[name, value] for name, value in rows if value]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +19,33 @@ OUTCOMES = ("ok", "rolled_back", "rollback_incomplete", "interrupted", "waiting"
 
 
 @dataclass(frozen=True)
+class Hints:
+    """What only the caller knows: complete commands, and paths. An empty one is left out."""
+
+    resume: str = ""
+    commit: str = ""
+    rollback: str = ""
+    reopen: str = ""
+    report: str = ""
+
+
+@dataclass(frozen=True)
 class Options:
-    """What to report; ``attempt`` 0 means the last one. ``complete`` is false when the events are not the whole journal."""
+    """What to report; ``attempt`` 0 means the last one. ``complete`` is false when the events are not the whole journal.
+
+    stopped, stopped_at: how and when a run ended whose report is made without its journal; run_logs: what
+    ``runlog.digests`` found on the controller.
+    """
 
     attempt: int = 0
     language: str = "fr"
     timezone: datetime.tzinfo | None = None
     journal_path: str = ""
     complete: bool = True
+    stopped: str = ""
+    stopped_at: str = ""
+    hints: Hints = Hints()
+    run_logs: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -82,6 +102,8 @@ class ReportData:
     notices: list[dict[str, str]]
     chain: dict[str, Any]
     journal: str
+    run_logs: list[dict[str, Any]]
+    hints: dict[str, str]
 
 
 def parse_time(text: str) -> datetime.datetime:
@@ -114,31 +136,38 @@ def build(events: list[dict[str, Any]], chain: dict[str, Any], options: Options 
     committed, reopened = _last_time(mine, "commit_point"), _last_time(mine, "reopened")
     freeze = _freeze(mine, steps, committed, reopened)
     checklist = _checklist(mine)
+    run = _run_facts(mine)
+    ended = options.stopped_at or mine[-1]["time"]
+    # A run that resumed another whose events are not here: what was frozen or moved before is not known.
+    blind = not options.complete and _resumes(mine) and not (committed or freeze.start)
+    writes = "unknown" if blind else _writes(steps, freeze, committed, reopened)
     return ReportData(
         migration_id=mine[0]["migration_id"],
         attempt=attempt,
         attempts=[_attempt(events, number) for number in numbers],
         runs=_runs(mine),
-        run=_run_facts(mine),
+        run=run,
         outcome=outcome,
         cause=cause,
         started=mine[0]["time"],
-        ended=mine[-1]["time"],
-        seconds=seconds_between(mine[0]["time"], mine[-1]["time"]) or 0.0,
+        ended=ended,
+        seconds=seconds_between(mine[0]["time"], ended) or 0.0,
         steps=steps,
         checklist=checklist,
         freeze=freeze,
         committed=committed,
         reopened=reopened,
-        writes=_writes(steps, freeze, committed, reopened),
+        writes=writes,
         rollback=_rollback(ends, steps),
         not_proved=_not_proved(steps, checklist),
         proofs=_collect(mine, "proofs"),
         created=_collect(mine, "created"),
         versions=_versions(mine),
-        notices=_notices(mine, options.complete),
+        notices=_notices(mine, options),
         chain=dict(chain),
         journal=options.journal_path,
+        run_logs=options.run_logs,
+        hints=_hints(options.hints, outcome, writes, mine),
     )
 
 
@@ -308,11 +337,36 @@ def _versions(events: list[dict[str, Any]]) -> dict[str, str]:
     return versions
 
 
-def _notices(events: list[dict[str, Any]], complete: bool) -> list[dict[str, str]]:
-    """Run-level events that a reader must know of: a lock taken over, a torn line set aside."""
+def _notices(events: list[dict[str, Any]], options: Options) -> list[dict[str, str]]:
+    """What a reader must know of: how a run died that has no journal here, a lock taken over, a torn line set aside."""
     found = [
         {"kind": event["verb"], "time": event["time"], "run_id": event["run_id"]}
         for event in events
         if event["stack"] == RUN_LEVEL and event["verb"] in ("takeover", "torn_write")
     ]
-    return found if complete else [{"kind": "controller_only", "time": "", "run_id": ""}, *found]
+    if options.complete:
+        return found
+    own = [{"kind": "controller_only", "time": "", "run_id": ""}]
+    own += [{"kind": f"stopped_{options.stopped.lower()}", "time": options.stopped_at, "run_id": ""}] if options.stopped else []
+    own += [{"kind": "resumed_blind", "time": "", "run_id": ""}] if _resumes(events) else []
+    return [*own, *found]
+
+
+def _resumes(events: list[dict[str, Any]]) -> bool:
+    """Whether the first run of these events goes on with one that is not among them."""
+    begins = _run_level(events, "begin")
+    return bool(begins and ((begins[0].get("facts") or {}).get("run") or {}).get("resumed"))
+
+
+def _hints(hints: Hints, outcome: str, writes: str, events: list[dict[str, Any]]) -> dict[str, str]:
+    """The commands that are open to the reader; without one from the caller, the script that reopens is the journal's."""
+    if outcome == "ok":
+        return {}
+    scripts = [proof["path"] for proof in _collect(events, "proofs") if proof.get("kind") == "reopen_script"]
+    reopen = hints.reopen or (f"sh {shlex.quote(scripts[-1])}" if scripts else "")
+    found = {
+        "resume": hints.commit if outcome == "waiting" else hints.resume,
+        "rollback": "" if outcome in ("rolled_back", "refused") else hints.rollback,
+        "reopen": reopen if writes in ("nowhere", "uncertain", "unknown") else "",
+    }
+    return {name: command for name, command in found.items() if command}

@@ -138,15 +138,22 @@ NOT_PROVED = {
 NOTICES = {
     "takeover": N_("The lock of another run was taken over."),
     "controller_only": N_(
-        "This report holds only what the controller saw of this run: its report task did not come. The playbook report makes it "
-        "again from the journal."
+        "This report was made from the run log of the controller, because the report task of the run did not come: it holds only "
+        "what the controller saw. The playbook report makes it again from the journal."
     ),
+    "stopped_sigterm": N_("The run was told to stop (SIGTERM)."),
+    "stopped_sigint": N_("Somebody interrupted the run (Ctrl-C)."),
+    "stopped_sighup": N_("The run lost its terminal (SIGHUP)."),
+    "stopped_killed": N_("The run was killed: it could not say anything any more."),
+    "stopped_ended": N_("The run ended without its report task."),
+    "resumed_blind": N_("The run went on with an earlier one whose events are not on this controller."),
     "torn_write": N_("An unfinished last line of the journal was set aside."),
 }
 STATES = {
     "source": N_("Users read and write on the old site."),
     "target": N_("Users read and write on the new site."),
     "nowhere": N_("Users read the old site; their writes are refused (write freeze)."),
+    "unknown": N_("What users can do is not known here: the playbook status reads it from the journal."),
     "uncertain": N_("Users read the old site; some of their writes may be refused, because the write freeze did not finish."),
 }
 # What an outcome means to the person who reads it.
