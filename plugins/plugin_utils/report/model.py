@@ -95,6 +95,7 @@ class ReportData:
     reopened: str
     writes: str
     rollback: list[dict[str, Any]]
+    rollback_seconds: float | None
     not_proved: list[dict[str, str]]
     proofs: list[dict[str, Any]]
     created: list[dict[str, Any]]
@@ -159,6 +160,7 @@ def build(events: list[dict[str, Any]], chain: dict[str, Any], options: Options 
         reopened=reopened,
         writes=writes,
         rollback=_rollback(ends, steps),
+        rollback_seconds=_rollback_seconds(mine),
         not_proved=_not_proved(steps, checklist),
         proofs=_collect(mine, "proofs"),
         created=_collect(mine, "created"),
@@ -293,6 +295,15 @@ def _rollback(ends: list[dict[str, Any]], steps: list[Step]) -> list[dict[str, A
         for entry in (end.get("facts") or {}).get("rollback") or []:
             verdicts[(entry.get("stack", ""), entry.get("host", ""))] = entry.get("verdict", "")
     return [{"stack": stack, "host": host, "verdict": verdict} for (stack, host), verdict in verdicts.items()]
+
+
+def _rollback_seconds(events: list[dict[str, Any]]) -> float | None:
+    """Seconds from the first step of the rollback to the moment in which users could write again, else to its last step."""
+    times = [event["time"] for event in events if event["verb"] == "rollback" and event["stack"] != RUN_LEVEL]
+    if not times:
+        return None
+    reopened = [event["time"] for event in _run_level(events, "reopened") if event["time"] >= times[0]]
+    return seconds_between(times[0], (reopened or times)[-1])
 
 
 def _not_proved(steps: list[Step], checklist: list[dict[str, Any]]) -> list[dict[str, str]]:

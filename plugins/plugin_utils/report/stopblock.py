@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.compose import utc
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import plain, visible
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Hints, ReportData
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases, utc
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.template import final_status, problems
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary import STATES
 
@@ -31,7 +30,7 @@ def lines(data: ReportData, words: Words, hints: Hints) -> list[str]:
             head,
             words("Why: {cause}", cause=say.result(data) if data.outcome == "waiting" else plain(problems(data, say))),
             users,
-            *_states(data, words),
+            *_states(data, say),
             words("To go on: {command}", command=hints.resume) if hints.resume else "",
             words("To roll back: {command}", command=hints.rollback) if hints.rollback else "",
             words("Without Ansible, to reopen the old site: {command}", command=hints.reopen) if hints.reopen else "",
@@ -45,14 +44,15 @@ def _tidy(found: list[str]) -> list[str]:
     return [line if len(line) <= LONGEST else line[: LONGEST - 1] + "…" for line in shown]
 
 
-def _states(data: ReportData, words: Words) -> list[str]:
+def _states(data: ReportData, say: Phrases) -> list[str]:
     """Source, target and what a rollback would lose; nothing where an earlier run that is not known here decides it."""
+    words = say.words
     if data.writes == "unknown":
         return []
     return [
         words("Source: {state}", state=_source(data, words)),
         words("Target: {state}", state=_target(data, words)),
-        words("Rows lost if rolled back now: {rows}", rows=_lost(data, words)),
+        words("Rows lost if rolled back now: {rows}", rows=say.lost(data)),
     ]
 
 
@@ -78,9 +78,3 @@ def _target(data: ReportData, words: Words) -> str:
     if any(step.verb == "migrate" and step.status != "not_applicable" for step in data.steps):
         return words("not in use, holds what was migrated so far")
     return words("not in use, untouched")
-
-
-def _lost(data: ReportData, words: Words) -> str:
-    if data.committed and data.writes == "target":
-        return words("whatever users wrote on the new site since {time}; the rollback counts it per table first", time=utc(data.committed))
-    return words("none: no user could write on the new site")
