@@ -54,6 +54,7 @@ RESULTS = (
     N_("{databases} databases are equal: {tables} tables, {rows} rows, {explained} differences explained."),
     N_("Nothing was created on the target."),
     N_("{count} objects that the restore had made were removed from the target"),
+    N_("{count} objects that drills had left were removed"),
     N_("The source is frozen and fenced ({count} databases)."),
     N_("The source is frozen already ({count} databases)."),
     N_("The source is open, all captured is as before ({count} databases)."),
@@ -70,7 +71,12 @@ OBSERVED = (
     N_("second copy of {name}: on the same file system as the first"),
     N_("second copy of {name}: on another file system, read again from there"),
     N_("{stack}: manifest of {files} files, every table digested"),
-    N_("{stack}: restored and compared in {seconds} s ({tables} tables, {rows} rows)"),
+    N_("{stack}: restored in {seconds} s on a throw-away server of version {version} and compared ({tables} tables, {rows} rows)"),
+    N_("{stack}: restored in {seconds} s under scratch names on the target and compared ({tables} tables, {rows} rows)"),
+    N_("{stack}: a drill of the same plan passed on {day}: restored in {seconds} s on a throw-away server of version {version} and "
+       "compared ({tables} tables, {rows} rows)"),
+    N_("{stack}: a drill of the same plan passed on {day}: restored in {seconds} s under scratch names on the target and compared "
+       "({tables} tables, {rows} rows)"),
     N_(
         "{reader} logged in to {source} and holds the right to read {tables} relations; {maker} logged in to {target} and created a "
         "role in a transaction that was rolled back"
@@ -87,6 +93,11 @@ NOT_PROVED = (
     N_("that the backup can be restored"),
     N_("free disk space of the target server"),
     N_("{path} does not exist: its errors were not searched"),
+    N_("restore drill: its time is that of a server on the mover without fsync, not of the target"),
+    N_("restore drill: user namespaces are off on this host, so the throw-away server could have reached the network"),
+    N_("restore drill: the locale {name} for amounts of money is not installed on this host"),
+    N_("restore drill: roles and settings that the target already had were not restored"),
+    N_("restore drill: its time includes what else the target was doing"),
 )
 FAILURES = (
     N_("the task failed; its output is on the screen of the run only"),

@@ -18,7 +18,7 @@ def test_one_byte_changed_on_the_target_before_the_proof_is_found_and_undone(mov
     assert "large objects" in done.output
     before.is_back()
     # The old passwords and privileges work on, and the next attempt of the same migration succeeds.
-    move.variables.update(postgresql_after_restore=[], postgresql_drill=True)
+    move.variables.update(postgresql_after_restore=[], postgresql_drill="auto")
     again = move.run()
     assert again.rc == 0, again.output[-3000:]
     assert move.events()[-1]["attempt"] == 2

@@ -8,7 +8,6 @@ import gzip
 import json
 import os
 import pathlib
-import shutil
 import signal
 import time
 
@@ -21,12 +20,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 @pytest.fixture
 def options(new, tools, tmp_path):
     return {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
-
-
-@pytest.fixture
-def copy(backup, tmp_path):
-    """A copy of the backup that a test may damage."""
-    return pathlib.Path(shutil.copytree(backup["path"], tmp_path / "copy"))
 
 
 @pytest.fixture
