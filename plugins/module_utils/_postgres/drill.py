@@ -88,9 +88,9 @@ class Choice:
 
 def alone(work_dir: str, lease_file: str | None, run_id: str | None, check_mode: bool) -> Any:
     """A context manager that makes sure of one worker: two drills would take each other's server for a leftover."""
-    if not lease_file and not check_mode:
-        lease_file = os.path.join(private_directory(work_dir), "lease")
-    return held(lease_file, run_id, "pg_restore_drill")
+    if check_mode:  # starts nothing and sweeps nothing
+        return contextlib.nullcontext()
+    return held(lease_file or os.path.join(private_directory(work_dir), "lease"), run_id, "pg_restore_drill")
 
 
 def drill(request: DrillRequest, check_mode: bool = False) -> dict[str, Any]:
