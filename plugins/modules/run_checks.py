@@ -53,11 +53,18 @@ options:
         type: str
         choices: [tests, exit_status]
         default: tests
+      statuses:
+        description: Exit statuses that are a success with O(commands[].expect=exit_status); some tools tell a finding by theirs.
+        type: list
+        elements: int
+        default: [0]
       junit:
         description: JUnit XML file that the command writes, relative to O(commands[].chdir); one of an earlier run is removed first.
         type: path
       version_pattern:
-        description: Regular expression whose first group finds a version in the output, at most 64 characters of it are returned.
+        description: >-
+          Regular expression whose first group finds a version in the output, several are joined by commas; more than 64
+          characters become a count and a digest.
         type: str
       done_file:
         description: An empty file written after success; while it exists the command is not run again.
@@ -168,6 +175,7 @@ COMMAND = {
     "environment": {"type": "dict", "default": {}},
     "timeout": {"type": "float", "default": 600},
     "expect": {"type": "str", "choices": ["tests", "exit_status"], "default": "tests"},
+    "statuses": {"type": "list", "elements": "int", "default": [0]},
     "junit": {"type": "path"},
     "version_pattern": {"type": "str"},
     "done_file": {"type": "path"},

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import os
 import re
 import shutil
@@ -23,11 +24,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._files import priv
 
 TAIL = 256 << 10
 VERSION_LIMIT = 64
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command; ``expect`` is ``tests`` (some must have run and been counted) or ``exit_status``."""
+    """One command; ``expect`` is ``tests`` (some must have run and been counted) or ``exit_status`` (one of ``statuses``)."""
 
     name: str
     argv: tuple[str, ...]
@@ -36,6 +38,7 @@ class Command:
     environment: dict[str, str] = field(default_factory=dict)
     timeout: float = 600.0
     expect: str = "tests"
+    statuses: tuple[int, ...] = (0,)
     junit: str | None = None
     version_pattern: str | None = None
     done_file: str | None = None
@@ -64,11 +67,11 @@ class Outcome:
 
 def judge(command: Command, status: int, counts: Counts | None) -> tuple[str, str]:
     """``(verdict, why)``; pure. An exit status of 0 proves nothing when no test ran."""
-    if status != 0:
+    if command.expect == "exit_status" and status in command.statuses:
+        return "passed", ""
+    if status != 0 or command.expect == "exit_status":
         failed = f", {counts.failed} tests failed" if counts and counts.failed else ""
         return "failed", f"exit status {status}{failed}"
-    if command.expect == "exit_status":
-        return "passed", ""
     if counts is None:
         return "failed", "no summary of a known test runner was found: name its JUnit file in junit, or set expect to exit_status"
     if counts.failed:
@@ -119,11 +122,17 @@ def run_one(command: Command, log_dir: str) -> Outcome:
 
 
 def find_version(pattern: str | None, text: str) -> str:
-    """What the first group of ``pattern`` matches in ``text``, several joined by commas, at most 64 characters."""
+    """What the first group of ``pattern`` matches in ``text``, several joined by commas, in at most 64 characters.
+
+    What is longer becomes a count and a digest: two versions must never look alike because both were cut.
+    """
     if not pattern:
         return ""
-    found = sorted({match.group(1) for match in re.finditer(pattern, text, re.M) if match.group(1)})
-    return ",".join(found)[:VERSION_LIMIT]
+    found = sorted({match.group(1) for match in re.finditer(pattern, _COLOUR.sub("", text), re.M) if match.group(1)})
+    joined = ",".join(found)
+    if len(joined) <= VERSION_LIMIT:
+        return joined
+    return f"{len(found)} names, sha256 {hashlib.sha256(joined.encode()).hexdigest()[:40]}"
 
 
 def new_errors(text: str, pattern: str) -> int:

@@ -88,7 +88,7 @@ def _command(item: dict[str, Any]) -> Command:
         raise MigrationError(f"the command {item['name']} has an empty argv: give the program and its arguments as a list")
     known = {name: item[name] for name in ("name", "chdir", "env_file", "timeout", "expect", "junit", "version_pattern", "done_file")}
     variables = {str(name): str(value) for name, value in item["environment"].items()}
-    return Command(argv=tuple(item["argv"]), environment=variables, **known)
+    return Command(argv=tuple(item["argv"]), environment=variables, statuses=tuple(item["statuses"]), **known)
 
 
 def _check_pattern(text: str | None) -> None:
