@@ -54,7 +54,8 @@ class Verbs:
         for found in re.findall(r"@([A-Za-z0-9+/=]{20,})@", outcome.output):
             row = json.loads(base64.b64decode(found))
             assert CANARY not in json.dumps(row)
-            check_facts(*row["step"].split()[:2], row["facts"])
+            stack, verb = row["step"].split()[:2]
+            check_facts(stack, verb, row["facts"])
             self.rows.append(row)
             self.seen[row["step"], row["host"]] = row
         assert CANARY not in outcome.output
@@ -71,6 +72,6 @@ class Verbs:
 
     def stop(self, application: str) -> None:
         """End the process of the application below ``new/<application>`` when there is one."""
-        record = self.root / "new" / application / "shared" / "run" / "backend.json"
-        if record.exists():
-            process.stop_processes(process.read_record(str(record)), 5)
+        record = process.read_record(str(self.root / "new" / application / "shared" / "run" / "backend.json"))
+        if record is not None:
+            process.stop_processes(record, 5)
