@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from ansible_collections.dihya.migration.plugins.module_utils._app.checks import find_version, new_errors
+from ansible_collections.dihya.migration.plugins.module_utils._app.checks import find, new_errors
 
 from tests.support.backend_role import GIVEN, ROLE, ask, role
 
@@ -14,8 +14,8 @@ TOOLS = yaml.safe_load((ROLE / "vars" / "main" / "schema_tools.yml").read_text(e
 
 
 def planned(**given) -> list[tuple[str, str]]:
-    """Name and command line of what moves the schema."""
-    return [(item["name"], " ".join(item["argv"])) for item in ask(role(**given), "__backend_schema")]
+    """What each command that moves the schema tells, else its name, and its command line."""
+    return [("+".join(item.get("tells", {})) or item["name"], " ".join(item["argv"])) for item in ask(role(**given), "__backend_schema")]
 
 
 def node(**given) -> dict:
@@ -26,20 +26,18 @@ UPGRADE, SETTLED = "schema upgrade", "nothing pending in the schema"
 
 
 @pytest.mark.parametrize(("given", "wanted"), [
-    ({}, [("schema_before", "flask db current"), (UPGRADE, "flask db upgrade"), ("schema_after", "flask db current"),
-          ("schema_wanted", "flask db heads")]),
+    ({}, [("schema_before", "flask db current"), ("schema_wanted", "flask db heads"), (UPGRADE, "flask db upgrade"),
+          ("schema_after", "flask db current")]),
     ({"backend_schema_tool": "flask-script"},
-     [("schema_before", "python manage.py db current"), (UPGRADE, "python manage.py db upgrade"),
-      ("schema_after", "python manage.py db current"), ("schema_wanted", "python manage.py db heads")]),
+     [("schema_before", "python manage.py db current"), ("schema_wanted", "python manage.py db heads"),
+      (UPGRADE, "python manage.py db upgrade"), ("schema_after", "python manage.py db current")]),
     ({"backend_framework": "django"},
-     [(name, "python manage.py showmigrations --plan") for name in ("schema_before", "schema_pending")]
-     + [(UPGRADE, "python manage.py migrate --no-input")]
-     + [(name, "python manage.py showmigrations --plan") for name in ("schema_after", "schema_wanted")]
-     + [(SETTLED, "python manage.py migrate --check")]),
+     [("schema_before+schema_pending", "python manage.py showmigrations --plan"), (UPGRADE, "python manage.py migrate --no-input"),
+      ("schema_after+schema_wanted", "python manage.py showmigrations --plan"), (SETTLED, "python manage.py migrate --check")]),
     (node(backend_schema_tool="prisma"),
      [("schema_pending", "prisma migrate status"), (UPGRADE, "prisma migrate deploy"), (SETTLED, "prisma migrate status")]),
     *[(node(backend_schema_tool=tool, backend_schema_config="src/data.js"),
-       [("schema_before", look), ("schema_pending", look), (UPGRADE, upgrade), ("schema_after", look), ("schema_wanted", look)])
+       [("schema_before+schema_pending", look), (UPGRADE, upgrade), ("schema_after+schema_wanted", look)])
       for tool, look, upgrade in (
           ("knex", "knex migrate:list", "knex migrate:latest"),
           ("sequelize", "sequelize-cli db:migrate:status", "sequelize-cli db:migrate"),
@@ -67,7 +65,7 @@ def test_what_a_tool_does_not_tell_is_not_proved_unless_the_users_commands_tell_
     assert planned(**make, **status) == [("schema_before", "bin/schema now"), (UPGRADE, "make migrate"), ("schema_after", "bin/schema now")]
     assert len(ask(role(**make, **status), "__backend_schema_unproved")) == 1
     both = {**make, **status, **wanted}
-    assert planned(**both)[-1] == ("schema_wanted", "bin/schema newest") and ask(role(**both), "__backend_schema_compared")
+    assert planned(**both)[1] == ("schema_wanted", "bin/schema newest") and ask(role(**both), "__backend_schema_compared")
     assert planned(**make, **pending)[-1] == (SETTLED, "bin/schema settled")
     for told in (both, {**make, **pending}):
         assert ask(role(**told), "__backend_schema_unproved") == []
@@ -83,7 +81,7 @@ def test_the_same_host_moves_the_schema_in_every_run():
 @pytest.mark.parametrize(("after", "wanted", "reached"), [
     ("b2", "b2", True), ("a1", "b2", False), ("none", "b2", False), ("none", "none", False)])
 def test_a_schema_is_reached_when_the_wanted_revision_is_named_and_applied(after, wanted, reached):
-    ran = {"versions": {"schema_after": after, "schema_wanted": wanted}}
+    ran = {"told": {"schema_after": after, "schema_wanted": wanted}}
     assert ask(role(__backend_ran=ran), "__backend_schema_reached") is reached
 
 
@@ -91,9 +89,9 @@ def test_own_commands_replace_those_of_a_tool_and_its_expressions_with_them():
     own = {"backend_schema_command": ["bin/up"], "backend_schema_status_command": ["bin/now"]}
     assert planned(**own, backend_framework="django") == [
         ("schema_before", "bin/now"), (UPGRADE, "bin/up"), ("schema_after", "bin/now"), (SETTLED, "python manage.py migrate --check")]
-    assert planned(**own)[-1] == ("schema_wanted", "flask db heads")
+    assert planned(**own)[1] == ("schema_wanted", "flask db heads")
     before = ask(role(**own), "__backend_schema")[0]
-    assert find_version(before["version_pattern"], "  step 7\n\nstep 8\n") == "step 7,step 8"
+    assert find(before["tells"]["schema_before"], "  step 7\n\nstep 8\n") == "step 7,step 8"
 
 
 @pytest.mark.parametrize(("given", "subjects"), [
@@ -148,7 +146,7 @@ PRISMA = "2 migrations found in prisma/migrations\nFollowing migrations have not
 ])
 def test_revisions_are_cut_from_what_the_tools_print(tool, output, applied, pending, wanted):
     facts = TOOLS[tool]
-    assert [find_version(facts.get(name), output) for name in ("applied", "pending", "wanted")] == [applied, pending, wanted]
+    assert [find(facts[name], output) if name in facts else "" for name in ("applied", "pending", "wanted")] == [applied, pending, wanted]
 
 
 @pytest.mark.parametrize(("framework", "lines"), [
