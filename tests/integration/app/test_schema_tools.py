@@ -50,7 +50,7 @@ def test_a_schema_is_moved_once_and_what_was_pending_is_named(project, tool, pos
     def move() -> dict:
         result = run_module("run_checks", commands=ask(wanted, "__backend_schema"), keep_going=False, log_dir=str(tmp_path / "log"))
         assert not result["failed"] and server.password not in json.dumps(result), result["msg"]
-        return result["versions"]
+        return result["told"]
 
     names = ",".join(NAMES[tool])
     assert move() == {"schema_before": "none", "schema_pending": names, "schema_after": names, "schema_wanted": names}
