@@ -76,13 +76,22 @@ options:
     type: path
   keep:
     description:
-      - How many backups of this name stay in O(dest); V(0) keeps all.
-      - Nothing is removed unless the newest is intact, and the newest one that was restored in a drill always stays.
+      - How many verified backups of this name and O(migration_id) stay in O(dest), the new one included; V(0) sets no limit.
+      - An older one is removed when it is also older than O(expires). A damaged one does not count; the newest that was restored in a drill
+        always stays, and so does one that a restore reads at this moment. Nothing is removed unless the new one is intact.
+      - Only directories that this module made in this very place are removed, never a copy or anything without its manifest.
     type: int
     default: 0
+  expires:
+    description: Age in days from which a backup may be removed (see O(keep), of which at least one stays); V(0) sets no limit.
+    type: int
+    default: 0
+  migration_id:
+    description: Migration to which the backup belongs. Backups of others in O(dest) are never removed.
+    type: str
 attributes:
   check_mode: {support: full, description: Reads the server and says what would be dumped.}
-  diff_mode: {support: partial, description: In check mode the plan is shown.}
+  diff_mode: {support: full, description: The plan, or the new backup, against the backups that go.}
 """
 
 EXAMPLES = r"""
@@ -92,6 +101,14 @@ EXAMPLES = r"""
     databases: [crm]
     dest: /var/backups/migration
     jobs: 4
+
+- name: Back up, and keep the last seven backups and those of the last month
+  dihya.migration.pg_dumpall:
+    source: {host: db.old.example, user: migrator, passfile: /run/migration/source.pgpass}
+    databases: [crm]
+    dest: /var/backups/migration
+    keep: 7
+    expires: 30
 """
 
 RETURN = r"""
@@ -102,7 +119,16 @@ counts: {description: "Numbers of databases, tables, files and bytes.", type: di
 versions: {description: Versions of the server and of pg_dump., type: dict, returned: when a backup exists}
 duration: {description: Seconds., type: float, returned: when a backup exists}
 stale_removed: {description: Names of staging directories of killed runs that were removed., type: list, elements: str, returned: changed}
-expired_removed: {description: Paths of backups removed because of O(keep)., type: list, elements: str, returned: changed}
+expired_removed:
+  description: Paths of backups removed because of O(keep) or O(expires). In check mode those that would be.
+  type: list
+  elements: str
+  returned: changed
+expired_left:
+  description: Names of directories that stayed although they look like older backups, each with the reason.
+  type: list
+  elements: str
+  returned: changed
 journal: {description: The facts for the migration's journal., type: dict, returned: when a backup exists}
 """
 
@@ -126,6 +152,8 @@ SPEC = dict(
     digests={"type": "bool", "default": False},
     reuse={"type": "path"},
     keep={"type": "int", "default": 0},
+    expires={"type": "int", "default": 0},
+    migration_id={"type": "str"},
 )
 
 

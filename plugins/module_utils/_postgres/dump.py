@@ -32,7 +32,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.backup_d
     publish_stage,
     remove_stale,
     stage,
-    thin_out,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture as take_capture
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import ALGORITHM, digest_database
@@ -46,6 +45,13 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
     pin_session,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, read_globals, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import (
+    Policy,
+    finish_removals,
+    identity,
+    thin_out,
+    would_remove,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
     read_relations,
@@ -83,6 +89,8 @@ class DumpRequest:
     digests: bool = False
     reuse: str | None = None
     keep: int = 0
+    expires: int = 0
+    migration_id: str | None = None
     progress_file: str | None = None
     application_name: str = "dihya"
 
@@ -90,6 +98,11 @@ class DumpRequest:
         """The 0600 file that keeps what the tool ``name`` prints."""
         base = os.path.splitext(self.progress_file)[0] if self.progress_file else os.path.join(self.dest, ".last")
         return f"{base}.{name}.log"
+
+    @property
+    def policy(self) -> Policy:
+        """Which earlier backups stay."""
+        return Policy(self.dest, self.name, KIND, self.migration_id, self.keep, self.expires)
 
 
 def plan_workers(sizes: dict[str, int], jobs: int) -> list[tuple[str, int]]:
@@ -111,23 +124,30 @@ def dump(request: DumpRequest, check_mode: bool = False) -> dict[str, Any]:
     if reusable:
         return result_of(request.reuse or "", reusable, False, started, "the earlier backup is intact")
     if check_mode:
-        return {"changed": True, "msg": f"would dump {len(cluster['databases'])} databases", "path": None,
-                "databases": cluster["databases"], "diff": {"before": "", "after": plan_text(cluster, request)}}
-    removed = remove_stale(request.dest)
+        gone = would_remove(request.policy)
+        would = f"would dump {len(cluster['databases'])} databases" + (f" and remove {len(gone)} older backups" if gone else "")
+        return {"changed": True, "msg": would, "path": None, "databases": cluster["databases"], "expired_removed": gone,
+                "diff": {"before": lines(gone), "after": plan_text(cluster, request)}}
+    removed = remove_stale(request.dest) + finish_removals(request.policy)
     staging = stage(request.dest, request.name)
     try:
         make = dump_plain if request.format == "plain" else dump_directories
         facts = make(request, cluster, staging)
         files = [file_entry(staging, path) for path in sorted(_walk(staging))]
-        manifest = write_manifest(staging, KIND, files, name=request.name, archive=request.format, tools=versions,
-                                  server=cluster["server"], globals_readable=cluster["globals"]["passwords"], restorable_on=[], **facts)
+        manifest = write_manifest(staging, KIND, files, name=request.name, migration=request.migration_id,
+                                  identity=identity(os.stat(staging)), archive=request.format, tools=versions,
+                                  server=cluster["server"], globals_readable=cluster["globals"]["passwords"],
+                                  restorable_on=[], **facts)
         path = publish_stage(staging, request.dest, request.name)
     except BaseException:
         discard_stage(staging)
         raise
-    expired = thin_out(request.dest, request.name, KIND, request.keep)
-    result = result_of(path, manifest, True, started, "dumped")
-    return dict(result, stale_removed=removed, expired_removed=expired)
+    thinned = thin_out(request.policy)
+    gone = len(thinned["removed"])
+    result = result_of(path, manifest, True, started, "dumped" + (f", {gone} older ones removed" if gone else ""))
+    told = dict(result["journal"], removed=[os.path.basename(gone) for gone in thinned["removed"]], skipped=thinned["left"])
+    return dict(result, journal=told, stale_removed=removed, expired_removed=thinned["removed"], expired_left=thinned["left"],
+                diff={"before": lines(thinned["removed"]), "after": lines([path])})
 
 
 def read_cluster(request: DumpRequest) -> dict[str, Any]:
@@ -163,6 +183,11 @@ def find_reusable(request: DumpRequest, cluster: dict[str, Any]) -> dict[str, An
     same = (manifest["server"]["system_identifier"] == cluster["server"]["system_identifier"]
             and sorted(manifest["databases"]) == cluster["databases"] and manifest["archive"] == request.format)
     return manifest if same and not damaged_files(request.reuse, manifest["files"]) else None
+
+
+def lines(paths: list[str]) -> str:
+    """``paths`` one a line, for ``--diff``."""
+    return "".join(path + "\n" for path in paths)
 
 
 def plan_text(cluster: dict[str, Any], request: DumpRequest) -> str:

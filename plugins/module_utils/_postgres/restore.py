@@ -46,6 +46,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, own_session, remove_created
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import in_use
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects, read_server
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, run_all, tool_version
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
@@ -107,7 +108,7 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
     versions = {"pg_restore": tool_version("pg_restore", request.bin_dir)}
     backup = open_backup(request.backup or "")
     record = Record(request.created_file)
-    with _session(request) as connection:
+    with in_use(backup.directory), _session(request) as connection:
         server = read_server(connection)
         versions["target"] = server["version"]
         if _is_done(record, backup, connection, server, request):

@@ -48,49 +48,6 @@ def test_two_backups_in_one_minute_get_two_names():
     assert backup_dir.final_name("postgresql", moment, {first, first + "-2"}) == first + "-3"
 
 
-def backups(*drilled: bool) -> list[dict]:
-    return [{"path": f"/b/{number}", "drilled": one} for number, one in enumerate(drilled)]
-
-
-@pytest.mark.parametrize(
-    ("drilled", "keep", "gone"),
-    [
-        ((False, False, False), 0, []),
-        ((False, False, False), 1, ["/b/0", "/b/1"]),
-        ((False, False, False), 5, []),
-        ((True, True, False, False), 1, ["/b/0", "/b/2"]),
-    ],
-)
-def test_the_last_drilled_backup_is_never_thrown_away(drilled, keep, gone):
-    assert backup_dir.expired(backups(*drilled), keep) == gone
-
-
-def make_backup(root, name, data=b"x"):
-    path = root / name
-    path.mkdir()
-    (path / "f").write_bytes(data)
-    backup_dir.publish_json(
-        str(path / "manifest.json"),
-        {
-            "format": 1,
-            "kind": "postgresql",
-            "created": name,
-            "restorable_on": [],
-            "files": [{"path": "f", "size": 1, "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}],
-        },
-    )
-
-
-def test_nothing_is_thrown_away_while_the_newest_backup_is_damaged(tmp_path):
-    make_backup(tmp_path, "pg_2026-01-01_0000")
-    make_backup(tmp_path, "pg_2026-01-02_0000", b"y")
-    (tmp_path / "pg_notes").mkdir()
-    assert backup_dir.thin_out(str(tmp_path), "pg", "postgresql", 1) == []
-    (tmp_path / "pg_2026-01-02_0000" / "f").write_bytes(b"x")
-    assert backup_dir.thin_out(str(tmp_path), "pg", "postgresql", 1) == [str(tmp_path / "pg_2026-01-01_0000")]
-    assert sorted(os.listdir(tmp_path)) == ["pg_2026-01-02_0000", "pg_notes"]
-
-
 def test_only_staging_directories_of_dead_owners_are_removed(tmp_path):
     alive = {"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot_id()}
     for name, owner in (("dead", dict(alive, start=1)), ("alive", alive), ("foreign", None)):
