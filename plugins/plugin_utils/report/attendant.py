@@ -48,15 +48,19 @@ class Attendant:
         # Its own session: a signal to the process group of the run (Ctrl-C, a cancel) does not reach it. Few variables of
         # the environment, and what it has to know comes over stdin: other users can read an argument list.
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TZ", "LANG", "LC_ALL") if name in os.environ}
+        theirs, self._to = os.pipe()
+        self._from, answer = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _BOOT, "dihya-migration-report"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=theirs,
+            stdout=answer,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             cwd="/",
             env=kept,
         )
+        os.close(theirs)
+        os.close(answer)
         here = os.path.dirname(os.path.abspath(__file__))
         collection = os.path.dirname(os.path.dirname(os.path.dirname(here)))
         path = [os.path.abspath(place or os.getcwd()) for place in sys.path]
@@ -70,19 +74,17 @@ class Attendant:
     def report(self, reason: str, patience: float = PATIENCE) -> list[str]:
         """Have the report written because of ``reason``; the lines for the screen, none when they do not come in time."""
         self._say(reason)
-        out, found, until = self._process.stdout, b"", time.monotonic() + patience
-        assert out is not None
+        out, found, until = self._from, b"", time.monotonic() + patience
         while (left := until - time.monotonic()) > 0 and select.select([out], [], [], left)[0]:
-            if not (part := os.read(out.fileno(), 65536)):
+            if not (part := os.read(out, 65536)):
                 break
             found += part
         return found.decode("utf-8", "replace").splitlines()
 
     def _say(self, word: str) -> None:
         """Write one line; an attendant that is gone is no error here: then nothing more can be done."""
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            os.write(self._process.stdin.fileno(), word.encode() + b"\n")
+            os.write(self._to, word.encode() + b"\n")
 
 
 def attend(given: dict[str, Any]) -> None:
