@@ -145,6 +145,28 @@ def test_each_recipient_restores_and_proves_it(module, sealed, identities, new, 
     assert new.names() == before and clear_files(place) == []
 
 
+@pytest.mark.parametrize("server", ["throwaway", "scratch"])
+def test_a_drill_opens_it_with_the_lent_identity_and_leaves_nothing_in_clear(module, copy, identities, new, tools, place, server):
+    drill = {"backup": str(copy), "target": new.endpoint, "work_dir": str(place / "drill"), "server": server, "bin_dir": tools}
+    before = new.names()
+    refused = module.run("pg_restore_drill", **drill)
+    assert refused["failed"] and "is encrypted: lend the identity" in refused["msg"], refused
+    passed = module.run("pg_restore_drill", identity=identities[1][0], **drill)
+    assert passed.get("server") == server and passed["rows"] == 200000, passed
+    assert json.loads((copy / "manifest.json").read_text())["restorable_on"] == [18]
+    assert new.names() == before and clear_files(place) == []
+
+
+def test_preflight_tells_at_once_that_the_identity_opens_nothing_or_is_missing(module, secret, encrypt, identities, new, tools):
+    def told(**options) -> list[str]:
+        looked = module.run("pg_preflight", source=secret.endpoint, target=new.endpoint, databases=["secret"], bin_dir=tools, **options)
+        return [found["finding"] for found in looked["findings"] if found["subject"].startswith("postgresql_backup_")]
+
+    assert told() == told(encrypt=encrypt, identity=identities[0][0]) == told(encrypt=encrypt, restores=False) == []
+    assert told(encrypt=encrypt) == ["backups are encrypted, and to restore them here an identity is needed"]
+    assert told(encrypt=encrypt, identity=identities[2][0]) == [f"{identities[2][0]} opens nothing that is encrypted for the recipients"]
+
+
 def test_nobody_else_restores_it(module, sealed, identities, new, place, restoring):
     before = new.names()
     for identity, reason in ((identities[2][0], "lend the identity of one of the backup's recipients"), (None, "is encrypted")):
