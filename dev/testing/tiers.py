@@ -15,7 +15,7 @@ from dev.testing.system import Need
 POSTGRES_15 = Need("/usr/lib/postgresql/15/bin/initdb", "postgresql-15")
 CONTAINERS = (Need("podman"), Need("runc"), Need("debootstrap"), Need("ssh", "openssh-client"), Need("rsync"))
 BROWSERS = (Need("chromium"), Need("certutil", "libnss3-tools"))
-SERVERS = (POSTGRES_15, Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
+SERVERS = (POSTGRES_15, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
 
 
 @dataclass(frozen=True)

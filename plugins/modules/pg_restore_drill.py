@@ -34,6 +34,9 @@ options:
       - Directory of the backup, made with digests. Required when O(state=present), except in check mode, which without it says only
         where a drill would be made, or whether O(evidence) may count.
     type: path
+  identity:
+    description: Path on this host of the C(age) identity that opens O(backup) when that is encrypted.
+    type: path
   work_dir:
     description: Directory for drills alone, their throw-away server and records. Made with mode 0700 where it is missing.
     type: path
@@ -183,6 +186,7 @@ SPEC = dict(
     LONG_SPEC,
     state={"type": "str", "default": "present", "choices": ["present", "absent"]},
     backup={"type": "path"},
+    identity={"type": "path", "no_log": False},  # a path, not a secret
     work_dir={"type": "path", "required": True},
     target={"type": "dict", "options": ENDPOINT_SPEC},
     version={"type": "int"},

@@ -155,6 +155,7 @@ VERB_FACTS = record({
     )),
     "not_proved": listing(text),
     "skipped": listing(text),
+    "removed": listing(text),
     "explained": listing(record({"rule": text, "object": text}, ("rule",))),
     "created": listing(record({"kind": choice(*CREATED_KINDS), "name": text, "identity": scalar}, ("kind", "name"))),
     "fence": record({"value": scalar, "at": text, "source": text}),

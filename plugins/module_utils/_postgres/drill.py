@@ -13,12 +13,13 @@ import datetime
 import locale
 import os
 import re
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._command import cut, find_tool, run
+from ansible_collections.dihya.migration.plugins.module_utils._command import cut, find_tool, run, start
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import NAME, damaged_files, read_manifest, sha256_file, utc_now
@@ -27,6 +28,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import look_at_directory
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import RestoreRequest, absent, restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import opening, read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.throwaway import (
     Shelter,
     ThrowawayServer,
@@ -48,6 +50,7 @@ class DrillRequest:
 
     work_dir: str
     backup: str | None = None
+    identity: str | None = None
     target: Endpoint | None = None
     version: int | None = None
     server: str = "auto"
@@ -72,8 +75,9 @@ class DrillRequest:
 
     def restore_on(self, server: Endpoint, created_file: str, **more: Any) -> RestoreRequest:
         """A restore of the backup on ``server``."""
-        return RestoreRequest(target=server, created_file=created_file, backup=self.backup, databases=self.databases, jobs=self.jobs,
-                              bin_dir=self.bin_dir, progress_file=self.progress_file, application_name=self.application_name, **more)
+        return RestoreRequest(target=server, created_file=created_file, backup=self.backup, identity=self.identity,
+                              databases=self.databases, jobs=self.jobs, bin_dir=self.bin_dir, progress_file=self.progress_file,
+                              application_name=self.application_name, **more)
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,8 @@ def _on_throwaway(request: DrillRequest, choice: Choice, manifest: dict[str, Any
     if not locale_exists(monetary):
         limits.append(drill_plan.MONEY_LIMIT.format(name=monetary))
         monetary = "C"
-    server = ThrowawayServer(choice.programs, choice.shelter, request.work_dir, drill_plan.bootstrap_role(manifest),
+    captured = read_part(str(request.backup), manifest, "capture.json", request.identity)
+    server = ThrowawayServer(choice.programs, choice.shelter, request.work_dir, drill_plan.bootstrap_role(captured),
                              drill_plan.server_settings(manifest, request.jobs, monetary))
     with server as endpoint:
         problems = drill_plan.lacking({name: manifest["databases"][name] for name in databases},
@@ -241,9 +246,9 @@ def _on_scratch(request: DrillRequest, manifest: dict[str, Any], databases: list
 
 
 def _compare(request: DrillRequest, server: Endpoint, databases: list[str], renamed: dict[str, str]) -> dict[str, Any]:
-    return verify(VerifyRequest(target=server, databases=databases, manifest=request.backup, rename=renamed, jobs=request.jobs,
-                                differences_file=request.path("differences.json"), application_name=request.application_name,
-                                progress_file=request.progress_file))
+    return verify(VerifyRequest(target=server, databases=databases, manifest=request.backup, identity=request.identity, rename=renamed,
+                                jobs=request.jobs, differences_file=request.path("differences.json"),
+                                application_name=request.application_name, progress_file=request.progress_file))
 
 
 def _keep_log(request: DrillRequest, error: MigrationError) -> None:
@@ -272,9 +277,20 @@ def _extensions(request: DrillRequest, manifest: dict[str, Any], databases: list
     found: set[str] = set()
     for name in databases:
         archive = os.path.join(str(request.backup), manifest["databases"][name].get("directory", ""))
-        listed = run([find_tool("pg_restore", request.bin_dir), "--list", archive], check=False)
-        found |= set(re.findall(r"^\d+; 3079 \d+ EXTENSION - (\S+) *$", listed.stdout, re.MULTILINE))
+        listed = _listed(request, archive, bool(manifest.get("encryption")))
+        found |= set(re.findall(r"^\d+; 3079 \d+ EXTENSION - (\S+) *$", listed, re.MULTILINE))
     return found
+
+
+def _listed(request: DrillRequest, archive: str, encrypted: bool) -> str:
+    """What pg_restore lists of an archive."""
+    argv = [find_tool("pg_restore", request.bin_dir), "--list"]
+    if not encrypted:
+        return run([*argv, archive], check=False).stdout
+    quiet: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with start(opening(archive, str(request.identity)), **quiet) as opened, start(argv, stdin=opened.stdout, **quiet) as lister:
+        opened.stdout.close()  # so that age ends when pg_restore has read the list at the beginning
+        return lister.communicate()[0].decode("utf-8", "replace")
 
 
 def _offered(server: Endpoint) -> dict[str, Any]:

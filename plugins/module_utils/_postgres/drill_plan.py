@@ -97,10 +97,9 @@ def space_finding(place: Mapping[str, Any], need: int) -> list[str]:
     return []
 
 
-def bootstrap_role(manifest: Mapping[str, Any]) -> str:
+def bootstrap_role(captured: Mapping[str, Any] | None) -> str:
     """The role that made the source's cluster: it owns what the system made, so the throw-away server has it too."""
-    captured = (manifest.get("capture") or {}).get("roles", {})
-    return next((name for name, role in captured.items() if role["bootstrap"]), "postgres")
+    return next((name for name, role in (captured or {}).get("roles", {}).items() if role["bootstrap"]), "postgres")
 
 
 def lacking(databases: Mapping[str, Mapping[str, Any]], extensions: Iterable[str], server: Mapping[str, Any]) -> list[str]:

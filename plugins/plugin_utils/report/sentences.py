@@ -71,6 +71,7 @@ OBSERVED = (
     N_("second copy of {name}: on the same file system as the first"),
     N_("second copy of {name}: on another file system, read again from there"),
     N_("{stack}: manifest of {files} files, every table digested"),
+    N_("{stack}: manifest of {files} files, every table digested, encrypted for {count} recipients"),
     N_("{stack}: restored in {seconds} s on a throw-away server of version {version} and compared ({tables} tables, {rows} rows)"),
     N_("{stack}: restored in {seconds} s under scratch names on the target and compared ({tables} tables, {rows} rows)"),
     N_("{stack}: a drill of the same plan passed on {day}: restored in {seconds} s on a throw-away server of version {version} and "

@@ -87,6 +87,7 @@ def sound() -> dict[str, Any]:
             "same_server": False,
             "tools": {name: {"version": "18.1"} for name in ("pg_dump", "pg_restore", "pg_dumpall", "psql")},
             "backup": {"path": "/b", "error": None, "free": 10**6, "device": 1},
+            "sealing": [],
         }
     )
 
@@ -119,6 +120,7 @@ CASES = [
     (put("target/refused_options", ["pg_attver"]), "writes the column option pg_attver", True),
     (put("backup/error", "Permission denied"), "/b cannot be written", True),
     (put("backup/free", 599), "the backup may take 600 B", True),
+    (put("sealing", [("postgresql_backup_identity", "/i can be read by others", "chmod 600 /i")]), "can be read by others", True),
     (put("wanted", ["crm", "gone"]), "no database gone", True),
     (put("source/contents/crm", {"error": "SQLSTATE 42501"}), "SQLSTATE 42501", True),
     (put("source/contents/crm/unreadable", ["app.secret"]), "may not read in database crm: app.secret", True),
