@@ -289,7 +289,8 @@ def _listed(request: DrillRequest, archive: str, encrypted: bool) -> str:
         return run([*argv, archive], check=False).stdout
     quiet: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with start(opening(archive, str(request.identity)), **quiet) as opened, start(argv, stdin=opened.stdout, **quiet) as lister:
-        opened.stdout.close()  # so that age ends when pg_restore has read the list at the beginning
+        if opened.stdout:
+            opened.stdout.close()  # so that age ends when pg_restore has read the list at the beginning
         return lister.communicate()[0].decode("utf-8", "replace")
 
 
