@@ -60,9 +60,16 @@ def sanity() -> Tier:
     ))
 
 
+# About half of the integration tests by time; a directory that is not named here belongs to the other half.
+APPLICATIONS = tuple(f"tests/integration/{name}" for name in ("app", "bad_input", "benchmarks", "checklist", "demo", "failures"))
+
+
 def integration() -> Tier:
-    """Real servers on loopback, one test after the other."""
-    return Tier("integration", (pytest("integration", "tests/integration", timeout=2700, each=600),), needs=SERVERS)
+    """Real servers on loopback, in two halves beside each other: most tests wait for one process at a time."""
+    return Tier("integration", (
+        pytest("integration-apps", *APPLICATIONS, timeout=2700, each=600),
+        pytest("integration", "tests/integration", *(f"--ignore={path}" for path in APPLICATIONS), timeout=2700, each=600),
+    ), workers=2, needs=SERVERS)
 
 
 def chaos() -> Tier:
