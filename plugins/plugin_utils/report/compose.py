@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.claims import not_proved, proved
@@ -48,6 +49,7 @@ def compose(data: ReportData, words: Words, timezone: datetime.tzinfo | None = N
         _problems(data, say),
         _next(data, say),
         _checklist(data, say),
+        _notes(data, say),
         _steps(data, say),
         _figures(data, say),
         _tests(data, say),
@@ -128,7 +130,9 @@ def _problems(data: ReportData, say: Phrases) -> Section:
     rows: list[list[Cell]] = []
     unit = tuple(data.cause.get(name) for name in ("stack", "verb", "host"))
     failed = [step for step in data.steps if step.status == "failed"]
-    if data.cause and data.outcome != "ok" and unit not in [(step.stack, step.verb, step.host) for step in failed]:
+    if data.outcome == "refused":
+        rows += [[sentence_case(say.term(VERBS, "preflight")), *_finding(one, say)] for one in data.findings if one["blocking"]]
+    if not rows and data.cause and data.outcome != "ok" and unit not in [(step.stack, step.verb, step.host) for step in failed]:
         happened = (*say.cause(data), *_original(data.cause.get("message") or "", say))
         rows.append([sentence_case(words("cause")), happened, Code(data.cause.get("task") or ""), ""])
     for step in failed:
@@ -141,6 +145,19 @@ def _problems(data: ReportData, say: Phrases) -> Section:
         Table(words("What failed, and what to do"), [words("Where"), words("What happened"), words("Subject"), words("Remedy")], rows)
     ]
     return Section("problems", words("Problems"), blocks if rows else [])
+
+
+def _finding(found: dict[str, Any], say: Phrases) -> list[Cell]:
+    """What was found, its subject, and what to do."""
+    return [say.text(found["finding"]), Code(found["subject"]), say.text(found["remedy"]) if found.get("remedy") else ""]
+
+
+def _notes(data: ReportData, say: Phrases) -> Section:
+    """What preflight found and went on."""
+    words = say.words
+    rows = [_finding(one, say) for one in data.findings if not one["blocking"]]
+    table = Table(words("Seen before the start, no reason to stop"), [words("What was seen"), words("Subject"), words("Remedy")], rows)
+    return Section("notes", words("To be known"), [table] if rows else [])
 
 
 def _original(message: str, say: Phrases) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ class ReportData:
     seconds: float
     steps: list[Step]
     checklist: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
     freeze: Freeze
     committed: str
     reopened: str
@@ -155,6 +156,7 @@ def build(events: list[dict[str, Any]], chain: dict[str, Any], options: Options 
         seconds=seconds_between(mine[0]["time"], ended) or 0.0,
         steps=steps,
         checklist=checklist,
+        findings=_findings(mine),
         freeze=freeze,
         committed=committed,
         reopened=reopened,
@@ -286,6 +288,16 @@ def _checklist(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         found.update({entry["item"]: entry for entry in (event.get("facts") or {}).get("checklist") or []})
     empty = {"expected": "", "observed": "", "verdict": "not_demonstrated", "evidence": []}
     return [{**empty, **found.get(item, {}), "item": item} for item in CHECKLIST]
+
+
+def _findings(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the last run that looked at everything found, each finding once; later runs of an attempt only go on."""
+    looked = [event["run_id"] for event in events if (event["verb"], event["status"]) == ("preflight", "started")][-1:]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for event in _run_level(events, "checklist"):
+        if event["run_id"] in looked:
+            found.update({(one["subject"], one["finding"]): one for one in (event.get("facts") or {}).get("findings") or []})
+    return list(found.values())
 
 
 def _rollback(ends: list[dict[str, Any]], steps: list[Step]) -> list[dict[str, Any]]:

@@ -98,9 +98,9 @@ def test_said(test: dict, say: Phrases) -> str:
 
 
 def problems(data: ReportData, say: Phrases) -> Cell:
-    """The cause first, then every other step that failed; « none » only when nothing did."""
-    found: list[tuple[str, ...]] = []
-    if data.cause and data.outcome != "ok":
+    """What stopped it, else the cause, then every other step that failed; « none » only when nothing did."""
+    found = say.stops(data)
+    if not found and data.cause and data.outcome != "ok":
         found.append(say.cause(data))
     for step in data.steps:
         is_cause = (step.stack, step.verb, step.host) == (data.cause.get("stack"), data.cause.get("verb"), data.cause.get("host"))

@@ -261,3 +261,13 @@ def test_the_summary_quotes_what_going_back_takes_and_loses() -> None:
     assert "| Durée du retour arrière | 18 s |" in text
     assert "| Perdu si retour arrière maintenant (RPO) | aucune" in text
     assert "tout ce que les utilisateurs ont écrit sur le nouveau site depuis" in files(journals.ok())["report.md"]
+
+
+def test_a_refused_run_shows_everything_that_stops_it_with_its_remedy_and_apart_what_is_only_to_be_known() -> None:
+    journal = journals.stopped()
+    text = render(journal.events, journal.chain(), Options(language="en"))[1]["report.md"]
+    assert ": Obstacle a of run 1; obstacle b of run 1\n" in text.partition("\n## ")[0]
+    problems, notes = (text.partition(f"\n## {title}\n")[2].partition("\n## ")[0] for title in ("Problems", "To be known"))
+    assert all(f"obstacle {one} of run 1 | `postgresql_target` | remove {one} |" in problems for one in "ab")
+    assert "obstacle c of run 1 | `postgresql_target` | remove c |" in notes and "obstacle c" not in problems
+    assert "of run 0" not in text
