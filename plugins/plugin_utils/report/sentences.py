@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.texts import TEXTS
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import N_
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.findings import FINDINGS
 
 NOTHING_TO_DO = (
     N_("the mover asks"),
@@ -165,4 +166,6 @@ NAMES = (
     N_("rows of {name}"),
     N_("capture"),
 )
-SENTENCES: tuple[str, ...] = TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + FAILURES + MISMATCHES + TOOLS + REMEDIES
+SENTENCES: tuple[str, ...] = (
+    TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS
+)

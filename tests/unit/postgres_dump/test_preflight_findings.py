@@ -155,12 +155,17 @@ CASES = [
 ]
 
 
+def found_after(change: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    """The findings of sound facts with one change."""
+    facts = sound()
+    facts["source"].update(error="nothing answers there", kind="password")
+    change(facts)
+    return findings(facts)
+
+
 @pytest.mark.parametrize(("change", "text", "blocking"), CASES)
 def test_a_fact_that_stands_against_it_is_found(change, text, blocking):
-    facts = sound()
-    facts["source"].update(error="no connection", kind="password")
-    change(facts)
-    found = [one for one in findings(facts) if text in one["subject"] + " " + one["finding"]]
+    found = [one for one in found_after(change) if text in one["subject"] + " " + one["finding"]]
     assert found and all(one["remedy"] for one in found)
     assert blocking is None or [one["blocking"] for one in found] == [blocking]
 

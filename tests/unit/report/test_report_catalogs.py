@@ -16,6 +16,7 @@ from ansible_collections.dihya.migration.plugins.plugin_utils.report.render impo
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
+from tests.unit.postgres_dump.test_preflight_findings import CASES, found_after
 from tests.unit.report import journals
 from tests.unit.report.test_report_pages import Page
 
@@ -151,3 +152,12 @@ def test_a_translated_failure_keeps_its_original_words() -> None:
     for language, times in (("fr", 1), ("en", 0)):
         text = render(journal.events, journal.chain(), Options(language=language))[1]["report.md"]
         assert text.replace("\u00a0", " ").count("texte d’origine : pg_dump failed" if language == "fr" else "original text") == times
+
+
+def test_every_finding_of_a_database_and_its_remedy_is_said_in_french() -> None:
+    """All that the cases of preflight bring about, the server's own words apart."""
+    say = Phrases(i18n.Words("fr"))
+    found = [one for change, _text, _blocking in CASES for one in found_after(change)]
+    said = {text: say.text(text) for one in found for text in (one["finding"], one["remedy"])}
+    assert len(said) > 60
+    assert [text for text, pieces in said.items() if any(isinstance(piece, Foreign) for piece in pieces)] == ["SQLSTATE 42501"]
