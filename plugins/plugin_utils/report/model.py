@@ -305,7 +305,9 @@ def _rollback(ends: list[dict[str, Any]], steps: list[Step]) -> list[dict[str, A
     verdicts = {(step.stack, step.host): step.status for step in steps if step.verb == "rollback"}
     for end in ends:
         for entry in (end.get("facts") or {}).get("rollback") or []:
-            verdicts[(entry.get("stack", ""), entry.get("host", ""))] = entry.get("verdict", "")
+            unit, verdict = (entry.get("stack", ""), entry.get("host", "")), entry.get("verdict", "")
+            if (verdicts.get(unit), verdict) != ("not_applicable", "ok"):  # the run's end knows no more than that nothing failed
+                verdicts[unit] = verdict
     return [{"stack": stack, "host": host, "verdict": verdict} for (stack, host), verdict in verdicts.items()]
 
 

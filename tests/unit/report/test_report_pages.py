@@ -271,3 +271,14 @@ def test_a_refused_run_shows_everything_that_stops_it_with_its_remedy_and_apart_
     assert all(f"obstacle {one} of run 1 | `postgresql_target` | remove {one} |" in problems for one in "ab")
     assert "obstacle c of run 1 | `postgresql_target` | remove c |" in notes and "obstacle c" not in problems
     assert "of run 0" not in text
+
+
+def test_a_rollback_with_nothing_to_do_on_a_host_is_not_said_to_be_done_there() -> None:
+    journal = journals.Writer()
+    journal.begin()
+    journal.step("backend", "migrate", "new1")
+    journal.step("backend", "rollback", "new1")
+    journal.step("backend", "rollback", "mover", "not_applicable", not_applicable="only the target hosts were changed")
+    journal.end("rolled_back", None, [{"stack": "backend", "host": host, "verdict": "ok"} for host in ("new1", "mover")])
+    text = render(journal.events, journal.chain(), Options(language="en"))[1]["report.md"].partition("\n## Rollback\n")[2]
+    assert "| backend | new1 | **done** |" in text and "| backend | mover | **nothing to do** |" in text
