@@ -118,12 +118,12 @@ def start() -> None:
     release = releases.install_backend()
     with concurrent.futures.ThreadPoolExecutor() as aside:
         say(f"{OLD.name} site: PostgreSQL {OLD.major} on port {OLD.postgresql}; the old page is built")
-        waiting = [aside.submit(releases.install_page), aside.submit(database.create, NEW)]
+        page, new = aside.submit(releases.install_page), aside.submit(database.create, NEW)
         database.create(OLD)
         say(f"fill the old database (300,000 rows); {NEW.name} site: PostgreSQL {NEW.major} on port {NEW.postgresql}")
         database.fill(release)
-        for one in waiting:
-            one.result()
+        page.result()
+        new.result()
     say("start the old API and the three Caddies")
     start_backend(OLD, release)
     for site in SITES.values():

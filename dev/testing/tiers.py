@@ -17,7 +17,7 @@ CONTAINERS = (Need("podman"), Need("runc"), Need("debootstrap"), Need("ssh", "op
 BROWSERS = (Need("chromium"), Need("certutil", "libnss3-tools"))
 PACKAGES = (Need("aapt"), Need("aapt2", "aapt"), Need("apksigner"), Need("zipalign"), Need("jarsigner", "default-jdk-headless"),
             Need("fdroid", "fdroidserver"), Need("/usr/share/android-framework-res/framework-res.apk", "android-framework-res"))
-SERVERS = (POSTGRES_15, Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
+SERVERS = (POSTGRES_15, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,16 @@ def sanity() -> Tier:
     ))
 
 
+# About half of the integration tests by time; a directory that is not named here belongs to the other half.
+APPLICATIONS = tuple(f"tests/integration/{name}" for name in ("app", "bad_input", "benchmarks", "checklist", "demo", "failures"))
+
+
 def integration() -> Tier:
-    """Real servers on loopback, one test after the other."""
-    return Tier("integration", (pytest("integration", "tests/integration", timeout=2700, each=600),), needs=(*SERVERS, *PACKAGES))
+    """Real servers on loopback, in two halves beside each other: most tests wait for one process at a time."""
+    return Tier("integration", (
+        pytest("integration-apps", *APPLICATIONS, timeout=2700, each=600),
+        pytest("integration", "tests/integration", *(f"--ignore={path}" for path in APPLICATIONS), timeout=2700, each=600),
+    ), workers=2, needs=(*SERVERS, *PACKAGES))
 
 
 def chaos() -> Tier:

@@ -23,6 +23,7 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         result = super().run(tmp, variables)
         args = dict(self._task.args, state_host=str(self._task.delegate_to or variables.get("inventory_hostname", "state")))
+        args["takeover"] = [one for one in _as_list(args.get("takeover")) if one]
         command = args.get("command")
         if command == "begin":
             refusal = controller.partial_run(variables) or self._lost_state(variables)
@@ -32,7 +33,7 @@ class ActionModule(ActionBase):
         elif command == "record" and args.get("status") == "started" and args.get("stack") != "migration":
             args["events"] = [self._with_inputs(event, str(args.get("stack")), variables) for event in args.get("events") or []]
         result.update(run_journal(self, args, variables))
-        if command == "begin" and result.get("lock_holders"):
+        if result.get("lock_holders"):
             dead = controller.dead_runs(result["lock_holders"])
             if dead:
                 return run_journal(self, dict(args, dead_runs=dead), variables)
@@ -50,7 +51,6 @@ class ActionModule(ActionBase):
             holder["operator"] = str(run["operator"])
         args["holder"] = holder
         args["run"] = {**run, "operator": holder["operator"], "controller": holder["host"], "ansible_version": str(__version__)}
-        args["takeover"] = [one for one in _as_list(args.get("takeover")) if one]
 
     def _lost_state(self, variables: dict[str, Any]) -> str:
         """AWX and Semaphore throw the job's machine or directory away: a journal there would be lost."""

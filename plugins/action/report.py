@@ -14,9 +14,10 @@ from ansible_collections.dihya.migration.plugins.module_utils._files import diff
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
 from ansible_collections.dihya.migration.plugins.plugin_utils.journal_access import run_journal
 from ansible_collections.dihya.migration.plugins.plugin_utils.report import stopblock
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import command_for
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Options, ReportData
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import hints_for, started_with
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Hints, Options, ReportData
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.render import render
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.runlog import digests
 
 SPEC = {
     "state_dir": {"type": "path", "required": True},
@@ -54,9 +55,15 @@ class ActionModule(ActionBase):
 
     def _report(self, args: dict[str, Any], shown: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         journal = os.path.join(args["state_dir"], args["migration_id"], "journal.jsonl")
-        options = Options(attempt=args["attempt"], language=args["language"], journal_path=journal)
+        directory = os.path.join(os.path.abspath(args["report_dir"]), args["migration_id"])
+        options = Options(
+            attempt=args["attempt"],
+            language=args["language"],
+            journal_path=journal,
+            hints=Hints(**hints_for(*started_with(context.CLIARGS or {})), reopen=args["reopen"]),
+            run_logs=digests(os.path.join(directory, "runs"), [event["run_id"] for event in shown["events"]]),
+        )
         data, files = render(shown["events"], shown["chain"], options)
-        directory = os.path.join(os.path.abspath(args["report_dir"]), data.migration_id)
         changed = write(directory, files, self._task.check_mode)
         kept = self._execute_module(
             module_name="dihya.migration.report",
@@ -75,7 +82,7 @@ class ActionModule(ActionBase):
             "directory": kept.get("directory", ""),
             "outcome": data.outcome,
             "verdict": "OK" if data.outcome == "ok" else "KO",
-            "stop_block": stop_block(data, args, paths["md"]) if args["stop_block"] else [],
+            "stop_block": stop_block(data, args["language"], paths["md"]) if args["stop_block"] else [],
             "msg": f"report in {paths['md']}",
         }
         if kept.get("failed") or kept.get("unreachable"):
@@ -95,14 +102,6 @@ def write(directory: str, files: dict[str, str], check_mode: bool) -> bool:
     return bool(stale)
 
 
-def stop_block(data: ReportData, args: dict[str, Any], report: str) -> list[str]:
+def stop_block(data: ReportData, language: str, report: str) -> list[str]:
     """The lines of the stop block, with commands as this run was started."""
-    playbook = next(iter(context.CLIARGS.get("args") or ()), "")
-    inventories = [source for source in context.CLIARGS.get("inventory") or () if isinstance(source, str)]
-    hints = stopblock.Hints(
-        resume=command_for("commit" if data.outcome == "waiting" else "migrate", playbook, inventories),
-        rollback=command_for("rollback", playbook, inventories),
-        reopen=args["reopen"],
-        report=report,
-    )
-    return stopblock.lines(data, Words(args["language"]), hints)
+    return stopblock.lines(data, Words(language), Hints(**data.hints, report=report))

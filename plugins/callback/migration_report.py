@@ -14,8 +14,13 @@ description:
   - Writes one line an event to C(<migration_report_dir>/<migration_id>/runs/) on the controller, in plays that belong to a
     migration. A line names time, role, action, place of the task, host, status and duration; never what a task was given or
     printed.
-  - Where a run ends without its report task, it writes the report from the events it saw, through the same renderer.
-  - The playbooks of the collection enable it themselves. It prints nothing, calls no network, and never fails a run.
+  - Keeps in that log also the events that the journal took, so that the log alone is enough for a report.
+  - Where a run ends without its report task (Ctrl-C, SIGTERM, SIGKILL as ansible-runner and AWX send it, a play that aborts), it
+    writes the report from the log, marked as interrupted, and says on standard error what to do. A small process in a session of
+    its own does this, so that it works for a run that was killed too; a run that is told to stop waits for it, two seconds at most.
+  - Where the container or machine of the run is taken away with it, nothing can be written; the playbook
+    C(dihya.migration.report) makes the report of any run from the journal.
+  - The playbooks of the collection enable it themselves. It prints nothing else, calls no network, and never fails a run.
 requirements:
   - Babel and Jinja2, for the report
 """
@@ -24,19 +29,29 @@ import atexit
 import functools
 import os
 import re
+import signal
+import socket
+import sys
 from collections.abc import Callable
 from typing import Any, Optional
 
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Options
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.render import render
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.runlog import Clock, RunLog, Seen, name_or_nothing
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.attendant import Attendant
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import hints_for, started_with
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.runlog import (
+    REPORT_ACTION,
+    Clock,
+    RunLog,
+    Seen,
+    name_or_nothing,
+)
 
-COLLECTION = "dihya.migration."
+JOURNAL_ACTION = "dihya.migration.journal"
 MIGRATION_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ACTIVE: list[int] = []
 """The process in which an instance is at work: the shim and a user's own setting must not make two."""
 
@@ -52,7 +67,7 @@ def harmless(method: Callable[..., None]) -> Callable[..., None]:
             method(self, *args, **kwargs)
         except Exception as error:  # pylint: disable=broad-except  # whatever it is, the run is more important
             self.off = True
-            self._display.vvv(f"migration_report stopped recording: {type(error).__name__}")
+            self._display.warning(f"migration_report stopped recording ({type(error).__name__}); the migration goes on")
 
     return guarded
 
@@ -71,11 +86,14 @@ class CallbackModule(CallbackBase):
         self.off = self.pid in ACTIVE or bool(context.CLIARGS.get("check"))
         self.log: Optional[RunLog] = None
         self.seen: Optional[Seen] = None
+        self.attendant: Optional[Attendant] = None
         self.clock = Clock()
         self.play = ""
-        self.directory = ""
-        self.language = "fr"
+        self.options: dict[str, Any] = {}
         self.reported = False
+        self.last_words: list[str] = []
+        self.former: dict[int, Any] = {}
+        self.reason = "ended"
         if not self.off:
             ACTIVE.append(self.pid)
             atexit.register(self._at_exit)
@@ -131,9 +149,11 @@ class CallbackModule(CallbackBase):
         )
         if status != "ok" or self.seen is None:
             return
-        if action == COLLECTION + "journal":
-            self.seen.journal(result._task_fields.get("args") or {}, data, host)
-        elif action == COLLECTION + "report":
+        if action == JOURNAL_ACTION:
+            for event in self.seen.journal(result._task_fields.get("args") or {}, data, host):
+                self.log.write("journal", **event)
+                self._attend()
+        elif action == REPORT_ACTION:
             self.reported = True
 
     def _open(self, play: Any) -> None:
@@ -152,27 +172,69 @@ class CallbackModule(CallbackBase):
         migration_id = text("migration_id", "")
         if not MIGRATION_ID.fullmatch(migration_id):
             return
-        self.directory = os.path.join(os.path.abspath(os.path.expanduser(text("migration_report_dir", "reports"))), migration_id)
-        self.language = text("migration_language", "fr")
-        self.seen = Seen(migration_id)
-        self.log = RunLog(os.path.join(self.directory, "runs"))
+        directory = os.path.join(os.path.abspath(os.path.expanduser(text("migration_report_dir", "reports"))), migration_id)
+        self.log = RunLog(os.path.join(directory, "runs"))
+        self.seen = Seen(migration_id, {"controller": socket.gethostname(), "ansible_version": str(ansible_version)})
+        self.reported = False
+        self.options = {
+            "directory": directory,
+            "language": text("migration_language", "fr"),
+            "hints": hints_for(*started_with(context.CLIARGS)),
+        }
 
-    def _finish(self) -> None:
-        """Close the log, and write the report when a run began and no report task succeeded."""
-        if self.log is None or self.seen is None:
+    def _attend(self) -> None:
+        """From the first event on a death must be told: start who waits for it, and hear the signals that end Ansible at once."""
+        if self.attendant is not None or self.log is None:
             return
-        log, self.log = self.log, None
-        log.write("end")
-        log.close()
-        if self.seen.events and not self.reported:
-            options = Options(language=self.language, journal_path=log.path, complete=False)
-            files = render(self.seen.events, {}, options)[1]
-            private_directory(self.directory)
-            for name, text in files.items():
-                publish(os.path.join(self.directory, name), text.encode())
+        self.attendant = Attendant(self.log.path, self.options)
+        for number in SIGNALS:
+            former = signal.getsignal(number)
+            if former is not signal.SIG_IGN:  # nohup, and ansible-runner, have SIGHUP ignored
+                self.former[number] = former
+                signal.signal(number, self._stopped)
+
+    def _stopped(self, number: int, frame: Any) -> None:
+        """Have the report written, then do what would have been done at once: Ansible's own handler, or the end."""
+        former = self.former.get(number, signal.SIG_DFL)
+        signal.signal(number, former if callable(former) else signal.SIG_DFL)
+        self.reason = signal.Signals(number).name
+        # On SIGINT Ansible leaves through its ordinary exit, on the others at once.
+        if number != signal.SIGINT and os.getpid() == self.pid:  # workers of ansible-core before 2.19 inherit this handler
+            try:
+                self._finish()
+                self._tell()
+            except BaseException:  # pylint: disable=broad-except  # the signal must do its work whatever happens here
+                pass
+        if callable(former):
+            former(number, frame)
+        else:
+            os.kill(os.getpid(), number)
 
     @harmless
+    def _finish(self) -> None:
+        """Close the log; where a run began and no report task succeeded, have the report written."""
+        if self.log is None:
+            return
+        log, self.log = self.log, None
+        attendant, self.attendant = self.attendant, None
+        if attendant is not None and not self.reported:
+            log.close()
+            self.last_words = attendant.report(self.reason)
+            return
+        log.write("end")
+        log.close()
+        if attendant is not None:
+            attendant.dismiss()
+
+    def _tell(self) -> None:
+        """The last lines on the screen. Past the buffers of Python: a signal may have come while one was being written."""
+        lines, self.last_words = self.last_words, []
+        if lines:
+            os.write(2, ("\n" + "\n".join(lines) + "\n").encode("utf-8", "replace"))
+
     def _at_exit(self) -> None:
         """After Ctrl-C there are no stats; a forked worker inherits this and must not act."""
         if os.getpid() == self.pid:
             self._finish()
+            sys.stdout.flush()
+            self._tell()

@@ -61,17 +61,19 @@ def run(
     timeout: float | None = None,
     log: str | None = None,
     check: bool = True,
+    on_death: int = signal.SIGTERM,
 ) -> Finished:
     """Run ``argv`` to its end and return what it printed.
 
     ``env`` is added to :func:`environment`. ``log`` names a file (published 0600) that keeps the whole output.
+    ``on_death`` is the signal that ends it when we die.
     Raises :class:`MigrationError` when the program cannot start, exceeds ``timeout`` seconds (it is killed with its
     process group) or, with ``check``, exits with another status than 0. The message names the program and the
     status only: what a server printed may contain rows, so it stays in ``log``.
     """
     program = os.path.basename(argv[0])
     started = time.monotonic()
-    process = start(argv, env=env, cwd=cwd, text=True, errors="backslashreplace",
+    process = start(argv, env=env, on_death=on_death, cwd=cwd, text=True, errors="backslashreplace",
                     stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -89,15 +91,15 @@ def run(
     return finished
 
 
-def start(argv: Sequence[str], *, env: Mapping[str, str] | None = None, **popen: Any) -> subprocess.Popen:
-    """Start ``argv`` as leader of its own process group, ended by SIGTERM when the thread that started it dies.
+def start(argv: Sequence[str], *, env: Mapping[str, str] | None = None, on_death: int = signal.SIGTERM, **popen: Any) -> subprocess.Popen:
+    """Start ``argv`` as leader of its own process group, ended by ``on_death`` when the thread that started it dies.
 
     A worker killed with SIGKILL thus leaves no program at work behind it. ``popen`` are arguments of ``Popen``.
     """
     parent = os.getpid()
 
     def die_with_parent() -> None:
-        LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        LIBC.prctl(PR_SET_PDEATHSIG, int(on_death), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
 

@@ -30,6 +30,15 @@ def fsync_directory(path: str) -> None:
         os.close(descriptor)
 
 
+def fsync_file(path: str) -> None:
+    """Make the bytes of ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def publish(path: str, data: bytes, mode: int = 0o600) -> None:
     """Replace ``path`` by ``data``: temporary file, fsync, rename, fsync of the directory."""
     directory = os.path.dirname(os.path.abspath(path))

@@ -122,7 +122,9 @@ def main() -> None:
     for look in looks:
         seen.setdefault(look.subject, {}).update(look.facts)
     summary = f"{len(looks)} things were looked at, {len(findings)} must be corrected"
-    module.exit_json(changed=False, msg=summary, findings=findings, seen=seen, journal={"summary": summary, "changed": False})
+    written = sorted({look.facts["identity"] for look in looks if "identity" in look.facts})
+    journal = {"summary": summary, "changed": False, "identities": written}
+    module.exit_json(changed=False, msg=summary, findings=findings, seen=seen, journal=journal)
 
 
 if __name__ == "__main__":

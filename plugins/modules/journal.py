@@ -79,7 +79,9 @@ options:
         description: The stack of this event, where it is not O(stack).
         type: str
       facts:
-        description: What was done and measured, in the schema of facts.
+        description:
+          - What was done and measured, in the schema of facts.
+          - Sources and targets that C(identities) names are locked by this run first; one that another run holds is an error.
         type: dict
         default: {}
       again:

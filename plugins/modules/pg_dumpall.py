@@ -54,7 +54,9 @@ options:
   format:
     description:
       - V(directory) is what M(dihya.migration.pg_restore_cluster) restores.
-      - V(plain) is one file C(backup.sql) written by C(pg_dumpall), to be restored with C(psql).
+      - V(plain) is one file C(backup.sql) with roles, and every database behind a C(\connect), to be restored by a superuser with
+        C(psql -v ON_ERROR_STOP=1 -f backup.sql). Roles that exist there are left as they are; databases of the same name must not exist.
+        Its C(\restrict) key, where the client knows one, is kept in O(dest)/.restrict-key, so that equal data give equal bytes.
     type: str
     default: directory
     choices: [directory, plain]
@@ -76,13 +78,36 @@ options:
     type: path
   keep:
     description:
-      - How many backups of this name stay in O(dest); V(0) keeps all.
-      - Nothing is removed unless the newest is intact, and the newest one that was restored in a drill always stays.
+      - How many verified backups of this name and O(migration_id) stay in O(dest), the new one included; V(0) sets no limit.
+      - An older one is removed when it is also older than O(expires). A damaged one does not count; the newest that was restored in a drill
+        always stays, and so does one that a restore reads at this moment. Nothing is removed unless the new one is intact.
+      - Only directories that this module made in this very place are removed, never a copy or anything without its manifest.
     type: int
     default: 0
+  expires:
+    description: Age in days from which a backup may be removed (see O(keep), of which at least one stays); V(0) sets no limit.
+    type: int
+    default: 0
+  migration_id:
+    description: Migration to which the backup belongs. Backups of others in O(dest) are never removed.
+    type: str
+  encrypt:
+    description:
+      - Encrypt the backup with the program C(age). Each of the recipients can read all of it.
+      - Every database becomes one stream of C(pg_dump) that is piped through C(age); nothing lies on disk in clear at any moment.
+        Such a backup is restored by one worker per database. Names, sizes and digests in the manifest stay readable.
+      - Only for O(format=directory).
+    type: dict
+    suboptions:
+      recipients:
+        description: X25519 recipients, the public keys that C(age-keygen) prints (C(age1...)).
+        type: list
+        elements: str
+        default: []
+      recipients_files: {description: Paths of files with one recipient a line., type: list, elements: path, default: []}
 attributes:
   check_mode: {support: full, description: Reads the server and says what would be dumped.}
-  diff_mode: {support: partial, description: In check mode the plan is shown.}
+  diff_mode: {support: full, description: The plan, or the new backup, against the backups that go.}
 """
 
 EXAMPLES = r"""
@@ -92,6 +117,23 @@ EXAMPLES = r"""
     databases: [crm]
     dest: /var/backups/migration
     jobs: 4
+
+- name: Back up for two people, each of whom can restore it
+  dihya.migration.pg_dumpall:
+    source: {host: db.old.example, user: migrator, passfile: /run/migration/source.pgpass}
+    databases: [crm]
+    dest: /var/backups/migration
+    encrypt:
+      recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]
+      recipients_files: [/etc/migration/operators.txt]
+
+- name: Back up, and keep the last seven backups and those of the last month
+  dihya.migration.pg_dumpall:
+    source: {host: db.old.example, user: migrator, passfile: /run/migration/source.pgpass}
+    databases: [crm]
+    dest: /var/backups/migration
+    keep: 7
+    expires: 30
 """
 
 RETURN = r"""
@@ -102,7 +144,21 @@ counts: {description: "Numbers of databases, tables, files and bytes.", type: di
 versions: {description: Versions of the server and of pg_dump., type: dict, returned: when a backup exists}
 duration: {description: Seconds., type: float, returned: when a backup exists}
 stale_removed: {description: Names of staging directories of killed runs that were removed., type: list, elements: str, returned: changed}
-expired_removed: {description: Paths of backups removed because of O(keep)., type: list, elements: str, returned: changed}
+findings:
+  description: Everything that stands against O(encrypt).
+  type: list
+  elements: str
+  returned: when there is something
+expired_removed:
+  description: Paths of backups removed because of O(keep) or O(expires). In check mode those that would be.
+  type: list
+  elements: str
+  returned: changed
+expired_left:
+  description: Names of directories that stayed although they look like older backups, each with the reason.
+  type: list
+  elements: str
+  returned: changed
 journal: {description: The facts for the migration's journal., type: dict, returned: when a backup exists}
 """
 
@@ -110,8 +166,10 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import DumpRequest, dump
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import dump
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import DumpRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import SEAL_SPEC, Seal
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
 
 SPEC = dict(
@@ -125,7 +183,10 @@ SPEC = dict(
     capture_file={"type": "path"},
     digests={"type": "bool", "default": False},
     reuse={"type": "path"},
+    encrypt={"type": "dict", "options": SEAL_SPEC},
     keep={"type": "int", "default": 0},
+    expires={"type": "int", "default": 0},
+    migration_id={"type": "str"},
 )
 
 
@@ -136,7 +197,8 @@ def main() -> None:
     os.umask(0o077)
     try:
         lease = held(options.pop("lease_file"), options.pop("run_id"), "pg_dumpall")
-        request = DumpRequest(**dict(options, source=Endpoint.from_options(options["source"])))
+        seal = Seal.from_options(options.pop("encrypt"))
+        request = DumpRequest(**dict(options, source=Endpoint.from_options(options["source"]), seal=seal))
         with lease:
             result = dump(request, module.check_mode)
     except MigrationError as error:

@@ -75,6 +75,23 @@ options:
     type: list
     elements: str
     default: []
+  encrypt:
+    description: For whom backups will be encrypted with the program C(age), which is tried.
+    type: dict
+    suboptions:
+      recipients:
+        description: X25519 recipients, the public keys that C(age-keygen) prints (C(age1...)).
+        type: list
+        elements: str
+        default: []
+      recipients_files: {description: Paths of files with one recipient a line., type: list, elements: path, default: []}
+  identity:
+    description: Path on this host of the C(age) identity that will open encrypted backups. It is tried on a text encrypted for O(encrypt).
+    type: path
+  restores:
+    description: Whether backups will be restored from this host, for which encrypted ones need O(identity).
+    type: bool
+    default: true
 attributes:
   check_mode: {support: full, description: The module never changes anything.}
   diff_mode: {support: none, description: There is no change to show.}
@@ -121,6 +138,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import PreflightRequest, preflight
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import SEAL_SPEC, Seal
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import COMMON_SPEC
 
 SPEC = dict(
@@ -131,6 +149,9 @@ SPEC = dict(
     dump_bin_dir={"type": "path"},
     backup_dir={"type": "path"},
     known_clients={"type": "list", "elements": "str", "default": []},
+    encrypt={"type": "dict", "options": SEAL_SPEC},
+    identity={"type": "path", "no_log": False},  # a path, not a secret
+    restores={"type": "bool", "default": True},
 )
 
 
@@ -140,7 +161,8 @@ def main() -> None:
     options = dict(module.params)
     try:
         sides = {side: Endpoint.from_options(options[side]) for side in ("source", "target")}
-        result = preflight(PreflightRequest(**dict(options, **sides)))
+        seal = Seal.from_options(options.pop("encrypt"))
+        result = preflight(PreflightRequest(**dict(options, **sides), seal=seal))
     except MigrationError as error:
         module.fail_json(msg=error.message, **error.facts)
     module.exit_json(**result)

@@ -50,6 +50,12 @@ options:
   backup:
     description: Directory of the backup. Required when O(state=present).
     type: path
+  identity:
+    description:
+      - Path on this host of the C(age) identity that opens an encrypted backup, without a passphrase and readable by its owner only.
+        It is read where it lies and copied nowhere.
+      - An encrypted archive is decrypted as a stream into C(pg_restore), by one worker per database, and is never in clear on disk.
+    type: path
   created_file:
     description: JSON file in which everything is recorded before it is made. O(state=absent) and a later run need it.
     type: path
@@ -85,6 +91,13 @@ EXAMPLES = r"""
   dihya.migration.pg_restore_cluster:
     target: {host: db.new.example, user: migrator, passfile: /run/migration/target.pgpass}
     backup: /var/backups/migration/postgresql_2026-11-28_2201
+    created_file: /var/lib/migration/created.json
+
+- name: Restore an encrypted backup
+  dihya.migration.pg_restore_cluster:
+    target: {host: db.new.example, user: migrator, passfile: /run/migration/target.pgpass}
+    backup: /var/backups/migration/postgresql_2026-11-28_2201
+    identity: /run/migration/operator.age
     created_file: /var/lib/migration/created.json
 
 - name: Take it back
@@ -129,6 +142,7 @@ SPEC = dict(
     target={"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     state={"type": "str", "default": "present", "choices": ["present", "absent"]},
     backup={"type": "path"},
+    identity={"type": "path", "no_log": False},  # a path, not a secret
     created_file={"type": "path", "required": True},
     databases={"type": "list", "elements": "str"},
     rename={"type": "dict", "default": {}},

@@ -43,6 +43,9 @@ options:
   manifest:
     description: Directory of a backup made by M(dihya.migration.pg_dumpall) with digests, to compare with instead of a server.
     type: path
+  identity:
+    description: Path on this host of the C(age) identity that opens the backup O(manifest) when that is encrypted.
+    type: path
   baseline:
     description:
       - File written to O(digest_file) by an earlier verification, to compare rows with instead of a server.
@@ -144,6 +147,7 @@ SPEC = {
     **LONG_SPEC,
     "source": {"type": "dict", "options": ENDPOINT_SPEC},
     "manifest": {"type": "path"},
+    "identity": {"type": "path", "no_log": False},  # a path, not a secret
     "baseline": {"type": "path"},
     "target": {"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     "databases": {"type": "list", "elements": "str", "required": True},

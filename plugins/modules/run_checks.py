@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: run_checks
 short_description: Run the tests and tools of an application and judge them
 description:
-  - Runs commands one after the other, keeps their whole output in 0600 files and gives each a verdict.
+  - Runs commands one after the other, or some at once, keeps their whole output in 0600 files and gives each a verdict.
   - A test run passes when its exit status is 0 and at least one test was executed and counted. Counts are read from the summary of
     pytest, vitest, jest, node:test or unittest, or from a JUnit file.
   - At the timeout the whole process group is killed; no child of a command outlives it.
@@ -53,12 +53,24 @@ options:
         type: str
         choices: [tests, exit_status]
         default: tests
+      statuses:
+        description: Exit statuses that are a success with O(commands[].expect=exit_status); some tools tell a finding by theirs.
+        type: list
+        elements: int
+        default: [0]
       junit:
         description: JUnit XML file that the command writes, relative to O(commands[].chdir); one of an earlier run is removed first.
         type: path
-      version_pattern:
-        description: Regular expression whose first group finds a version in the output, at most 64 characters of it are returned.
-        type: str
+      tells:
+        description: >-
+          What the output tells, by name: a regular expression each, whose first group finds it. Several matches are joined by commas;
+          more than 64 characters become a count and a digest.
+        type: dict
+        default: {}
+      together:
+        description: Whether it may run at the same time as the command before it, because it only looks.
+        type: bool
+        default: false
       done_file:
         description: An empty file written after success; while it exists the command is not run again.
         type: path
@@ -141,8 +153,8 @@ tests:
       description: File with the whole output.
       type: str
       returned: always
-versions:
-  description: What each O(commands[].version_pattern) found, by command; V(none) when nothing.
+told:
+  description: What each O(commands[].tells) found, by name; V(none) when nothing.
   returned: always
   type: dict
 executed:
@@ -168,8 +180,10 @@ COMMAND = {
     "environment": {"type": "dict", "default": {}},
     "timeout": {"type": "float", "default": 600},
     "expect": {"type": "str", "choices": ["tests", "exit_status"], "default": "tests"},
+    "statuses": {"type": "list", "elements": "int", "default": [0]},
     "junit": {"type": "path"},
-    "version_pattern": {"type": "str"},
+    "tells": {"type": "dict", "default": {}},
+    "together": {"type": "bool", "default": False},
     "done_file": {"type": "path"},
 }
 LOG = {

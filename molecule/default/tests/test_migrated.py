@@ -64,6 +64,17 @@ def test_every_step_is_in_the_journal_and_the_migration_is_complete(machine):
     assert [event["facts"]["outcome"] for event in events if event["verb"] == "end"] == ["ok"]
 
 
+def test_every_backup_of_the_databases_is_encrypted_and_was_restored_for_trial(machine):
+    manifests = machine("mover").check_output("find /var/backups -path '*/postgresql*' -name manifest.json").splitlines()
+    found = {path: json.loads(machine("mover").check_output(f"cat {path}")) for path in manifests}
+    assert any(manifest["restorable_on"] == [18] for manifest in found.values())
+    for path, manifest in found.items():
+        archives = [entry["path"] for entry in manifest["files"]]
+        assert manifest["encryption"]["recipients"] and archives and all(name.endswith(".age") for name in archives), path
+        for name in archives:
+            assert machine("mover").check_output(f"head -c 21 {os.path.dirname(path)}/{name}") == "age-encryption.org/v1", name
+
+
 def test_no_key_or_file_of_the_run_is_left(machine):
     for name in ("mover", "old", "new"):
         assert machine(name).check_output("grep -c . /root/.ssh/authorized_keys") == "1", name

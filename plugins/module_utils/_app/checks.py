@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import datetime
+import hashlib
 import os
 import re
 import shutil
@@ -22,12 +24,16 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
 
 TAIL = 256 << 10
-VERSION_LIMIT = 64
+LONGEST_FINDING = 64
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command; ``expect`` is ``tests`` (some must have run and been counted) or ``exit_status``."""
+    """One command; ``expect`` is ``tests`` (some must have run and been counted) or ``exit_status`` (one of ``statuses``).
+
+    ``tells`` has a pattern for each name of what the output tells; ``together`` allows it to run beside the command before it.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -36,21 +42,23 @@ class Command:
     environment: dict[str, str] = field(default_factory=dict)
     timeout: float = 600.0
     expect: str = "tests"
+    statuses: tuple[int, ...] = (0,)
     junit: str | None = None
-    version_pattern: str | None = None
+    tells: dict[str, str] = field(default_factory=dict)
+    together: bool = False
     done_file: str | None = None
 
 
 @dataclass
 class Outcome:
-    """What became of a command; ``status`` None when it never ended by itself, ``version`` what its pattern found."""
+    """What became of a command; ``status`` None when it never ended by itself, ``told`` what its patterns found."""
 
     name: str
     verdict: str = "skipped"
     why: str = ""
     status: int | None = None
     counts: Counts | None = None
-    version: str = ""
+    told: dict[str, str] = field(default_factory=dict)
     log: str = ""
     duration: float = 0.0
     done_already: bool = False
@@ -64,11 +72,11 @@ class Outcome:
 
 def judge(command: Command, status: int, counts: Counts | None) -> tuple[str, str]:
     """``(verdict, why)``; pure. An exit status of 0 proves nothing when no test ran."""
-    if status != 0:
+    if command.expect == "exit_status" and status in command.statuses:
+        return "passed", ""
+    if status != 0 or command.expect == "exit_status":
         failed = f", {counts.failed} tests failed" if counts and counts.failed else ""
         return "failed", f"exit status {status}{failed}"
-    if command.expect == "exit_status":
-        return "passed", ""
     if counts is None:
         return "failed", "no summary of a known test runner was found: name its JUnit file in junit, or set expect to exit_status"
     if counts.failed:
@@ -82,12 +90,24 @@ def run_all(commands: list[Command], log_dir: str, keep_going: bool) -> list[Out
     """Run ``commands`` in their order; without ``keep_going`` those after the first failure are skipped."""
     private_directory(log_dir)
     outcomes: list[Outcome] = []
-    for command in commands:
+    for batch in batches(commands):
         if not keep_going and any(outcome.verdict == "failed" for outcome in outcomes):
-            outcomes.append(Outcome(command.name, why="a command before it failed"))
+            outcomes += [Outcome(command.name, why="a command before it failed") for command in batch]
         else:
-            outcomes.append(run_one(command, log_dir))
+            with concurrent.futures.ThreadPoolExecutor(len(batch)) as pool:
+                outcomes += pool.map(run_one, batch, [log_dir] * len(batch))
     return outcomes
+
+
+def batches(commands: list[Command]) -> list[list[Command]]:
+    """``commands`` in their order, those that may run together in one list; pure."""
+    grouped: list[list[Command]] = []
+    for command in commands:
+        if command.together and grouped:
+            grouped[-1].append(command)
+        else:
+            grouped.append([command])
+    return grouped
 
 
 def run_one(command: Command, log_dir: str) -> Outcome:
@@ -112,18 +132,22 @@ def run_one(command: Command, log_dir: str) -> Outcome:
         outcome.verdict, outcome.why = "failed", error.message
         return outcome
     outcome.verdict, outcome.why = judge(command, status, outcome.counts)
-    outcome.version = find_version(command.version_pattern, text)
+    outcome.told = {name: find(pattern, text) for name, pattern in command.tells.items()}
     if command.done_file and outcome.verdict == "passed":
         publish(command.done_file, b"")
     return outcome
 
 
-def find_version(pattern: str | None, text: str) -> str:
-    """What the first group of ``pattern`` matches in ``text``, several joined by commas, at most 64 characters."""
-    if not pattern:
-        return ""
-    found = sorted({match.group(1) for match in re.finditer(pattern, text, re.M) if match.group(1)})
-    return ",".join(found)[:VERSION_LIMIT]
+def find(pattern: str, text: str) -> str:
+    """What the first group of ``pattern`` matches in ``text``, several joined by commas, in at most 64 characters.
+
+    What is longer becomes a count and a digest: two findings must never look alike because both were cut.
+    """
+    found = sorted({match.group(1) for match in re.finditer(pattern, _COLOUR.sub("", text), re.M) if match.group(1)})
+    joined = ",".join(found)
+    if len(joined) <= LONGEST_FINDING:
+        return joined
+    return f"{len(found)} names, sha256 {hashlib.sha256(joined.encode()).hexdigest()[:40]}"
 
 
 def new_errors(text: str, pattern: str) -> int:

@@ -8,6 +8,7 @@ import glob
 import os
 import re
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
@@ -68,6 +69,15 @@ def inspect(looks: list[Look]) -> list[dict[str, Any]]:
     return findings
 
 
+def machine() -> str:
+    """This machine, as two migrations see the same one: its host name and the first digits of its machine id."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as stream:
+            return f"{socket.gethostname()} {stream.read(12).strip()}".strip()
+    except (OSError, ValueError):
+        return socket.gethostname()
+
+
 def _writable(look: Look) -> Finding:
     bad = path_problem(look.value)
     if bad:
@@ -81,6 +91,7 @@ def _writable(look: Look) -> Finding:
         return f"{parent} cannot be written by this user", "give the user write permission, use become, or choose another path"
     free = shutil.disk_usage(parent).free
     look.facts["free_bytes"] = free
+    look.facts["identity"] = f"directory {os.path.realpath(look.value)} on {machine()}"[:300]
     if look.bytes and free < look.bytes * 1.2:
         return f"{free >> 20} MiB are free where {int(look.bytes * 1.2) >> 20} MiB are needed", "free space, or choose another file system"
     return None

@@ -18,7 +18,7 @@ def check(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Run the commands and search the logs; raises with all failures when there is one."""
     began = time.monotonic()
     commands = [_command(item) for item in options["commands"]]
-    for text in [item["version_pattern"] for item in options["commands"]] + [item["pattern"] for item in options["logs"]]:
+    for text in [text for item in options["commands"] for text in item["tells"].values()] + [item["pattern"] for item in options["logs"]]:
         _check_pattern(text)
     if check_mode:
         outcomes = [Outcome(command.name, why="check mode runs nothing") for command in commands]
@@ -57,9 +57,7 @@ def _checked(
 ) -> dict[str, Any]:
     tests = [outcome.test() for outcome in outcomes] + [test for test, _why in searched]
     named = list(zip(options["commands"], outcomes))
-    versions = {
-        item["name"]: outcome.version or "none" for item, outcome in named if item["version_pattern"] and outcome.verdict == "passed"
-    }
+    told = {name: text or "none" for outcome in outcomes if outcome.verdict == "passed" for name, text in outcome.told.items()}
     # A tool is no test: it counts for the report only when it fails, its output is a proof.
     counted = [outcome.test() for item, outcome in named if item["expect"] == "tests" or outcome.verdict == "failed"]
     proofs = [{"kind": "log", "path": outcome.log} for item, outcome in named if item["expect"] != "tests" and outcome.log]
@@ -68,13 +66,13 @@ def _checked(
     executed = [outcome.name for outcome in outcomes if outcome.verdict != "skipped" and not outcome.done_already]
     summary = f"{passed} of {len(tests)} checks passed"
     journal: dict[str, Any] = {"summary": summary, "duration": round(duration, 3), "changed": False}
-    found = {"tests": counted + [test for test, _why in searched], "proofs": proofs, "not_proved": unproved, "versions": versions}
+    found = {"tests": counted + [test for test, _why in searched], "proofs": proofs, "not_proved": unproved, "versions": told}
     for key, value in found.items():
         if value:
             journal[key] = value
     whys = [(outcome.name, outcome.why, outcome.log) for outcome in outcomes if outcome.verdict == "failed"]
     whys += [(test["name"], why, test["log"]) for test, why in searched if test["verdict"] == "failed"]
-    result = {"tests": tests, "versions": versions, "executed": executed, "journal": journal}
+    result = {"tests": tests, "told": told, "executed": executed, "journal": journal}
     if whys:
         message = cut("; ".join(f"{name}: {why}" for name, why, _log in whys))
         remedy = "read " + ", ".join(log for _name, _why, log in whys if log) + " on this host, correct the release and run again"
@@ -86,9 +84,10 @@ def _checked(
 def _command(item: dict[str, Any]) -> Command:
     if not item["argv"] or not item["argv"][0]:
         raise MigrationError(f"the command {item['name']} has an empty argv: give the program and its arguments as a list")
-    known = {name: item[name] for name in ("name", "chdir", "env_file", "timeout", "expect", "junit", "version_pattern", "done_file")}
+    known = {name: item[name] for name in ("name", "chdir", "env_file", "timeout", "expect", "junit", "together", "done_file")}
     variables = {str(name): str(value) for name, value in item["environment"].items()}
-    return Command(argv=tuple(item["argv"]), environment=variables, **known)
+    tells = {str(name): str(pattern) for name, pattern in item["tells"].items()}
+    return Command(argv=tuple(item["argv"]), environment=variables, statuses=tuple(item["statuses"]), tells=tells, **known)
 
 
 def _check_pattern(text: str | None) -> None:

@@ -49,13 +49,14 @@ def begin(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     given = {key: value for key, value in (params["run"] or {}).items() if value not in (None, "", [], {})}
     facts = RUN_FACTS(dict(given, purpose=purpose), "run")
     journal, locks = Journal(params["state_dir"], params["migration_id"]), Locks(params["state_dir"])
-    names = lock.lock_names(params["migration_id"], params["identities"])
     run_id = f"{re.sub('[^0-9T]', '', utc_now()[:19])}Z-{secrets.token_hex(3)}"
     token = CHECK_TOKEN + secrets.token_hex(16) if check_mode else secrets.token_hex(32)
     with _writing(locks, journal, check_mode):
         events = journal.read_intact().events
         state = resume.situation(events, purpose, facts.get("stacks", []))
         holder = _holder(params, run_id, token, state["attempt"])
+        known = resume.identities(events, state["attempt"])
+        names = lock.lock_names(params["migration_id"], [*params["identities"], *known])
         seized = _seize(locks, names, holder, params)
         changed = True
         if not check_mode:
@@ -73,7 +74,10 @@ def begin(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def record(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Write the events of one verb on all hosts of a stack, or of each event's own; for ``started`` decide what each host does."""
+    """Write the events of one verb on all hosts of a stack, or of each event's own; for ``started`` decide what each host does.
+
+    Sources and targets that the facts name are locked first, so that two migrations never share one.
+    """
     journal, locks = Journal(params["state_dir"], params["migration_id"]), Locks(params["state_dir"])
     stack, verb = params["stack"] or "", params["verb"] or ""
     word = _one_of(params, "status", STATUSES)
@@ -97,8 +101,9 @@ def record(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             )
             for unit in units if _is_news(events, holder, (unit["stack"], verb, word), unit["host"], decisions, check_mode)
         ]
+        seized = _claim(locks, holder, units, params, check_mode)
         if not check_mode:
-            _append(journal, locks, holder, drafts, run)
+            _append(journal, locks, holder, [*_takeovers(journal, seized, run), *drafts], run)
     return {"changed": bool(drafts), "msg": f"{len(drafts)} of {len(units)} events are new", "decisions": decisions, "attempt": attempt}
 
 
@@ -193,6 +198,18 @@ def _seize(locks: Locks, names: dict[str, str], mine: dict[str, Any], params: di
         raise lock.refusal(held)
     former = {holder.get("run_id", ""): (verdicts[name], holder) for name, holder in found.items() if holder is not None}
     return list(former.values())
+
+
+def _claim(locks: Locks, holder: dict[str, Any], units: list[dict[str, Any]], params: dict[str, Any], check_mode: bool,
+           ) -> list[tuple[str, dict[str, Any]]]:
+    """Lock what the facts of ``units`` identify and this run does not hold yet; former holders as :func:`_seize` has them."""
+    found = {name for unit in units for name in unit["facts"].get("identities", [])}
+    names = {name: what for name, what in lock.lock_names(params["migration_id"], sorted(found)).items() if what in found}
+    names = {name: what for name, what in names.items() if (locks.read(name) or {}).get("run_id", "") != holder.get("run_id")}
+    seized = _seize(locks, names, holder, params)
+    if names and not check_mode:
+        locks.write(names, holder)
+    return seized
 
 
 def _close_interrupted(journal: Journal, events: list[dict[str, Any]], run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -155,6 +155,7 @@ VERB_FACTS = record({
     )),
     "not_proved": listing(text),
     "skipped": listing(text),
+    "removed": listing(text),
     "explained": listing(record({"rule": text, "object": text}, ("rule",))),
     "created": listing(record({"kind": choice(*CREATED_KINDS), "name": text, "identity": scalar}, ("kind", "name"))),
     "fence": record({"value": scalar, "at": text, "source": text}),
@@ -162,6 +163,7 @@ VERB_FACTS = record({
     "versions": mapping(text),
     "error": record({"message": text, "subject": text, "remedy": text}),
     "plan_seconds": number,
+    "identities": listing(text),  # of sources and targets; recording them locks them
 })
 
 CHECKLIST_FACTS = record({
@@ -169,6 +171,7 @@ CHECKLIST_FACTS = record({
     "checklist": listing(record(
         {"item": text, "expected": text, "observed": text, "verdict": choice(*VERDICTS), "evidence": text_or_details}, ("item", "verdict"),
     )),
+    "findings": listing(record({"subject": text, "finding": text, "remedy": text, "blocking": flag}, ("subject", "finding", "blocking"))),
 })
 
 RUN_FACTS = record({

@@ -115,6 +115,12 @@ def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str,
     }
 
 
+def identities(events: list[Event], attempt: int) -> list[str]:
+    """The sources and targets that the preflights of an attempt named, sorted."""
+    found = {name for event in of_attempt(events, attempt) for name in event.get("facts", {}).get("identities", [])}
+    return sorted(found)
+
+
 def last_of_unit(events: list[Event], attempt: int, host: str, stack: str, verb: str) -> Event | None:
     """The last event of a unit (attempt, host, stack, verb)."""
     for event in reversed(events):
@@ -126,11 +132,14 @@ def last_of_unit(events: list[Event], attempt: int, host: str, stack: str, verb:
 def decide(events: list[Event], attempt: int, purpose: str, unit: tuple[str, str, str], inputs: str | None) -> str:
     """``probe`` when the unit (host, stack, verb) was done in this attempt with the same inputs, else ``run``.
 
-    A run whose purpose is the verb itself (a new backup, another verification) always runs it; and what was done
-    under a freeze counts no longer once the source was reopened.
+    A run whose purpose is the verb itself (a new backup, another verification) always runs it; so does every run its
+    preflight until the freeze begins, because findings and plan are in no journal; and what was done under a freeze
+    counts no longer once the source was reopened.
     """
     verb = unit[2]
     if purpose in ("backup", "verify") and verb == purpose:
+        return "run"
+    if verb == "preflight" and not any(event["verb"] in AFTER_FREEZE for event in of_attempt(events, attempt) if event["stack"] != RUN):
         return "run"
     mine = [event for event in of_attempt(events, attempt) if (event["host"], event["stack"], event["verb"]) == unit]
     if not mine or mine[-1]["status"] not in SETTLED:

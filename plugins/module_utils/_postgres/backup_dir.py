@@ -1,20 +1,17 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Backup directories: staged under a hidden name, published by one rename, and thinned out with care."""
+"""Backup directories: staged under a hidden name, and published by one rename."""
 
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 import time
-from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, private_directory, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, is_alive, start_time
-from ansible_collections.dihya.migration.plugins.module_utils._manifest import damaged_files, read_manifest
 
 PREFIX = ".partial-"
 OWNER = ".owner"  # suffix of the file that tells who works in a staging directory
@@ -74,42 +71,3 @@ def remove_stale(root: str) -> list[str]:
             discard_stage(os.path.join(root, entry[: -len(OWNER)]))
             removed.append(entry[: -len(OWNER)])
     return removed
-
-
-def list_backups(root: str, name: str, kind: str) -> list[dict[str, Any]]:
-    """The complete backups ``<name>_…`` in ``root``, oldest first: ``{path, created, drilled, intact}``."""
-    pattern = re.compile(re.escape(name) + r"_\d{4}-\d\d-\d\d_\d{4}(-\d+)?$")
-    found = []
-    for entry in os.listdir(root):
-        path = os.path.join(root, entry)
-        if not pattern.match(entry) or os.path.islink(path):
-            continue
-        try:
-            manifest = read_manifest(path, kind)
-        except MigrationError:
-            continue
-        found.append({"path": path, "created": manifest["created"], "drilled": bool(manifest.get("restorable_on")),
-                      "files": manifest["files"]})
-    return sorted(found, key=lambda backup: str(backup["created"]))
-
-
-def expired(backups: list[dict[str, Any]], keep: int) -> list[str]:
-    """Paths that may go (``backups`` oldest first): all but the newest ``keep`` and the newest that a drill restored.
-
-    ``keep`` 0 keeps everything.
-    """
-    drilled = [backup["path"] for backup in backups if backup["drilled"]][-1:]
-    return [backup["path"] for backup in backups[:-keep] if backup["path"] not in drilled] if keep > 0 else []
-
-
-def thin_out(root: str, name: str, kind: str, keep: int) -> list[str]:
-    """Remove expired backups, but none unless the newest is intact. Returns the removed paths."""
-    backups = list_backups(root, name, kind)
-    paths = expired(backups, keep)
-    if not paths or damaged_files(backups[-1]["path"], backups[-1]["files"]):
-        return []
-    for path in paths:
-        # Without its manifest it is no backup any more, so a removal cut short leaves nothing that looks complete.
-        os.unlink(os.path.join(path, "manifest.json"))
-        shutil.rmtree(path)
-    return paths

@@ -33,7 +33,7 @@ def finding(subject: str, text: str, remedy: str, blocking: bool = True) -> Find
 
 def findings(facts: dict[str, Any]) -> list[Finding]:
     """Everything that ``facts`` give reason to say, blocking findings first."""
-    checks = [reachable, tools, backup_place]
+    checks = [reachable, tools, backup_place, sealing]
     if facts["source"]["reachable"]:
         checks += [source_version, chosen, readable, locks, stragglers, clients, hashes_readable]
     if facts["target"]["reachable"]:
@@ -100,6 +100,11 @@ def backup_place(facts: dict[str, Any]) -> Iterator[Finding]:
         yield finding("migration_backup_dir", f"{place['path']} has {amount(place['free'])} free, "
                       f"the backup may take {amount(data_bytes(facts))}",
                       "make room, or name a directory on a larger file system")
+
+
+def sealing(facts: dict[str, Any]) -> Iterator[Finding]:
+    """What stands against encrypting the backups, and opening them again here."""
+    return (finding(*problem) for problem in facts["sealing"])
 
 
 def source_version(facts: dict[str, Any]) -> Iterator[Finding]:

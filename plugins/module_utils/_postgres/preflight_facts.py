@@ -26,6 +26,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
     pin_session,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, read_globals, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import Seal, problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
     read_relations,
@@ -105,6 +106,9 @@ class PreflightRequest:
     backup_dir: str | None = None
     application_name: str = OURS
     known_clients: list[str] = field(default_factory=list)
+    seal: Seal | None = None
+    identity: str | None = None
+    restores: bool = True
 
 
 def gather(request: PreflightRequest) -> dict[str, Any]:
@@ -114,6 +118,7 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
         "tools": {name: _tool(name, request.dump_bin_dir if name in DUMPERS and request.dump_bin_dir else request.bin_dir)
                   for name in NEEDED},
         "backup": look_at_directory(request.backup_dir) if request.backup_dir else None,
+        "sealing": problems(request.seal, request.identity, needed=request.restores),
     }
     connections: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
@@ -345,7 +350,8 @@ def preflight(request: PreflightRequest) -> dict[str, Any]:
         open_points.append("free disk space of the target server")
     journal = {"summary": summary, "duration": round(time.monotonic() - started, 3), "changed": False, "plan_seconds": total,
                "versions": versions, "counts": {"databases": len(plan_), "findings": len(found)}, "evidence": _access(facts),
-               "not_proved": open_points}
+               "not_proved": open_points,
+               "identities": sorted({f"PostgreSQL server {each['system_identifier'] or each['name']}" for each in identity.values()})}
     return {"changed": False, "msg": summary, "findings": found, "plan": plan_, "databases": sorted(facts["source"].get("contents", {})),
             "versions": versions, "identity": identity, "clients": facts["source"].get("clients", []), "seconds": total, "journal": journal}
 

@@ -20,10 +20,10 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import NAME, damaged_files, read_manifest, sha256_file
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import KIND, plan_workers
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import KIND, plan_workers
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
     Endpoint,
     connect,
@@ -46,6 +46,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, own_session, remove_created
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import in_use
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import opening, problems, read_part, refuse
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects, read_server
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, run_all, tool_version
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
@@ -62,6 +64,7 @@ class RestoreRequest:
     target: Endpoint
     created_file: str
     backup: str | None = None
+    identity: str | None = None
     databases: list[str] | None = None
     rename: dict[str, str] = field(default_factory=dict)
     roles: str = "restore"
@@ -86,17 +89,22 @@ class Backup:
     globals: dict[str, Any]
 
 
-def open_backup(directory: str) -> Backup:
-    """Read a backup and check every file of it; raises :class:`MigrationError` naming the damaged ones."""
+def open_backup(directory: str, identity: str | None = None) -> Backup:
+    """Read a backup and check every file of it; raises :class:`MigrationError` naming the damaged ones.
+
+    ``identity`` is the file that opens an encrypted one.
+    """
     manifest = read_manifest(directory, KIND)
-    if manifest.get("archive") != "directory":
+    if manifest.get("archive") not in ("directory", "sealed"):
         raise MigrationError(f"{directory} is a backup of format {manifest.get('archive')}: restore its backup.sql with "
                              "psql -v ON_ERROR_STOP=1", subject="backup")
     damaged = damaged_files(directory, manifest["files"])
     if damaged:
         raise MigrationError(f"the backup {directory} is damaged, nothing was restored: {', '.join(damaged[:5])}"
                              + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""), damaged=damaged, subject="backup")
-    source = with_capture(read_json(os.path.join(directory, "globals.json")), manifest["capture"])
+    refuse(problems(None, identity if manifest.get("encryption") else None))
+    manifest["capture"] = read_part(directory, manifest, "capture.json", identity)
+    source = with_capture(read_part(directory, manifest, "globals.json", identity), manifest["capture"])
     return Backup(directory, sha256_file(os.path.join(directory, NAME)), manifest, source)
 
 
@@ -105,9 +113,9 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
     started = time.monotonic()
     progress = Progress(request.progress_file, "checking the backup")
     versions = {"pg_restore": tool_version("pg_restore", request.bin_dir)}
-    backup = open_backup(request.backup or "")
+    backup = open_backup(request.backup or "", request.identity)
     record = Record(request.created_file)
-    with _session(request) as connection:
+    with in_use(backup.directory), _session(request) as connection:
         server = read_server(connection)
         versions["target"] = server["version"]
         if _is_done(record, backup, connection, server, request):
@@ -226,11 +234,15 @@ def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: d
     by_name = {one.source: one for one in plan.databases}
     ordered = plan_workers({one.source: one.bytes for one in plan.databases}, request.jobs)
     bare = ["--no-owner", "--no-privileges"] if request.roles == "skip" else []
-    works = [Work([find_tool("pg_restore", request.bin_dir), "--exit-on-error", "--verbose", "--no-password", "--no-tablespaces", *bare,
-                   f"--jobs={workers}", f"--dbname={database_argument(working[name])}",
-                   os.path.join(backup.directory, by_name[name].directory)],
-                  environment, request.log(f"pg_restore.{number}"), f"database {name}", workers)
-             for number, (name, workers) in enumerate(ordered, 1)]
+    works = []
+    for number, (name, workers) in enumerate(ordered, 1):
+        path, log = os.path.join(backup.directory, by_name[name].directory), request.log(f"pg_restore.{number}")
+        argv = [find_tool("pg_restore", request.bin_dir), "--exit-on-error", "--verbose", "--no-password", "--no-tablespaces", *bare,
+                f"--dbname={database_argument(working[name])}"]
+        if backup.manifest.get("encryption"):  # a stream: neither parallel nor kept, and its log holds no value of a row
+            works.append(Work(opening(path, str(request.identity)), environment, log, f"database {name}", then=argv, harmless=True))
+        else:
+            works.append(Work([*argv, f"--jobs={workers}", path], environment, log, f"database {name}", workers))
     meter = RestoreMeter([work.log for work in works], progress)
     progress.begin("restore", sum(one.entries for one in plan.databases), "objects")
     run_all(works, request.jobs, meter.look)

@@ -36,7 +36,7 @@ class RestorePlan:
         """The plan as lines, for ``--diff``."""
         lines = [f"create role {role['name']}" for role in self.roles]
         lines += [f"set aside the empty database {one.name}" for one in self.databases if one.aside]
-        lines += [f"restore database {one.source} as {one.name}: {one.entries} archive entries" for one in self.databases]
+        lines += [f"restore database {one.source} as {one.name}: {one.entries} objects" for one in self.databases]
         return "".join(line + "\n" for line in lines)
 
 
@@ -57,7 +57,7 @@ def plan_restore(manifest: dict[str, Any], source: dict[str, Any], target: dict[
             held = "cannot be looked into" if objects.get(new) is None else f"holds {objects[new]} objects"
             findings.append(f"database {new} exists on the target and {held}: remove or rename it, or choose another target")
         facts = manifest["databases"][name]
-        planned.append(DatabasePlan(name, new, facts["directory"], facts["entries"],
+        planned.append(DatabasePlan(name, new, facts["directory"], facts.get("entries") or facts["objects"],
                                     sum(table["bytes"] for table in manifest["tables"][name].values()), new in taken))
     findings += [f"two databases would be named {name}" for name in sorted({one.name for one in planned})
                  if sum(one.name == name for one in planned) > 1]

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any, Callable
 
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, kill_group, run, start
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_file
 from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
 
 NEEDED = ("pg_dump", "pg_restore", "pg_dumpall", "psql")
@@ -40,24 +42,59 @@ def held(lease_file: str | None, run_id: str | None, operation: str) -> Any:
     return Lease(lease_file, run_id or "none", operation) if lease_file else contextlib.nullcontext()
 
 
+# What the tools print without a value of any row: what they do, the place of a failure, and everything that age says.
+HARMLESS = re.compile(rb'(?:pg_dump|pg_restore): (?!error:|detail:|hint:|warning:).*|age: .*'
+                      rb'|pg_dump: error: Dumping the contents of table "[^"\n]*" failed')
+
+
 @dataclass(frozen=True)
 class Work:
-    """One program to run: ``workers`` is how many of the slots it takes, ``log`` a file that keeps all it prints."""
+    """One program to run, or two: ``then`` reads what ``argv`` prints. ``workers`` is how many of the slots it takes.
+
+    ``output`` is a file to which the last program's output is appended (made durable at its end); ``log`` keeps what
+    else is printed, with ``harmless`` only what cannot hold a value of a row.
+    """
 
     argv: Sequence[str]
     env: dict[str, str]
     log: str
     subject: str
     workers: int = 1
+    then: Sequence[str] = ()
+    output: str | None = None
+    harmless: bool = False
 
 
 @dataclass
 class Running:
-    """A :class:`Work` with its process."""
+    """A :class:`Work` with its processes, in the order of the pipe."""
 
     work: Work
-    process: subprocess.Popen
+    processes: list[subprocess.Popen]
+    reader: threading.Thread | None = None
     started: float = field(default_factory=time.monotonic)
+
+    def failed(self) -> list[tuple[str, int]]:
+        """Program and exit status of those that ended with another status than 0."""
+        argvs = (self.work.argv, self.work.then)
+        return [(os.path.basename(argv[0]), process.returncode) for argv, process in zip(argvs, self.processes) if process.poll()]
+
+    def over(self) -> bool:
+        """Whether all ended, or one failed."""
+        return bool(self.failed()) or all(process.poll() is not None for process in self.processes)
+
+    def end(self) -> None:
+        """End what still runs."""
+        # On SIGTERM pg_dump and pg_restore cancel what their sessions do in the server; a bare kill would leave it running.
+        alive = [process for process in self.processes if process.poll() is None]
+        for process in alive:
+            process.send_signal(signal.SIGTERM)
+        for process in alive:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+            kill_group(process)
+        if self.reader:
+            self.reader.join(GRACE)
 
 
 def parse_version(text: str) -> str:
@@ -107,32 +144,65 @@ def run_all(works: Sequence[Work], slots: int, tick: Callable[[], None] = lambda
             while waiting and (not running or sum(each.work.workers for each in running) + waiting[0].workers <= slots):
                 running.append(_start(waiting.pop(0)))
             time.sleep(POLL)
-            for each in [each for each in running if each.process.poll() is not None]:
+            for each in [each for each in running if each.over()]:
                 running.remove(each)
                 _check(each)
             tick()
     finally:
         for each in running:
-            _end(each.process)
+            each.end()
 
 
 def _start(work: Work) -> Running:
-    descriptor = os.open(work.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        return Running(work, start(work.argv, env=work.env, stdin=subprocess.DEVNULL, stdout=descriptor, stderr=subprocess.STDOUT))
-    finally:
-        os.close(descriptor)
+    with contextlib.ExitStack() as stack:
+        log = errors = _open(stack, work.log, os.O_TRUNC)
+        output = _open(stack, work.output, os.O_APPEND) if work.output else log
+        running = Running(work, [])
+        if work.harmless:
+            read, errors = os.pipe()
+            stack.callback(os.close, errors)
+            running.reader = threading.Thread(target=_keep_harmless, args=(read, os.dup(log)), daemon=True)
+            running.reader.start()
+        try:
+            feed: Any = subprocess.DEVNULL
+            for argv in filter(None, (work.argv, work.then)):
+                last = argv is work.then or not work.then
+                running.processes.append(start(argv, env=work.env, stdin=feed, stdout=output if last else subprocess.PIPE, stderr=errors))
+                if feed is not subprocess.DEVNULL:
+                    feed.close()  # else the first program would never learn that the second is gone
+                feed = running.processes[-1].stdout
+        except BaseException:
+            running.end()
+            raise
+        return running
+
+
+def _open(stack: contextlib.ExitStack, path: str, how: int) -> int:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _keep_harmless(source: int, log: int) -> None:
+    """Write those lines of ``source`` to ``log`` that hold no value of a row, until all who print are gone."""
+    with os.fdopen(source, "rb") as stream, os.fdopen(log, "wb", 0) as kept:
+        for line in stream:
+            found = HARMLESS.match(line)
+            kept.write(found.group() + b"\n" if found else b"(withheld)\n")
 
 
 def _check(running: Running) -> None:
-    work, status = running.work, running.process.returncode
-    if status == 0:
+    work, failed = running.work, running.failed()
+    running.end()
+    if not failed:
+        if work.output:
+            fsync_file(work.output)
         return
-    program = os.path.basename(work.argv[0])
+    programs, statuses = (" and ".join(map(str, words)) for words in zip(*failed))
     with open(work.log, encoding="utf-8", errors="replace") as stream:
         entry = failed_entry(stream.read())
-    raise MigrationError(f"{program} of {work.subject} failed with exit status {status}" + (f" at {entry}" if entry else "")
-                         + f"; what it printed is in {work.log}", log=work.log, subject=work.subject)
+    raise MigrationError(f"{programs} of {work.subject} failed with exit status {statuses}" + (f" at {entry}" if entry else "")
+                         + f"; what was printed is in {work.log}", log=work.log, subject=work.subject)
 
 
 def failed_entry(text: str) -> str | None:
@@ -141,11 +211,3 @@ def failed_entry(text: str) -> str | None:
     if found is None:
         found = re.search(r'error: Dumping the contents of (table "[^"\n]{1,130}") failed', text)
     return found.group(1) if found else None
-
-
-def _end(process: subprocess.Popen) -> None:
-    # On SIGTERM pg_dump and pg_restore cancel what their sessions do in the server; a bare kill would leave it running.
-    process.send_signal(signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE)
-    kill_group(process)

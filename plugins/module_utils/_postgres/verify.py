@@ -38,6 +38,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence im
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import not_tried, try_logins
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
@@ -53,6 +54,7 @@ class VerifyRequest:
     databases: list[str]
     source: Endpoint | None = None
     manifest: str | None = None
+    identity: str | None = None
     baseline: str | None = None
     created_file: str | None = None
     capture_file: str | None = None
@@ -142,7 +144,7 @@ def read_known(request: VerifyRequest) -> Known:
         known = Known(capture=read_capture(request))
     elif request.manifest:
         manifest = read_manifest(request.manifest, "postgresql")
-        known = Known(tables=manifest.get("digests") or {}, capture=manifest["capture"])
+        known = Known(tables=manifest.get("digests") or {}, capture=read_part(request.manifest, manifest, "capture.json", request.identity))
         if request.scope != "catalog" and manifest.get("digest_algorithm") != ALGORITHM:
             raise MigrationError(f"the backup {request.manifest} has no row digests of {ALGORITHM}: make it with digests")
     else:

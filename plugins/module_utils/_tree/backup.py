@@ -72,9 +72,8 @@ def build_copy(request: Request) -> dict[str, Any]:
     with system.plain_errors(), Lease(request.lease_file or "", request.run_id or "", "build_copy") if held else contextlib.nullcontext():
         progress = Progress(None if request.check_mode else request.progress_file, "scan", unit="bytes")
         made = _pulled(request, name, progress) if request.source_host else _local(request, name, progress)
-        result = _result(request, name, made, time.monotonic() - started)
         others = [_copy_again(request, name, made.path, dest) for dest in request.copies if not request.check_mode]
-    return _with_copies(result, others)
+    return _with_copies(_result(request, name, made, time.monotonic() - started), others)
 
 
 def _copy_again(request: Request, name: str, first: str, dest: str) -> dict[str, Any]:

@@ -106,11 +106,17 @@ class Words:
         return format_datetime(moment, "yyyy-MM-dd HH:mm:ss xxx", locale=self.locale)
 
 
+FIGURES = ("count", "rows", "tables", "files", "bytes", "databases", "roles", "objects", "explained", "seconds", "left", "needed", "status")
+"""Placeholders whose value is a number of something, written as the reader's language writes numbers."""
+NESTED = ("reason", "text")
+"""Placeholders whose value may be a sentence of ours again."""
+
+
 class Sentences:
     """English sentences that our own code wrote into the journal, said again in the reader's language.
 
     A template is a message with ``{names}``; a journal sentence that fits one is translated with the same values,
-    any other is left as it is (the page marks it as English).
+    any other is left as it is (the page marks it as English). Only a nested value may hold several sentences.
     """
 
     def __init__(self, words: Words, templates: tuple[str, ...]) -> None:
@@ -120,12 +126,27 @@ class Sentences:
     @staticmethod
     def _pattern(template: str) -> str:
         parts = re.split(r"\{(\w+)\}", template)
-        return "".join(re.escape(part) if place % 2 == 0 else f"(?P<{part}>.+?)" for place, part in enumerate(parts)) + r"\Z"
+        return (
+            "".join(re.escape(part) if place % 2 == 0 else f"(?P<{part}>{Sentences._value(part)})" for place, part in enumerate(parts))
+            + r"\Z"
+        )
 
     def translate(self, sentence: str) -> str | None:
         """The sentence in this language, or None when no template fits."""
         for pattern, template in self._patterns:
             match = pattern.match(sentence)
             if match:
-                return self._words(template, **match.groupdict()) if match.groupdict() else self._words(template)
+                values = {name: self._filled(name, value) for name, value in match.groupdict().items()}
+                return self._words(template, **values) if values else self._words(template)
         return None
+
+    @staticmethod
+    def _value(name: str) -> str:
+        return ".+" if name in NESTED else r"-?\d+(?:\.\d+)?" if name in FIGURES else "(?:(?!; ).)+?"
+
+    def _filled(self, name: str, value: str) -> str:
+        if name in FIGURES and len(value) < 16:
+            return self._words.number(float(value) if "." in value else int(value))
+        if name in NESTED:
+            return self._words("; ").join(self.translate(part) or part for part in value.split("; "))
+        return value

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 COLLECTION = "dihya.migration"
+OTHERS = ("backup", "verify", "commit", "rollback", "status", "report", "init")
+"""Playbooks of the collection that do not migrate; any other name may be a user's own that does."""
 
 
 def command_for(purpose: str, playbook: str, inventories: Sequence[str]) -> str:
@@ -22,9 +25,21 @@ def command_for(purpose: str, playbook: str, inventories: Sequence[str]) -> str:
 
 
 def _playbook(purpose: str, playbook: str) -> str:
-    own = f"{COLLECTION}.{purpose}"
-    if purpose == "migrate" and playbook:
-        return playbook
     directory, name = os.path.split(playbook)
-    sibling = os.path.join(directory, purpose + os.path.splitext(name)[1])
-    return sibling if name.endswith((".yml", ".yaml")) and os.path.isfile(sibling) else own
+    stem, extension = os.path.splitext(name) if name.endswith((".yml", ".yaml")) else (name, "")
+    if purpose == "migrate" and playbook and stem.removeprefix(f"{COLLECTION}.") not in OTHERS:
+        return playbook
+    sibling = os.path.join(directory, purpose + extension)
+    return sibling if extension and os.path.isfile(sibling) else f"{COLLECTION}.{purpose}"
+
+
+def hints_for(playbook: str, inventories: Sequence[str]) -> dict[str, str]:
+    """The commands of a report's reader, by name: ``resume``, ``commit``, ``rollback``."""
+    purposes = {"resume": "migrate", "commit": "commit", "rollback": "rollback"}
+    return {name: command_for(purpose, playbook, inventories) for name, purpose in purposes.items()}
+
+
+def started_with(arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Playbook and inventories from Ansible's own command line arguments."""
+    playbook = next(iter(arguments.get("args") or ()), "")
+    return playbook, [source for source in arguments.get("inventory") or () if isinstance(source, str)]

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.claims import not_proved, proved
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import (
     Bullets,
     Cell,
@@ -19,12 +21,13 @@ from ansible_collections.dihya.migration.plugins.plugin_utils.report.document im
     Table,
 )
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import ReportData, Step, parse_time
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases, utc
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.template import sentence_case, template_lines
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary import (
+    COMPONENTS,
     COUNTS,
     ITEMS,
-    NOT_PROVED,
+    KINDS,
     NOTICES,
     OUTCOMES,
     PURPOSES,
@@ -44,13 +47,16 @@ def compose(data: ReportData, words: Words, timezone: datetime.tzinfo | None = N
     sections = [
         _summary(data, say, timezone),
         _problems(data, say),
+        _next(data, say),
         _checklist(data, say),
+        _notes(data, say),
         _steps(data, say),
         _figures(data, say),
         _tests(data, say),
         _freeze(data, say),
         _rollback(data, say),
-        _not_proved(data, say),
+        proved(data, say),
+        not_proved(data, say),
         _proofs(data, say),
         _versions(data, say),
         _journal(data, say),
@@ -64,11 +70,6 @@ def compose(data: ReportData, words: Words, timezone: datetime.tzinfo | None = N
         lines=template_lines(data, say, timezone),
         sections=[section for section in sections if section.blocks],
     )
-
-
-def utc(time: str) -> str:
-    """A journal time in UTC to the second, empty when there is none."""
-    return parse_time(time).astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ") if time else ""
 
 
 def _verdict(say: Phrases, verdict: str) -> Strong:
@@ -87,6 +88,10 @@ def _summary(data: ReportData, say: Phrases, timezone: datetime.tzinfo | None) -
         (words("Began"), f"{words.clock(parse_time(data.started).astimezone(timezone))} ({utc(data.started)})"),
         (words("Last event"), f"{words.clock(parse_time(data.ended).astimezone(timezone))} ({utc(data.ended)})"),
         (words("Duration"), words.duration(data.seconds)),
+        (words("Users could not write for"), words.duration(data.freeze.seconds) if data.freeze.seconds is not None else ""),
+        (words("Restore tried beforehand (RTO)"), _drill(data, say)),
+        (words("Rollback took"), words.duration(data.rollback_seconds) if data.rollback_seconds is not None else ""),
+        (words("Lost if rolled back now (RPO)"), say.lost(data) if data.writes != "unknown" else ""),
         (words("Strategy"), str(run.get("strategy") or "")),
         (words("Profile"), str(run.get("profile") or "")),
         (words("Ticket"), str(run.get("ticket") or "")),
@@ -114,21 +119,67 @@ def _summary(data: ReportData, say: Phrases, timezone: datetime.tzinfo | None) -
     return Section("summary", words("Summary"), [table])
 
 
+def _drill(data: ReportData, say: Phrases) -> Cell:
+    """What the restore drill measured, empty without one."""
+    entry = next(entry for entry in data.checklist if entry["item"] == "rollback_plan")
+    return say.text(entry["observed"]) if entry["observed"] and entry["verdict"] == "proved" else ""
+
+
 def _problems(data: ReportData, say: Phrases) -> Section:
     words = say.words
     rows: list[list[Cell]] = []
     unit = tuple(data.cause.get(name) for name in ("stack", "verb", "host"))
     failed = [step for step in data.steps if step.status == "failed"]
-    if data.cause and data.outcome != "ok" and unit not in [(step.stack, step.verb, step.host) for step in failed]:
-        rows.append([sentence_case(words("cause")), say.cause(data), Code(data.cause.get("task") or ""), ""])
+    if data.outcome == "refused":
+        rows += [[sentence_case(say.term(VERBS, "preflight")), *_finding(one, say)] for one in data.findings if one["blocking"]]
+    if not rows and data.cause and data.outcome != "ok" and unit not in [(step.stack, step.verb, step.host) for step in failed]:
+        happened = (*say.cause(data), *_original(data.cause.get("message") or "", say))
+        rows.append([sentence_case(words("cause")), happened, Code(data.cause.get("task") or ""), ""])
     for step in failed:
         error = step.facts.get("error") or {}
         subject = error.get("subject") or (data.cause.get("task") if unit == (step.stack, step.verb, step.host) else "")
-        rows.append([say.place(step.stack, step.host), say.failure(step), Code(subject or ""), say.text(error.get("remedy") or "")])
+        happened = (*say.failure(step), *_original(error.get("message") or "", say))
+        remedy = say.text(error["remedy"]) if error.get("remedy") else ""
+        rows.append([say.place(step.stack, step.host), happened, Code(subject or ""), remedy])
     blocks: list = [
         Table(words("What failed, and what to do"), [words("Where"), words("What happened"), words("Subject"), words("Remedy")], rows)
     ]
     return Section("problems", words("Problems"), blocks if rows else [])
+
+
+def _finding(found: dict[str, Any], say: Phrases) -> list[Cell]:
+    """What was found, its subject, and what to do."""
+    return [say.text(found["finding"]), Code(found["subject"]), say.text(found["remedy"]) if found.get("remedy") else ""]
+
+
+def _notes(data: ReportData, say: Phrases) -> Section:
+    """What preflight found and went on."""
+    words = say.words
+    rows = [_finding(one, say) for one in data.findings if not one["blocking"]]
+    table = Table(words("Seen before the start, no reason to stop"), [words("What was seen"), words("Subject"), words("Remedy")], rows)
+    return Section("notes", words("To be known"), [table] if rows else [])
+
+
+def _original(message: str, say: Phrases) -> tuple[str, ...]:
+    """The words in which a message was written, where the page says it in others: logs and searches know it by these."""
+    said = say.text(message) if message else ()
+    if not said or "".join(said) == message or all(isinstance(piece, Foreign) for piece in said):
+        return ()
+    before, _mark, after = say.words(" (original text: {text})", text="\x00").partition("\x00")
+    return (before, Foreign(message), after)
+
+
+def _next(data: ReportData, say: Phrases) -> Section:
+    words = say.words
+    again = data.outcome in ("rolled_back", "refused")
+    names = {
+        "resume": words("To try again, once the cause is corrected") if again else words("To go on"),
+        "rollback": words("To roll back"),
+        "reopen": words("To reopen the old site without Ansible, on the mover"),
+    }
+    rows: list[list[Cell]] = [[name, Code(data.hints[key])] for key, name in names.items() if data.hints.get(key)]
+    table = Table(words("Commands, as this run was started; add its extra variables again"), [words("What for"), words("Command")], rows)
+    return Section("next", words("What to do now"), [table] if rows else [])
 
 
 def _checklist(data: ReportData, say: Phrases) -> Section:
@@ -157,7 +208,7 @@ def _evidence(evidence: object, say: Phrases) -> Cell:
             shown = [(name, str(entry[name])) for name in ("path", "document", "who", "when", "why", "until", "sha256") if entry.get(name)]
             for place, (name, value) in enumerate(shown):
                 parts += [", "] if place else []
-                parts.append(Code(value) if name in ("path", "document", "sha256") else Foreign(value))
+                parts.append(Code(value) if name in ("path", "document", "sha256") else Foreign(value) if name == "why" else value)
         else:
             parts.append(Foreign(str(entry)))
     return tuple(parts)
@@ -208,7 +259,7 @@ def _figures(data: ReportData, say: Phrases) -> Section:
             shown = words.size(value) if name == "bytes" else words.number(value)
             rows.append([place, say.term(COUNTS, name), shown])
         digests = list((step.facts.get("digests") or {}).items())
-        rows += [[place, words("digest of {name}", name=name), Code(value)] for name, value in digests[:SHOWN_DIGESTS]]
+        rows += [[place, words("digest of {name}", name=say.name(name)), Code(value)] for name, value in digests[:SHOWN_DIGESTS]]
         if len(digests) > SHOWN_DIGESTS:
             more = words.plural(
                 "and {number} more digest, in report.json", "and {number} more digests, in report.json", len(digests) - SHOWN_DIGESTS
@@ -222,7 +273,7 @@ def _tests(data: ReportData, say: Phrases) -> Section:
     words = say.words
     rows: list[list[Cell]] = [
         [
-            test.get("name", "?"),
+            say.name(test.get("name", "?")),
             say.place(step.stack, step.host),
             _verdict(say, test.get("verdict", "")),
             *(words.number(test[key]) if isinstance(test.get(key), int) else "" for key in ("passed", "failed", "skipped")),
@@ -232,7 +283,7 @@ def _tests(data: ReportData, say: Phrases) -> Section:
         for test in step.facts.get("tests") or []
     ]
     head = [words("Test"), words("Where"), words("Verdict"), words("Passed"), words("Failed"), words("Skipped"), words("Log")]
-    blocks: list = [Table(words("Tests that were run on the new site"), head, rows)] if rows else [Paragraph(words("No test was run."))]
+    blocks: list = [Table(words("Every test that was run"), head, rows)] if rows else [Paragraph(words("No test was run."))]
     return Section("tests", words("Tests"), blocks)
 
 
@@ -249,7 +300,7 @@ def _freeze(data: ReportData, say: Phrases) -> Section:
         (words("Duration"), words.duration(freeze.seconds) if freeze.seconds is not None else ""),
         (words("End"), ends[freeze.end]),
         (words("Fence (proof that nothing wrote since)"), Code(freeze.fence.get("value") or "")),
-        (words("Fence read from"), Foreign(freeze.fence.get("source") or "")),
+        (words("Fence read from"), Code(freeze.fence.get("source") or "")),
         (words("Fence read at"), str(freeze.fence.get("at") or "")),
     ]
     table = Table(
@@ -271,7 +322,8 @@ def _rollback(data: ReportData, say: Phrases) -> Section:
     rows: list[list[Cell]] = [[entry["stack"], entry["host"], _verdict(say, entry["verdict"])] for entry in data.rollback]
     table = Table(words("What was brought back, in reverse order"), [words("Stack"), words("Host"), words("Verdict")], rows)
     created: list[Cell] = [
-        (f"{say.place(entry['stack'], entry['host'])}: {entry.get('kind', '')} ", Code(entry.get("name", ""))) for entry in data.created
+        (say.place(entry["stack"], entry["host"]), words(": "), say.term(KINDS, entry.get("kind", "")), " ", Code(entry.get("name", "")))
+        for entry in data.created
     ]
     blocks: list = [table] if rows else [Paragraph(words("There was nothing to roll back, or no rollback was run."))]
     if created:
@@ -279,41 +331,21 @@ def _rollback(data: ReportData, say: Phrases) -> Section:
     return Section("rollback", words("Rollback"), blocks)
 
 
-def _not_proved(data: ReportData, say: Phrases) -> Section:
-    words = say.words
-    items: list[Cell] = []
-    for entry in data.not_proved:
-        kind = say.term(NOT_PROVED, entry["kind"])
-        if entry["verb"] == "checklist":
-            items.append((Strong(sentence_case(kind)), words(": "), say.term(ITEMS, entry["text"])))
-        else:
-            place = say.place(entry["stack"], entry["host"])
-            items.append(
-                (Strong(sentence_case(kind)), f" ({say.term(VERBS, entry['verb'])}, {place})", words(": "), say.text(entry["text"]))
-            )
-    items.append(words("A row digest has 64 bits: it detects accidents, not an adversary who chooses the rows."))
-    items.append(
-        words(
-            "The journal's chain shows a changed or removed line; that its end was cut off can only be shown against an anchor kept "
-            "elsewhere, such as the head below in this report."
-        )
-    )
-    return Section("not_proved", words("Not demonstrated"), [Bullets(items)])
-
-
 def _proofs(data: ReportData, say: Phrases) -> Section:
     words = say.words
-    rows: list[list[Cell]] = [
-        [proof.get("kind", ""), proof.get("host", ""), Code(proof.get("path") or ""), Code(proof.get("sha256") or "")]
-        for proof in data.proofs
-    ]
+    shown = dict.fromkeys(tuple(proof.get(name) or "" for name in ("kind", "host", "path", "sha256")) for proof in data.proofs)
+    rows: list[list[Cell]] = [[say.term(KINDS, kind), host, Code(path), Code(sha256)] for kind, host, path, sha256 in shown]
     table = Table(words("Files that prove it"), [words("Kind"), words("Host"), words("Path"), "SHA-256"], rows)
     return Section("proofs", words("Proofs"), [table] if rows else [])
 
 
 def _versions(data: ReportData, say: Phrases) -> Section:
     versions = {"ansible-core": data.run.get("ansible_version") or "", **data.versions}
-    rows: list[list[Cell]] = [[name, Code(version)] for name, version in sorted(versions.items()) if version]
+    rows: list[list[Cell]] = [
+        [say.words(COMPONENTS[name]) if name in COMPONENTS else name, Code(version)]
+        for name, version in sorted(versions.items())
+        if version
+    ]
     table = Table(say.words("Versions of what took part"), [say.words("Component"), say.words("Version")], rows)
     return Section("versions", say.words("Versions"), [table] if rows else [])
 
@@ -328,6 +360,13 @@ def _journal(data: ReportData, say: Phrases) -> Section:
         (words("Head (keep it elsewhere)"), Code(chain.get("head") or "")),
         (words("What is wrong"), Foreign(chain.get("problem") or "")),
         (words("Unfinished last line"), words.size(chain["torn"]) if chain.get("torn") else ""),
+    ]
+    rows += [
+        (
+            words("Run log on the controller"),
+            (Code(log["path"]), " · ", words.plural("{number} line", "{number} lines", log["lines"]), " · SHA-256 ", Code(log["sha256"])),
+        )
+        for log in data.run_logs
     ]
     table = Table(
         words("The record this report is made from"), [words("What"), words("Value")], [[name, value] for name, value in rows if value]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +19,33 @@ OUTCOMES = ("ok", "rolled_back", "rollback_incomplete", "interrupted", "waiting"
 
 
 @dataclass(frozen=True)
+class Hints:
+    """What only the caller knows: complete commands, and paths. An empty one is left out."""
+
+    resume: str = ""
+    commit: str = ""
+    rollback: str = ""
+    reopen: str = ""
+    report: str = ""
+
+
+@dataclass(frozen=True)
 class Options:
-    """What to report; ``attempt`` 0 means the last one. ``complete`` is false when the events are not the whole journal."""
+    """What to report; ``attempt`` 0 means the last one. ``complete`` is false when the events are not the whole journal.
+
+    stopped, stopped_at: how and when a run ended whose report is made without its journal; run_logs: what
+    ``runlog.digests`` found on the controller.
+    """
 
     attempt: int = 0
     language: str = "fr"
     timezone: datetime.tzinfo | None = None
     journal_path: str = ""
     complete: bool = True
+    stopped: str = ""
+    stopped_at: str = ""
+    hints: Hints = Hints()
+    run_logs: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -70,11 +90,13 @@ class ReportData:
     seconds: float
     steps: list[Step]
     checklist: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
     freeze: Freeze
     committed: str
     reopened: str
     writes: str
     rollback: list[dict[str, Any]]
+    rollback_seconds: float | None
     not_proved: list[dict[str, str]]
     proofs: list[dict[str, Any]]
     created: list[dict[str, Any]]
@@ -82,6 +104,8 @@ class ReportData:
     notices: list[dict[str, str]]
     chain: dict[str, Any]
     journal: str
+    run_logs: list[dict[str, Any]]
+    hints: dict[str, str]
 
 
 def parse_time(text: str) -> datetime.datetime:
@@ -114,31 +138,40 @@ def build(events: list[dict[str, Any]], chain: dict[str, Any], options: Options 
     committed, reopened = _last_time(mine, "commit_point"), _last_time(mine, "reopened")
     freeze = _freeze(mine, steps, committed, reopened)
     checklist = _checklist(mine)
+    run = _run_facts(mine)
+    ended = options.stopped_at or mine[-1]["time"]
+    # A run that resumed another whose events are not here: what was frozen or moved before is not known.
+    blind = not options.complete and _resumes(mine) and not (committed or freeze.start)
+    writes = "unknown" if blind else _writes(steps, freeze, committed, reopened)
     return ReportData(
         migration_id=mine[0]["migration_id"],
         attempt=attempt,
         attempts=[_attempt(events, number) for number in numbers],
         runs=_runs(mine),
-        run=_run_facts(mine),
+        run=run,
         outcome=outcome,
         cause=cause,
         started=mine[0]["time"],
-        ended=mine[-1]["time"],
-        seconds=seconds_between(mine[0]["time"], mine[-1]["time"]) or 0.0,
+        ended=ended,
+        seconds=seconds_between(mine[0]["time"], ended) or 0.0,
         steps=steps,
         checklist=checklist,
+        findings=_findings(mine),
         freeze=freeze,
         committed=committed,
         reopened=reopened,
-        writes=_writes(steps, freeze, committed, reopened),
+        writes=writes,
         rollback=_rollback(ends, steps),
+        rollback_seconds=_rollback_seconds(mine),
         not_proved=_not_proved(steps, checklist),
         proofs=_collect(mine, "proofs"),
         created=_collect(mine, "created"),
         versions=_versions(mine),
-        notices=_notices(mine, options.complete),
+        notices=_notices(mine, options),
         chain=dict(chain),
         journal=options.journal_path,
+        run_logs=options.run_logs,
+        hints=_hints(options.hints, outcome, writes, mine),
     )
 
 
@@ -257,13 +290,34 @@ def _checklist(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**empty, **found.get(item, {}), "item": item} for item in CHECKLIST]
 
 
+def _findings(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the last run that looked at everything found, each finding once; later runs of an attempt only go on."""
+    looked = [event["run_id"] for event in events if (event["verb"], event["status"]) == ("preflight", "started")][-1:]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for event in _run_level(events, "checklist"):
+        if event["run_id"] in looked:
+            found.update({(one["subject"], one["finding"]): one for one in (event.get("facts") or {}).get("findings") or []})
+    return list(found.values())
+
+
 def _rollback(ends: list[dict[str, Any]], steps: list[Step]) -> list[dict[str, Any]]:
     """One verdict per stack and host: what the rollback itself journaled, completed by the end of the run."""
     verdicts = {(step.stack, step.host): step.status for step in steps if step.verb == "rollback"}
     for end in ends:
         for entry in (end.get("facts") or {}).get("rollback") or []:
-            verdicts[(entry.get("stack", ""), entry.get("host", ""))] = entry.get("verdict", "")
+            unit, verdict = (entry.get("stack", ""), entry.get("host", "")), entry.get("verdict", "")
+            if (verdicts.get(unit), verdict) != ("not_applicable", "ok"):  # the run's end knows no more than that nothing failed
+                verdicts[unit] = verdict
     return [{"stack": stack, "host": host, "verdict": verdict} for (stack, host), verdict in verdicts.items()]
+
+
+def _rollback_seconds(events: list[dict[str, Any]]) -> float | None:
+    """Seconds from the first step of the rollback to the moment in which users could write again, else to its last step."""
+    times = [event["time"] for event in events if event["verb"] == "rollback" and event["stack"] != RUN_LEVEL]
+    if not times:
+        return None
+    reopened = [event["time"] for event in _run_level(events, "reopened") if event["time"] >= times[0]]
+    return seconds_between(times[0], (reopened or times)[-1])
 
 
 def _not_proved(steps: list[Step], checklist: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -308,11 +362,36 @@ def _versions(events: list[dict[str, Any]]) -> dict[str, str]:
     return versions
 
 
-def _notices(events: list[dict[str, Any]], complete: bool) -> list[dict[str, str]]:
-    """Run-level events that a reader must know of: a lock taken over, a torn line set aside."""
+def _notices(events: list[dict[str, Any]], options: Options) -> list[dict[str, str]]:
+    """What a reader must know of: how a run died that has no journal here, a lock taken over, a torn line set aside."""
     found = [
         {"kind": event["verb"], "time": event["time"], "run_id": event["run_id"]}
         for event in events
         if event["stack"] == RUN_LEVEL and event["verb"] in ("takeover", "torn_write")
     ]
-    return found if complete else [{"kind": "controller_only", "time": "", "run_id": ""}, *found]
+    if options.complete:
+        return found
+    own = [{"kind": "controller_only", "time": "", "run_id": ""}]
+    own += [{"kind": f"stopped_{options.stopped.lower()}", "time": options.stopped_at, "run_id": ""}] if options.stopped else []
+    own += [{"kind": "resumed_blind", "time": "", "run_id": ""}] if _resumes(events) else []
+    return [*own, *found]
+
+
+def _resumes(events: list[dict[str, Any]]) -> bool:
+    """Whether the first run of these events goes on with one that is not among them."""
+    begins = _run_level(events, "begin")
+    return bool(begins and ((begins[0].get("facts") or {}).get("run") or {}).get("resumed"))
+
+
+def _hints(hints: Hints, outcome: str, writes: str, events: list[dict[str, Any]]) -> dict[str, str]:
+    """The commands that are open to the reader; without one from the caller, the script that reopens is the journal's."""
+    if outcome == "ok":
+        return {}
+    scripts = [proof["path"] for proof in _collect(events, "proofs") if proof.get("kind") == "reopen_script"]
+    reopen = hints.reopen or (f"sh {shlex.quote(scripts[-1])}" if scripts else "")
+    found = {
+        "resume": hints.commit if outcome == "waiting" else hints.resume,
+        "rollback": "" if outcome in ("rolled_back", "refused") else hints.rollback,
+        "reopen": reopen if writes in ("nowhere", "uncertain", "unknown") else "",
+    }
+    return {name: command for name, command in found.items() if command}

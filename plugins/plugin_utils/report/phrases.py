@@ -4,13 +4,28 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Sentences, Words
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import Foreign
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import ReportData, Step
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.sentences import SENTENCES
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import ReportData, Step, parse_time
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.sentences import NAMES, SENTENCES
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary import PURPOSES, RESULTS, STATES, VERBS
+
+
+def utc(time: str) -> str:
+    """A journal time in UTC to the second, empty when there is none."""
+    return parse_time(time).astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ") if time else ""
+
+
+def _in_a_row(parts: list[tuple[str, ...]], separator: str) -> tuple[str, ...]:
+    """``parts`` behind one another; a new sentence begins with a capital, unless it is English left as it was."""
+    joined = list(parts[0])
+    for first, *rest in parts[1:]:
+        capital = separator.startswith(".") and not isinstance(first, Foreign)
+        joined += [separator, first[:1].upper() + first[1:] if capital else first, *rest]
+    return tuple(joined)
 
 
 class Phrases:
@@ -19,18 +34,37 @@ class Phrases:
     def __init__(self, words: Words) -> None:
         self.words = words
         self._sentences = Sentences(words, SENTENCES)
+        self._names = Sentences(words, NAMES)
 
     def term(self, table: Mapping[str, str], key: str) -> str:
         """The word for ``key``; an unknown key is shown as it is."""
         return self.words(table[key]) if key in table else Foreign(key)
 
-    def text(self, sentence: str) -> str:
+    def text(self, sentence: str) -> tuple[str, ...]:
         """A sentence of the journal: ours in the reader's language, anything else marked as English."""
         translated = self._sentences.translate(sentence)
-        if translated is None and "; " in sentence:
-            parts = [self._sentences.translate(part) for part in sentence.split("; ")]
-            translated = self.words("; ").join(part for part in parts if part) if all(parts) else None
-        return translated if translated is not None else Foreign(sentence)
+        if translated is not None:
+            return (translated,)
+        # Several findings, or a message and its remedy: each part is said in the reader's language where it is known.
+        for written, said in ((". To go on: ", ". "), ("; ", self.words("; ")), (". ", ". ")):
+            parts = sentence.split(written)
+            if len(parts) == 1:
+                continue
+            shown = [self.text(part) for part in parts]
+            if any(not isinstance(piece, Foreign) for pieces in shown for piece in pieces):
+                return _in_a_row(shown, said)
+        return (Foreign(sentence),)
+
+    def name(self, sentence: str) -> str:
+        """A short name that a module gave (a test, a digest), as one text."""
+        return self._names.translate(sentence) or sentence
+
+    def lost(self, data: ReportData) -> str:
+        """What users wrote that going back now would lose."""
+        if data.committed and data.writes == "target":
+            time = utc(data.committed)
+            return self.words("whatever users wrote on the new site since {time}; the rollback counts it per table first", time=time)
+        return self.words("none: no user could write on the new site")
 
     def place(self, stack: str, host: str) -> str:
         """A stack on a host."""
@@ -45,13 +79,17 @@ class Phrases:
             return (self.words("interrupted during {verb} of {place}", verb=verb, place=place),)
         head = self.words("{verb} of {place} failed", verb=verb, place=place) if verb else self.words("{place} failed", place=place)
         message = cause.get("message") or ""
-        return (head, self.words(": "), self.text(message)) if message else (head,)
+        return (head, self.words(": "), *self.text(message)) if message else (head,)
+
+    def stops(self, data: ReportData) -> list[tuple[str, ...]]:
+        """Every finding for which a run was refused."""
+        return [self.text(one["finding"]) for one in data.findings if one["blocking"] and data.outcome == "refused"]
 
     def failure(self, step: Step) -> tuple[str, ...]:
         """A failed step and its error."""
         head = self.words("{verb} of {place} failed", verb=self.term(VERBS, step.verb), place=self.place(step.stack, step.host))
         message = (step.facts.get("error") or {}).get("message") or ""
-        return (head, self.words(": "), self.text(message)) if message else (head,)
+        return (head, self.words(": "), *self.text(message)) if message else (head,)
 
     def result(self, data: ReportData) -> str:
         """What the outcome means."""

@@ -3,24 +3,29 @@
 """The run log on the controller, and the events of a run whose report task never came. Names only, never values.
 
 What a task was given, printed or looped over can hold secrets even with ``no_log``. So a line holds only what the list
-below names, and the events are those that the journal itself took from our own journal action: its schema vouches for them.
+below names. Lines of the kind ``journal`` are events that the journal itself took; their facts pass its schema once more.
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
+from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import END_FACTS, RUN_FACTS, check_facts
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import utc_now
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import RUN_LEVEL
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
-KEYS = ("time", "event", "run", "play", "role", "action", "task", "at", "host", "status", "changed", "duration")
+JOURNALED = ("seq", "migration_id", "attempt", "run_id", "stack", "verb", "facts")
+KEYS = ("time", "event", "run", "play", "role", "action", "task", "at", "host", "status", "changed", "duration", *JOURNALED)
+REPORT_ACTION = "dihya.migration.report"
 
 
 def name_or_nothing(value: Any) -> str:
@@ -43,11 +48,62 @@ class RunLog:
         line = {"time": utc_now(), "event": event, "run": self.run, **values}
         if set(line) - set(KEYS):
             raise ValueError(f"not allowed in a run log: {sorted(set(line) - set(KEYS))}")
-        os.write(self._descriptor, (json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+        os.write(self._descriptor, encode(line))
 
     def close(self) -> None:
         """Close the file; nothing may be written afterwards."""
         os.close(self._descriptor)
+
+
+def encode(line: Mapping[str, Any]) -> bytes:
+    """One line of a run log."""
+    return (json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def read(path: str) -> list[dict[str, Any]]:
+    """The lines of a run log; the last one is left out when the run died while it wrote it."""
+    with open(path, "rb") as stream:
+        return [json.loads(line) for line in stream if line.endswith(b"\n")]
+
+
+def events_of(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The journal's events among ``lines``, as the report takes them."""
+    kept = ("time", "host", "status", *JOURNALED)
+    return [{key: line[key] for key in kept} for line in lines if line["event"] == "journal"]
+
+
+def lacks_report(lines: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a run began in the journal and no report task of it succeeded."""
+    began = False
+    for line in lines:
+        began = began or line["event"] == "journal"
+        if line["event"] == "task" and line["action"] == REPORT_ACTION and line["status"] == "ok":
+            return False
+    return began
+
+
+def digests(directory: str, run_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """``run_id, path, lines, sha256`` of the logs in ``directory`` that these runs left on this controller.
+
+    What is digested ends with the end of the run in the journal: the log grows on, by the report task among others, and
+    the same journal must make the same report. A run that died has no end, and its log does not grow.
+    """
+    wanted, found = set(run_ids), []
+    for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.jsonl"))):
+        digest, lines, run_id = hashlib.sha256(), 0, ""
+        with open(path, "rb") as stream:
+            for line in stream:
+                digest.update(line)
+                lines += 1
+                if b'"event": "journal"' not in line:
+                    continue
+                event = json.loads(line)
+                run_id = event["run_id"]
+                if event["stack"] == RUN_LEVEL and event["verb"] == "end":
+                    break
+        if run_id in wanted:
+            found.append({"run_id": run_id, "path": f"runs/{os.path.basename(path)}", "lines": lines, "sha256": digest.hexdigest()})
+    return found
 
 
 class Clock:
@@ -67,41 +123,53 @@ class Clock:
 
 
 class Seen:
-    """The events that this run gave to the journal, as far as this controller saw the journal take them."""
+    """The events that this run gave to the journal, as far as this controller saw the journal take them.
 
-    def __init__(self, migration_id: str) -> None:
-        self.migration_id = migration_id
-        self.events: list[dict[str, Any]] = []
-        self.run_id, self.attempt = "", 0
+    ``about``: what the journal action adds to the facts of the run (controller, version) and the task does not say.
+    """
 
-    def journal(self, args: Mapping[str, Any], result: Mapping[str, Any], host: str) -> None:
-        """Take what a successful journal task recorded."""
+    def __init__(self, migration_id: str, about: Mapping[str, str] | None = None) -> None:
+        self.migration_id, self.about = migration_id, dict(about or {})
+        self.run_id, self.attempt, self.number = "", 0, 0
+        self._pending: list[dict[str, Any]] = []
+
+    def journal(self, args: Mapping[str, Any], result: Mapping[str, Any], host: str) -> list[dict[str, Any]]:
+        """The events that a successful journal task recorded."""
         command = args.get("command")
         if command == "begin" and name_or_nothing(result.get("run_id")):
             self.run_id, self.attempt = str(result["run_id"]), int(result.get("attempt") or 1)
-            run = {**dict(args.get("run") or {}), "purpose": args.get("purpose")}
-            self._add(RUN_LEVEL, "begin", "ok", host, {"run": run})
-        elif command == "record" and self.run_id and result.get("changed"):
+            given = {**self.about, **dict(args.get("run") or {}), "purpose": args.get("purpose"), "resumed": result.get("resumed")}
+            run = RUN_FACTS({name: value for name, value in given.items() if value not in (None, "", [], {})}, "run")
+            begun = [self._event(RUN_LEVEL, "begin", "ok", host, {"run": run})]
+            # As the journal does: a run that only probes what is complete leaves no event, so it begins with its first change.
+            silent = result.get("complete") or not result.get("changed", True)
+            self._pending = begun if silent else []
+            return [] if silent else begun
+        if command == "record" and self.run_id and result.get("changed"):
+            stack, verb, status = (str(args.get(name)) for name in ("stack", "verb", "status"))
             decisions = result.get("decisions") or {}
-            for event in args.get("events") or []:
-                if args.get("status") != "started" or decisions.get(event["host"], "run") == "run":
-                    self._add(args.get("stack"), args.get("verb"), args.get("status"), event["host"], event.get("facts") or {})
-        elif command == "end" and self.run_id:
-            facts = {name: args[name] for name in ("outcome", "cause", "rollback") if args.get(name)}
-            self._add(RUN_LEVEL, "end", "ok" if facts.get("outcome") == "ok" else "failed", host, facts)
+            begun, self._pending = self._pending, []
+            return begun + [
+                self._event(stack, verb, status, event["host"], check_facts(stack, verb, event.get("facts") or {}))
+                for event in args.get("events") or []
+                if status != "started" or decisions.get(event["host"], "run") == "run"
+            ]
+        if command == "end" and self.run_id and result.get("changed", True):
+            facts = END_FACTS({name: args[name] for name in ("outcome", "cause", "rollback") if args.get(name)}, "end")
+            return [self._event(RUN_LEVEL, "end", "ok" if facts["outcome"] == "ok" else "failed", host, facts)]
+        return []
 
-    def _add(self, stack: Any, verb: Any, status: Any, host: str, facts: dict[str, Any]) -> None:
-        self.events.append(
-            {
-                "seq": len(self.events) + 1,
-                "time": utc_now(),
-                "migration_id": self.migration_id,
-                "attempt": self.attempt,
-                "run_id": self.run_id,
-                "stack": name_or_nothing(stack),
-                "verb": name_or_nothing(verb),
-                "host": host,
-                "status": name_or_nothing(status),
-                "facts": facts,
-            }
-        )
+    def _event(self, stack: str, verb: str, status: str, host: str, facts: dict[str, Any]) -> dict[str, Any]:
+        self.number += 1
+        return {
+            "seq": self.number,
+            "time": utc_now(),
+            "migration_id": self.migration_id,
+            "attempt": self.attempt,
+            "run_id": self.run_id,
+            "stack": name_or_nothing(stack),
+            "verb": name_or_nothing(verb),
+            "host": host,
+            "status": name_or_nothing(status),
+            "facts": facts,
+        }

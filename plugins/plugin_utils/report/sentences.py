@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.texts import TEXTS
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import N_
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.findings import FINDINGS
 
 NOTHING_TO_DO = (
     N_("the mover asks"),
@@ -36,9 +37,25 @@ NOTHING_TO_DO = (
 )
 RESULTS = (
     N_("{databases} databases with {tables} tables in {bytes} bytes of backup: {reason}"),
+    N_("dumped"),
+    N_("the earlier backup is intact"),
+    N_("{databases} databases looked at: {count} findings stand in the way, {left} more are to be known"),
+    N_("{count} things were looked at, {left} must be corrected"),
+    N_("{count} of {total} checks passed"),
+    N_("release {name} is staged, its schema moved, active and healthy"),
+    N_("release {name} is staged and active"),
+    N_("nothing of release {name} is left"),
+    N_("what ran before runs again"),
+    N_("no back end ran here before"),
+    N_("Release rolled_back: {name} is rolled back to nothing."),
+    N_("Release rolled_back: {name} is rolled back to releases/{before}."),
+    N_("Release rolled_back: {name} is not active and does not exist."),
+    N_("the public address answers with the new site"),
+    N_("the public address answers with the old site"),
     N_("{databases} databases are equal: {tables} tables, {rows} rows, {explained} differences explained."),
     N_("Nothing was created on the target."),
     N_("{count} objects that the restore had made were removed from the target"),
+    N_("{count} objects that drills had left were removed"),
     N_("The source is frozen and fenced ({count} databases)."),
     N_("The source is frozen already ({count} databases)."),
     N_("The source is open, all captured is as before ({count} databases)."),
@@ -55,7 +72,13 @@ OBSERVED = (
     N_("second copy of {name}: on the same file system as the first"),
     N_("second copy of {name}: on another file system, read again from there"),
     N_("{stack}: manifest of {files} files, every table digested"),
-    N_("{stack}: restored and compared in {seconds} s ({tables} tables, {rows} rows)"),
+    N_("{stack}: manifest of {files} files, every table digested, encrypted for {count} recipients"),
+    N_("{stack}: restored in {seconds} s on a throw-away server of version {version} and compared ({tables} tables, {rows} rows)"),
+    N_("{stack}: restored in {seconds} s under scratch names on the target and compared ({tables} tables, {rows} rows)"),
+    N_("{stack}: a drill of the same plan passed on {day}: restored in {seconds} s on a throw-away server of version {version} and "
+       "compared ({tables} tables, {rows} rows)"),
+    N_("{stack}: a drill of the same plan passed on {day}: restored in {seconds} s under scratch names on the target and compared "
+       "({tables} tables, {rows} rows)"),
     N_(
         "{reader} logged in to {source} and holds the right to read {tables} relations; {maker} logged in to {target} and created a "
         "role in a transaction that was rolled back"
@@ -70,6 +93,13 @@ NOT_PROVED = (
     N_("login of role {role}: no password was given"),
     N_("whether any single value is too large to be dumped"),
     N_("that the backup can be restored"),
+    N_("free disk space of the target server"),
+    N_("{path} does not exist: its errors were not searched"),
+    N_("restore drill: its time is that of a server on the mover without fsync, not of the target"),
+    N_("restore drill: user namespaces are off on this host, so the throw-away server could have reached the network"),
+    N_("restore drill: the locale {name} for amounts of money is not installed on this host"),
+    N_("restore drill: roles and settings that the target already had were not restored"),
+    N_("restore drill: its time includes what else the target was doing"),
 )
 FAILURES = (
     N_("the task failed; its output is on the screen of the run only"),
@@ -77,4 +107,65 @@ FAILURES = (
     N_("a task could not be loaded; the cause is on the screen of the run only"),
     N_("the run ended without saying so; closed by the next run"),
 )
-SENTENCES: tuple[str, ...] = TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + FAILURES
+# Findings of proofs, then failures of the tools, then what an operator can do.
+MISMATCHES = (
+    N_("{count} differences between source and target: {text}"),
+    N_("and {count} more"),
+    N_("database {name}: {object} is missing on the target"),
+    N_("database {name}: {object} is on the target only"),
+    N_("database {name}: {object} differs in {what}"),
+    N_("role {name} is missing on the target"),
+    N_("role {name} is on the target only"),
+    N_("role {name} differs in {what}"),
+    N_("{endpoint} was written to after the freeze: {text}"),
+    N_("the transaction number went from {before} to {after}"),
+    N_("sequence {name} of database {database} was used"),
+    N_("the source is open again, but {count} things are not as before the freeze: {what}"),
+    N_("The source is no longer frozen, although the journal says so."),
+)
+TOOLS = (
+    N_("no connection to database {name} on {endpoint}: {reason}"),
+    N_("the password of user {name} was refused"),
+    N_("the server's pg_hba.conf admits no connection of user {name} from here"),
+    N_("no trusted TLS connection could be made (sslmode {mode})"),
+    N_("the database does not exist"),
+    N_("the server accepts no connection now (starting, stopping, or no slot left)"),
+    N_("nothing answers there"),
+    N_("{program} of {subject} failed with exit status {status} at {entry}; what it printed is in {log}"),
+    N_("{program} of {subject} failed with exit status {status}; what it printed is in {log}"),
+    N_("{program} failed with exit status {status}, its output is in {log}"),
+    N_("{program} failed with exit status {status}"),
+    N_("{program} did not end within {seconds} s and was stopped"),
+    N_("the program {name} was not found in {place}: install it, or say where it is"),
+    N_("the backup {name} is damaged, nothing was restored: {what}"),
+    N_("database {name} exists on the target and holds {count} objects: remove or rename it, or choose another target"),
+    N_("the target refused: {what}"),
+    N_("the source changed while it was copied ({path}): stop what writes there, or exclude it"),
+    N_("the copy could not be written to the disk: {what}"),
+    N_("{name}: exit status {status}, {count} tests failed"),
+    N_("{name}: exit status {status}"),
+    N_("{url}: it answered {status}, expected {wanted}"),
+    N_("{url}: the expected text is not in its body"),
+    N_("the process is not in service: {reason}"),
+    N_("it ended at once"),
+    N_("it ended before it was healthy"),
+    N_("{url} was not healthy within {seconds} s: {what}"),
+    N_("{operation} of run {run} still works (pid {pid})"),
+)
+REMEDIES = (
+    N_("read {log} on this host, correct the release and run again"),
+    N_("read {log} on this host, correct the release or its environment and run again"),
+    N_("look in the log of the application that serves this address"),
+    N_("check which site answers at this address"),
+)
+NAMES = (
+    N_("restore drill"),
+    N_("login as application roles"),
+    N_("errors in {path}"),
+    N_("{stack} tests"),
+    N_("rows of {name}"),
+    N_("capture"),
+)
+SENTENCES: tuple[str, ...] = (
+    TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS
+)

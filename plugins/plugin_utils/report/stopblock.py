@@ -4,28 +4,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.compose import utc
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import plain, visible
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import ReportData
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Hints, ReportData
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases, utc
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.template import final_status, problems
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary import STATES
 
 LONGEST = 400
 """Characters of one line; an operator at night reads no more, and a terminal wraps it."""
-
-
-@dataclass(frozen=True)
-class Hints:
-    """What only the caller knows: complete commands, and paths. An empty one leaves its line out."""
-
-    resume: str = ""
-    rollback: str = ""
-    reopen: str = ""
-    report: str = ""
 
 
 def lines(data: ReportData, words: Words, hints: Hints) -> list[str]:
@@ -43,12 +30,10 @@ def lines(data: ReportData, words: Words, hints: Hints) -> list[str]:
             head,
             words("Why: {cause}", cause=say.result(data) if data.outcome == "waiting" else plain(problems(data, say))),
             users,
-            words("Source: {state}", state=_source(data, words)),
-            words("Target: {state}", state=_target(data, words)),
-            words("Rows lost if rolled back now: {rows}", rows=_lost(data, words)),
+            *_states(data, say),
             words("To go on: {command}", command=hints.resume) if hints.resume else "",
-            words("To roll back: {command}", command=hints.rollback) if hints.rollback and _can_roll_back(data) else "",
-            words("Without Ansible, to reopen the old site: {command}", command=hints.reopen) if hints.reopen and _is_closed(data) else "",
+            words("To roll back: {command}", command=hints.rollback) if hints.rollback else "",
+            words("Without Ansible, to reopen the old site: {command}", command=hints.reopen) if hints.reopen else "",
             report,
         ]
     )
@@ -59,13 +44,16 @@ def _tidy(found: list[str]) -> list[str]:
     return [line if len(line) <= LONGEST else line[: LONGEST - 1] + "…" for line in shown]
 
 
-def _is_closed(data: ReportData) -> bool:
-    """Whether the old site may still refuse writes although users belong there."""
-    return data.writes in ("nowhere", "uncertain")
-
-
-def _can_roll_back(data: ReportData) -> bool:
-    return data.outcome not in ("rolled_back", "refused")
+def _states(data: ReportData, say: Phrases) -> list[str]:
+    """Source, target and what a rollback would lose; nothing where an earlier run that is not known here decides it."""
+    words = say.words
+    if data.writes == "unknown":
+        return []
+    return [
+        words("Source: {state}", state=_source(data, words)),
+        words("Target: {state}", state=_target(data, words)),
+        words("Rows lost if rolled back now: {rows}", rows=say.lost(data)),
+    ]
 
 
 def _source(data: ReportData, words: Words) -> str:
@@ -90,9 +78,3 @@ def _target(data: ReportData, words: Words) -> str:
     if any(step.verb == "migrate" and step.status != "not_applicable" for step in data.steps):
         return words("not in use, holds what was migrated so far")
     return words("not in use, untouched")
-
-
-def _lost(data: ReportData, words: Words) -> str:
-    if data.committed and data.writes == "target":
-        return words("whatever users wrote on the new site since {time}; the rollback counts it per table first", time=utc(data.committed))
-    return words("none: no user could write on the new site")

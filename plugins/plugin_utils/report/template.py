@@ -84,11 +84,12 @@ def steps_done(data: ReportData, say: Phrases) -> str:
 
 def tests_passed(data: ReportData, say: Phrases) -> str:
     """Every test suite with its verdict and figures, failures included: leaving them out would flatter."""
-    return ", ".join(_test(test, say) for step in data.steps for test in step.facts.get("tests") or []) or say.words("None run")
+    return ", ".join(test_said(test, say) for step in data.steps for test in step.facts.get("tests") or []) or say.words("None run")
 
 
-def _test(test: dict, say: Phrases) -> str:
-    name, verdict = test.get("name", "?"), test.get("verdict")
+def test_said(test: dict, say: Phrases) -> str:
+    """One test with its verdict and figures."""
+    name, verdict = say.name(test.get("name", "?")), test.get("verdict")
     if verdict == "skipped":
         return say.words("{name} not run", name=name)
     status = "OK" if verdict == "passed" else "KO"
@@ -97,9 +98,9 @@ def _test(test: dict, say: Phrases) -> str:
 
 
 def problems(data: ReportData, say: Phrases) -> Cell:
-    """The cause first, then every other step that failed; « none » only when nothing did."""
-    found: list[tuple[str, ...]] = []
-    if data.cause and data.outcome != "ok":
+    """What stopped it, else the cause, then every other step that failed; « none » only when nothing did."""
+    found = say.stops(data)
+    if not found and data.cause and data.outcome != "ok":
         found.append(say.cause(data))
     for step in data.steps:
         is_cause = (step.stack, step.verb, step.host) == (data.cause.get("stack"), data.cause.get("verb"), data.cause.get("host"))

@@ -125,6 +125,8 @@ COUNTS = {
     "differences": N_("differences"),
     "connections": N_("connections"),
     "copies": N_("copies"),
+    "findings": N_("points to be known"),
+    "other_sessions": N_("sessions of others"),
 }
 NOT_PROVED = {
     "not_proved": N_("not proved"),
@@ -138,16 +140,58 @@ NOT_PROVED = {
 NOTICES = {
     "takeover": N_("The lock of another run was taken over."),
     "controller_only": N_(
-        "This report holds only what the controller saw of this run: its report task did not come. The playbook report makes it "
-        "again from the journal."
+        "This report was made from the run log of the controller, because the report task of the run did not come: it holds only "
+        "what the controller saw. The playbook report makes it again from the journal."
     ),
+    "stopped_sigterm": N_("The run was told to stop (SIGTERM)."),
+    "stopped_sigint": N_("Somebody interrupted the run (Ctrl-C)."),
+    "stopped_sighup": N_("The run lost its terminal (SIGHUP)."),
+    "stopped_killed": N_("The run was killed: it could not say anything any more."),
+    "stopped_ended": N_("The run ended without its report task."),
+    "resumed_blind": N_("The run went on with an earlier one whose events are not on this controller."),
     "torn_write": N_("An unfinished last line of the journal was set aside."),
 }
 STATES = {
     "source": N_("Users read and write on the old site."),
     "target": N_("Users read and write on the new site."),
     "nowhere": N_("Users read the old site; their writes are refused (write freeze)."),
+    "unknown": N_("What users can do is not known here: the playbook status reads it from the journal."),
     "uncertain": N_("Users read the old site; some of their writes may be refused, because the write freeze did not finish."),
+}
+KINDS = {
+    "manifest": N_("manifest of a copy"),
+    "capture": N_("state before the freeze"),
+    "reopen_script": N_("script that reopens the old site"),
+    "row_digests": N_("digests of the rows"),
+    "log": N_("log"),
+    "database": N_("database"),
+    "role": N_("role"),
+    "release": N_("release"),
+    "unit": N_("service unit"),
+    "process": N_("process"),
+    "path": N_("path"),
+    "snapshot": N_("restore point"),
+}
+COMPONENTS = {
+    "client": N_("PostgreSQL client tools"),
+    "source": N_("PostgreSQL, old site"),
+    "target": N_("PostgreSQL, new site"),
+    "row_digest": N_("method of the row digests"),
+    "schema_before": N_("schema revision before"),
+    "schema_after": N_("schema revision after"),
+    "schema_wanted": N_("schema revision that the release wants"),
+}
+# Why a difference is no failure, in words.
+RULES = {
+    "administrator": N_("the login that does the migration is each server's own"),
+    "role_not_used": N_("a role that nothing migrated belongs to"),
+    "role_of_the_target": N_("a role that the target had before"),
+    "schema_change": N_("the release's schema tool changed it on purpose"),
+    "extension_version": N_("the target's version of the extension"),
+    "extension_of_the_server": N_("an extension that the server brings along"),
+    "pinned_setting": N_("a setting that each server has of its own"),
+    "fence_moved_rows_equal": N_("the fence moved, every row is the same"),
+    "fence_moved_by_maintenance": N_("the fence moved by maintenance of the server, no row was written"),
 }
 # What an outcome means to the person who reads it.
 RESULTS = {

@@ -4,53 +4,32 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import pathlib
-import re
 import shutil
 import socket
 import sys
-import urllib.request
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._app import process
-from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import check_facts
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest
 
-from tests.support.playbook import Playbook
+from tests.support.verbs import CANARY, Verbs
 
 SITE = pathlib.Path(__file__).parent / "site"
 VENV = pathlib.Path(sys.executable).parent.parent
-CANARY = "canary-5f1e"
 FORWARD = [f"{stack} {verb}" for verb in ("preflight", "backup", "freeze", "migrate", "verify", "commit")
            for stack in ("backend", "frontend", "traffic")]
 PROBES = [f"{stack} probe {verb}" for verb in ("backup", "commit") for stack in ("backend", "frontend", "traffic")]
 
 
-class World:
+class World(Verbs):
     """One machine that is mover, old and new site, and a public address that is a file."""
 
     def __init__(self, root: pathlib.Path, port: int) -> None:
-        self.root, self.port = root, port
+        super().__init__(root, port)
         for name in ("live", "build"):
             shutil.copytree(SITE, root / name)
         self.public = root / "public"
         self.public.write_text("source\n")
-        self.playbook = Playbook(root / "ansible")
-        self.seen: dict[tuple[str, str], dict] = {}
-
-    def inventory(self) -> dict:
-        def hosts(*names: str) -> dict:
-            return {"hosts": {name: {} for name in names}}
-        return {"all": {
-            "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
-            "children": {
-                "mover": {"hosts": {"mover": {"migration_site": "mover"}}},
-                "source": {"hosts": {"old": {"migration_site": "source"}}}, "target": {"hosts": {"new": {"migration_site": "target"}}},
-                "backend": hosts("old", "new"), "frontend": hosts("old", "new"), "traffic": {"hosts": {}},
-            },
-        }}
 
     def variables(self, release: str) -> dict:
         build, public = self.root / "build", self.public
@@ -71,24 +50,6 @@ class World:
             "traffic_probes": [{"url": f"http://127.0.0.1:{self.port}/health", "contains": "visits"}],
         }
 
-    def run(self, steps: list[str], release: str = "one", then=(), arguments=(), **variables):
-        given = {**self.variables(release), "steps": steps, "then": list(then), **variables}
-        outcome = self.playbook.run(SITE / "verbs.yml", self.inventory(), given, arguments, timeout=280)
-        for found in re.findall(r"@([A-Za-z0-9+/=]{20,})@", outcome.output):
-            row = json.loads(base64.b64decode(found))
-            assert CANARY not in json.dumps(row)
-            check_facts(*row["step"].split()[:2], row["facts"])
-            self.seen[row["step"], row["host"]] = row
-        assert CANARY not in outcome.output
-        return outcome
-
-    def handed_over(self, step: str, host: str) -> dict:
-        return self.seen[step, host]
-
-    def health(self) -> dict:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
-            return json.load(answer)
-
     def current(self, stack: str) -> str | None:
         link = self.root / "new" / stack / "current"
         return link.resolve().name if link.is_symlink() else None
@@ -103,9 +64,7 @@ def moved(tmp_path_factory):
     world = World(tmp_path_factory.mktemp("roles"), port)
     world.first = world.run(FORWARD)
     yield world
-    record = world.root / "new" / "api" / "shared" / "run" / "backend.json"
-    if record.exists():
-        process.stop_processes(process.read_record(str(record)), 5)
+    world.stop("api")
 
 
 def test_everything_is_moved_and_proved(moved):

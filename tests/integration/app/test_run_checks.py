@@ -104,19 +104,30 @@ def test_check_mode_runs_nothing(check, tmp_path):
 def test_tools_stop_at_the_first_failure_give_versions_and_are_done_once(run_module, tmp_path):
     def ask(last: str):
         return run_module("run_checks", log_dir=str(tmp_path / "log"), keep_going=False, commands=[
-            {"name": "before", "argv": ["echo", "rev: abc"], "expect": "exit_status", "version_pattern": "^rev: (.*)$"},
+            {"name": "before", "argv": ["echo", "rev: abc"], "expect": "exit_status", "tells": {"rev": "^rev: (.*)$"}},
             {"name": "install", "argv": ["sh", "-c", "echo x >> " + str(tmp_path / "runs")], "expect": "exit_status",
              "done_file": str(tmp_path / "done")},
             {"name": "upgrade", "argv": [last], "expect": "exit_status"},
             {"name": "after", "argv": ["touch", str(tmp_path / "after")], "expect": "exit_status"},
         ])
     failed = ask("false")
-    assert failed["failed"] and not (tmp_path / "after").exists() and failed["versions"] == {"before": "abc"}
+    assert failed["failed"] and not (tmp_path / "after").exists() and failed["told"] == {"rev": "abc"}
     assert [test["verdict"] for test in failed["tests"]] == ["passed", "passed", "failed", "skipped"]
     passed = ask("true")
     assert passed["executed"] == ["before", "upgrade", "after"] and (tmp_path / "runs").read_text() == "x\n"
     assert "tests" not in passed["journal"] and len(passed["journal"]["proofs"]) == 3  # a tool is no test
     assert [test["name"] for test in failed["journal"]["tests"]] == ["upgrade"]
+
+
+def test_looks_that_may_run_together_wait_for_what_is_before_them_and_are_waited_for(run_module, tmp_path):
+    def meets(other: str, mine: str) -> list[str]:
+        return ["sh", "-c", f"test -e start && touch {mine} && for i in $(seq 100); do test -e {other} && exit 0; sleep 0.05; done; exit 1"]
+
+    tool = {"expect": "exit_status", "chdir": str(tmp_path)}
+    result = run_module("run_checks", log_dir=str(tmp_path / "log"), keep_going=False, commands=[
+        {"name": "start", "argv": ["touch", "start"], **tool}, {"name": "one", "argv": meets("b", "a"), **tool},
+        {"name": "two", "argv": meets("a", "b"), "together": True, **tool}, {"name": "end", "argv": ["rm", "a", "b"], **tool}])
+    assert [test["verdict"] for test in result["tests"]] == ["passed"] * 4
 
 
 def test_new_errors_in_a_log_fail_and_old_ones_do_not(run_module, tmp_path):

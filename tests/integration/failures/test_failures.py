@@ -18,7 +18,7 @@ def test_one_byte_changed_on_the_target_before_the_proof_is_found_and_undone(mov
     assert "large objects" in done.output
     before.is_back()
     # The old passwords and privileges work on, and the next attempt of the same migration succeeds.
-    move.variables.update(postgresql_after_restore=[], postgresql_drill=True)
+    move.variables.update(postgresql_after_restore=[], postgresql_drill="auto")
     again = move.run()
     assert again.rc == 0, again.output[-3000:]
     assert move.events()[-1]["attempt"] == 2
@@ -41,7 +41,7 @@ def test_a_row_of_an_owner_who_grants_himself_the_right_again_is_found_though_it
     done = intrusion.run()
     # Without the privilege he is refused; but an owner may always grant it.
     assert [code for code, _message in intrusion.refused()] == ["42501"]
-    tells(move, done, "written to after the freeze")
+    tells(move, done, "written to after the freeze", "après le gel : ")
     before.is_back(TABLE, SEQUENCE)
 
 
@@ -51,14 +51,14 @@ def test_a_large_object_written_after_the_verification_is_found_before_the_commi
                    move.owner, move.passwords[move.owner])
     done = intrusion.run()
     assert intrusion.refused() == []
-    tells(move, done, "written to after the freeze")
+    tells(move, done, "written to after the freeze", "après le gel : ")
     before.is_back(OBJECT)
 
 
 def test_a_number_taken_from_a_sequence_is_found_though_it_uses_no_transaction(move, intrusion, before):
     intrusion.plan("freeze", move.sites.source, ["SELECT nextval('app.ticket')"])
     done = intrusion.run()
-    tells(move, done, "sequence app.ticket")
+    tells(move, done, "sequence app.ticket", "la séquence app.ticket")
     before.is_back(SEQUENCE)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -27,7 +28,8 @@ with patch_module_args(json.load(open(sys.argv[2]))):
 """
 
 
-VERBS = {"pg_preflight": "preflight", "pg_dumpall": "backup", "pg_restore_cluster": "migrate"}
+VERBS = {"pg_preflight": "preflight", "pg_dumpall": "backup", "pg_restore_cluster": "migrate", "pg_restore_drill": "backup",
+         "pg_verify": "verify"}
 
 
 class Module:
@@ -164,3 +166,9 @@ def backup(old: Site, tools: str, tmp_path_factory: pytest.TempPathFactory) -> d
         digests=True,
         progress_file=str(directory / "progress.json"),
     )
+
+
+@pytest.fixture
+def copy(backup: dict[str, Any], tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of the backup that a test may damage."""
+    return pathlib.Path(shutil.copytree(backup["path"], tmp_path / "copy"))

@@ -8,7 +8,6 @@ import gzip
 import json
 import os
 import pathlib
-import shutil
 import signal
 import time
 
@@ -21,12 +20,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 @pytest.fixture
 def options(new, tools, tmp_path):
     return {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
-
-
-@pytest.fixture
-def copy(backup, tmp_path):
-    """A copy of the backup that a test may damage."""
-    return pathlib.Path(shutil.copytree(backup["path"], tmp_path / "copy"))
 
 
 @pytest.fixture
@@ -191,11 +184,11 @@ def test_an_intact_backup_is_used_again_and_a_damaged_one_is_not(module, copy, o
     assert module.run("pg_dumpall", **given)["changed"] is True
 
 
-def test_a_plain_dump_is_whole_and_restores_with_psql_alone(module, old, tools, tmp_path):
+def test_a_plain_dump_holds_the_chosen_databases_only(module, old, tools, tmp_path):
     result = module.run("pg_dumpall", source=old.endpoint, databases=["shop"], dest=str(tmp_path / "b"), bin_dir=tools, format="plain")
     assert result.get("changed"), result
     text = (pathlib.Path(result["path"]) / "backup.sql").read_text()
-    assert "CREATE DATABASE shop" in text and "o'dd" not in text
+    assert 'CREATE DATABASE "shop"' in text and "o'dd" not in text
 
 
 def test_a_freeze_of_the_source_does_not_travel(module, options, old, new, tools, tmp_path):

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import time
 
+import ansible_runner
 import pytest
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.runlog import KEYS
 
@@ -90,7 +93,14 @@ def start(project: pathlib.Path, playbook: str, *arguments: str, cwd: pathlib.Pa
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOME": str(project / "home"), **environment},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # whoever runs the tests may have it ignored
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(project / "home"),
+            "HOME": str(project),
+            **environment,
+        },
     )
 
 
@@ -140,23 +150,157 @@ def test_a_run_that_dies_leaves_a_report_and_no_secret(project: pathlib.Path) ->
         "interruption pendant l’étape « migration » (backend sur mover)".replace("« ", "«\u00a0").replace(" »", "\u00a0»")[1:] in markdown
     )
     assert "que ce que le poste de commande a vu" in markdown
+    assert "sans sa tâche de rapport" in markdown
+    assert "tentative 1\u00a0: KO (interruption)" in output.rpartition("PLAY RECAP")[2], "what to do is not the last on the screen"
     written = [path for path in (project / "reports").rglob("*") if path.is_file()]
     assert len(written) == 4
     assert [path for path in written if CANARY in path.read_text()] == []
     assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
 
 
-def test_ctrl_c_leaves_a_report_too(project: pathlib.Path) -> None:
+def begun(project: pathlib.Path) -> subprocess.Popen:
+    """A run that is in the middle of its migration."""
     (project / "slow.yml").write_text(SLOW)
     process = start(project, "slow.yml")
     deadline = time.monotonic() + 60
-    while len([line for each in logs(project) for line in each if line["event"] == "task"]) < 2 and time.monotonic() < deadline:
-        time.sleep(0.2)
+    while len([line for each in logs(project) for line in each if line["event"] == "journal"]) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
     time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
-    assert "KO (interruption)" in (project / "reports" / "crm-2026" / "report.md").read_text()
-    assert logs(project)[0][-1]["event"] == "end"
+    return process
+
+
+def report(project: pathlib.Path, patience: float = 0.0) -> str:
+    """The Markdown report with ordinary blanks, waiting ``patience`` seconds for it."""
+    directory, until = project / "reports" / "crm-2026", time.monotonic() + patience
+    while not (directory / "report.json").exists() and time.monotonic() < until:  # the last one to be written
+        time.sleep(0.05)
+    return (directory / "report.md").read_text().replace("\u00a0", " ").replace("\u202f", " ")
+
+
+def told(text: str, how: str) -> None:
+    """The report is that of an interrupted run, names where users are and what to type, and where it comes from."""
+    assert "- Statut final : KO (interruption)" in text
+    assert "interruption pendant l’étape « migration » (backend sur mover)".capitalize() in text
+    assert "Les utilisateurs lisent et écrivent sur l’ancien site" in text
+    assert "tiré du journal de lancement du poste de commande" in text
+    assert how in text
+    assert "| Pour continuer | `ansible-playbook slow.yml -i " in text
+    assert "| Pour revenir en arrière | `ansible-playbook dihya.migration.rollback -i " in text
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "how"),
+    [
+        (signal.SIGINT, (99, -signal.SIGINT), "Quelqu’un a interrompu le lancement (Ctrl-C)."),
+        (signal.SIGTERM, (-signal.SIGTERM,), "Le lancement a reçu l’ordre de s’arrêter (SIGTERM)."),
+        (signal.SIGHUP, (-signal.SIGHUP,), "Le lancement a perdu son terminal (SIGHUP)."),
+    ],
+)
+def test_a_run_that_is_told_to_stop_leaves_a_report_before_it_ends(project: pathlib.Path, number: int, status: tuple, how: str) -> None:
+    process = begun(project)
+    sent = time.monotonic()
+    # Ctrl-C goes to the whole group, other signals to the process alone: its workers live on and hold its pipes.
+    os.killpg(process.pid, number) if number == signal.SIGINT else os.kill(process.pid, number)
+    assert process.wait(timeout=60) in status, "the exit status is not Ansible's own"
+    assert time.monotonic() - sent < 4
+    told(report(project), how)
+    assert [line["status"] for line in logs(project)[0] if line["event"] == "end"] == [signal.Signals(number).name]
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    screen = process.stdout.read().splitlines()
+    assert "crm-2026, tentative 1\u00a0: KO (interruption)" in screen
+    assert screen[-1] == f"Rapport\u00a0: {project}/reports/crm-2026/report.md"
+
+
+def test_a_run_that_is_killed_is_reported_once_it_is_gone(project: pathlib.Path) -> None:
+    process = begun(project)
+    assert len(attendants(project)) == 1
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    told(report(project, patience=10), "Le lancement a été tué : il n’a plus rien pu dire.")
+    body = json.loads((project / "reports" / "crm-2026" / "report.json").read_text())
+    (log,) = (project / "reports").glob("crm-2026/runs/*.jsonl")
+    assert (body["outcome"], body["run_logs"][0]["sha256"]) == ("interrupted", hashlib.sha256(log.read_bytes()).hexdigest())
+    until = time.monotonic() + 10
+    while attendants(project) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert attendants(project) == [], "the process that waited for the run outlives its report"
+
+
+def attendants(project: pathlib.Path) -> list[str]:
+    """The processes that wait for runs of ``project``: those of that name whose home it is."""
+    found = subprocess.run(["pgrep", "-f", "dihya-migration-report"], text=True, capture_output=True, check=False).stdout.split()
+    alive = []
+    for pid in found:
+        with contextlib.suppress(OSError):
+            alive += [pid] if f"HOME={project}\0" in pathlib.Path(f"/proc/{pid}/environ").read_text() else []
+    return alive
+
+
+def test_a_cancel_of_ansible_runner_leaves_a_report(project: pathlib.Path) -> None:
+    (project / "slow.yml").write_text(SLOW)
+    variables = {"migration_id": "crm-2026", "state_dir": str(project / "state"), "migration_report_dir": str(project / "reports")}
+    (project / "runner").mkdir()
+    runner = ansible_runner.interface.init_runner(
+        private_data_dir=str(project / "runner"),
+        project_dir=str(project),
+        playbook="slow.yml",
+        inventory=str(project / "hosts"),
+        extravars=variables,
+        envvars={
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(project / "home"),
+            "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
+        quiet=True,
+        cancel_callback=lambda: any(line["event"] == "journal" for each in logs(project) for line in each[3:]),
+    )
+    runner.run()
+    assert (runner.status, runner.rc) == ("canceled", 254)
+    assert "KO (interruption)" in report(project, patience=10)
+    assert "Le lancement a été tué" in report(project)
+
+
+def test_the_journal_makes_the_report_of_that_run_again_and_quotes_its_log(project: pathlib.Path) -> None:
+    process = begun(project)
+    os.kill(process.pid, signal.SIGTERM)
+    process.wait(timeout=60)
+    quoted = json.loads((project / "reports" / "crm-2026" / "report.json").read_text())["run_logs"]
+    for _time in range(2):
+        again = start(project, "playbooks/report.yml", cwd=ROOT)
+        output, _none = again.communicate(timeout=120)
+        assert again.returncode == 0, output
+    assert "changed=0" in output, "the same journal made another report"
+    text = report(project)
+    assert "- Statut final : KO (interruption)" in text
+    assert "journal de lancement du poste de commande" not in text
+    assert "**intacte**" in text
+    assert json.loads((project / "reports" / "crm-2026" / "report.json").read_text())["run_logs"] == quoted
+    assert len(quoted) == 1
+
+
+def test_a_run_that_reports_itself_leaves_no_process_and_no_other_report(project: pathlib.Path) -> None:
+    end = """
+    - name: End
+      dihya.migration.journal: {command: end, state_dir: "{{ state_dir }}", migration_id: "{{ migration_id }}", token: "{{ begun.token }}",
+                                outcome: ok}
+    - name: Report
+      dihya.migration.report: {state_dir: "{{ state_dir }}", migration_id: "{{ migration_id }}", report_dir: "{{ migration_report_dir }}"}
+    - name: Fail afterwards
+      ansible.builtin.fail:
+"""
+    (project / "whole.yml").write_text(SLOW.partition("    - name: Wait")[0] + end)
+    process = start(project, "whole.yml")
+    output, _none = process.communicate(timeout=120)
+    assert process.returncode == 2, output
+    assert "tentative 1" not in output
+    assert "- Statut final : OK" in report(project)
+    lines = logs(project)[0]
+    assert [line["verb"] for line in lines if line["event"] == "journal"] == ["begin", "migrate", "end"]
+    quoted = json.loads((project / "reports" / "crm-2026" / "report.json").read_text())["run_logs"]
+    until_end = next(place for place, line in enumerate(lines, 1) if line.get("verb") == "end")
+    assert [log["lines"] for log in quoted] == [until_end]
+    assert attendants(project) == []
 
 
 def test_check_mode_writes_nothing(project: pathlib.Path) -> None:

@@ -127,6 +127,19 @@ def test_hosts_out_of_reach_are_all_named_before_anything_starts(migration):
     assert migration.events() == []
 
 
+def test_what_stopped_a_run_stops_the_next_one_until_it_is_mended(migration):
+    obstacle = migration.directory / "obstacle"
+    obstacle.touch()
+    migration.set(recorder_finds=str(obstacle))
+    for _again in range(2):
+        refused = migration.run("migrate")
+        assert refused.returncode != 0 and "made to be found" in refused.stdout, refused.stdout[-2000:]
+        assert (migration.outcome(), migration.trace("mover").count("alpha backup")) == ("refused", 0)
+    obstacle.unlink()
+    done = migration.run("migrate")
+    assert done.returncode == 0 and migration.outcome() == "ok", done.stdout[-2000:]
+
+
 def test_a_run_killed_in_mid_phase_is_resumed_without_repeating_what_was_done(migration):
     command = migration.command("migrate", fail_at=[])
     process = subprocess.Popen(command, env=migration.environment(), cwd=migration.root,

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._app.checks import Command, find_version, judge, new_errors
+from ansible_collections.dihya.migration.plugins.module_utils._app.checks import Command, batches, find, judge, new_errors
 from ansible_collections.dihya.migration.plugins.module_utils._app.counts import Counts
 from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import name_problem, path_problem
 from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Answer, Expectation, check_url, shown_url
@@ -14,6 +14,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 
 TESTS = Command("t", ("x",))
 TOOL = Command("t", ("x",), expect="exit_status")
+TELLER = Command("t", ("x",), expect="exit_status", statuses=(0, 1))
 
 
 @pytest.mark.parametrize(("command", "status", "counts", "verdict"), [
@@ -27,6 +28,9 @@ TOOL = Command("t", ("x",), expect="exit_status")
     (TESTS, -9, None, "failed"),
     (TOOL, 0, None, "passed"),
     (TOOL, 2, None, "failed"),
+    (TELLER, 1, None, "passed"),
+    (TELLER, 2, None, "failed"),
+    (Command("t", ("x",), statuses=(0, 1)), 1, Counts(3), "failed"),
 ])
 def test_only_executed_tests_and_an_exit_status_of_zero_pass(command, status, counts, verdict):
     assert judge(command, status, counts)[0] == verdict
@@ -34,10 +38,24 @@ def test_only_executed_tests_and_an_exit_status_of_zero_pass(command, status, co
 
 def test_a_version_is_cut_from_the_output_and_nothing_else():
     pattern = r"^([0-9a-z]+)(?: \(head\))?$"
-    assert find_version(pattern, "INFO noise\nabc123 (head)\nmore noise here\n") == "abc123"
-    assert find_version(pattern, "b2\na1 (head)\n") == "a1,b2"
-    assert find_version(r"^(.+)$", "x" * 500) == "x" * 64
-    assert find_version(pattern, "nothing here\n") == ""
+    assert find(pattern, "INFO noise\nabc123 (head)\nmore noise here\n") == "abc123"
+    assert find(pattern, "b2\na1 (head)\n") == "a1,b2"
+    assert find(pattern, "\x1b[32mabc123\x1b[0m (head)\n") == "abc123"
+    assert find(pattern, "nothing here\n") == ""
+
+
+def test_only_what_may_run_together_with_the_command_before_it_does():
+    commands = [Command(name, ("x",), together=name.isupper()) for name in "AbCDe"]
+    assert ["".join(command.name for command in batch) for batch in batches(commands)] == ["A", "bCD", "e"]
+
+
+def test_long_versions_that_differ_anywhere_never_look_alike():
+    names = "".join(f"loans.{number:04}_step\n" for number in range(40))
+    found = find(r"^(\S+)$", names)
+    assert found.startswith("40 names, sha256 ") and len(found) <= 64
+    assert find(r"^(\S+)$", names.replace("0039", "0040")) != found
+    assert find(r"^(\S+)$", "\n".join(reversed(names.split()))) == found
+    assert len(find(r"^(.+)$", "x" * 500)) <= 64
 
 
 def test_log_lines_that_speak_of_errors_are_counted():

@@ -152,6 +152,25 @@ def test_a_second_run_is_refused_by_migration_and_by_identity(call: Call, same: 
     call("end", token=taken["token"], migration_id=same["migration_id"])
 
 
+def test_what_preflight_identifies_is_locked_until_the_end_and_by_every_later_run_of_the_attempt(call: Call) -> None:
+    def look(token: str, **params: Any) -> dict[str, Any]:
+        call("record", token=token, verb="preflight", **params)
+        server = [{"host": "mover", "facts": {"identities": ["PostgreSQL server 7"]}}]
+        return call("record", token=token, verb="preflight", status="ok", events=server, **params)
+
+    first, second = call("begin", identities=[]), call("begin", migration_id="other", identities=[], holder=OTHER)
+    look(first["token"])
+    with pytest.raises(MigrationError, match=f"PostgreSQL server 7 is locked by run {first['run_id']}.*amel"):
+        look(second["token"], migration_id="other")
+    look(first["token"])
+    call("end", token=first["token"], outcome="waiting")
+    assert look(second["token"], migration_id="other")["changed"]
+    with pytest.raises(MigrationError, match="PostgreSQL server 7 is locked by .*idir"):
+        call("begin", identities=[], purpose="commit")
+    call("end", token=second["token"], migration_id="other")
+    assert call("begin", identities=[], purpose="commit")["held"]
+
+
 @pytest.mark.parametrize("token", [None, "", "wrong", "check-0"])
 def test_nothing_is_recorded_without_the_token(call: Call, token: str | None) -> None:
     call("begin")

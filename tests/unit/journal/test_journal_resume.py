@@ -95,12 +95,16 @@ def test_created_things_are_those_of_the_attempt_each_once() -> None:
     assert [item["name"] for item in resume.created(events, 2)["pg"]] == ["new"]
 
 
+LOOKED = ("begin r1 migrate", "pg.preflight started r1 i1", "pg.preflight ok r1", "end r1 refused")
 DECISIONS = {
     # name: journal, purpose, verb, inputs, decision
     "never done": ((), "migrate", "backup", "i1", "run"),
     "done, same inputs": (DONE, "migrate", "backup", "i1", "probe"),
     "done, other inputs": (DONE, "migrate", "backup", "i2", "run"),
     "done, inputs unknown now": (DONE, "migrate", "backup", None, "run"),
+    "looked at, and refused": (LOOKED, "migrate", "preflight", "i1", "run"),
+    "looked at, backed up": ((*LOOKED, "pg.backup started r1 i1", "pg.backup ok r1"), "migrate", "preflight", "i1", "run"),
+    "looked at, freeze begun": ((*LOOKED, "pg.freeze started r1 i1"), "migrate", "preflight", "i1", "probe"),
     "begun only": (INTERRUPTED, "migrate", "migrate", "i1", "run"),
     "failed": (("pg.verify started r1 i1", "pg.verify failed r1"), "migrate", "verify", "i1", "run"),
     "done, then failed its probe": ((*DONE, "pg.backup failed r2"), "migrate", "backup", "i1", "run"),

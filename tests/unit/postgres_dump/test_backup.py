@@ -13,7 +13,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, start_time
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import backup_dir, endpoint, tools
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import END, SMALL, check_complete, plan_workers
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_plain import END, check_complete
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import SMALL, plan_workers
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import resolve_databases
 
 FRAMES = [
@@ -46,49 +47,6 @@ def test_two_backups_in_one_minute_get_two_names():
     first = backup_dir.final_name("postgresql", moment, set())
     assert first == "postgresql_2026-11-28_2201"
     assert backup_dir.final_name("postgresql", moment, {first, first + "-2"}) == first + "-3"
-
-
-def backups(*drilled: bool) -> list[dict]:
-    return [{"path": f"/b/{number}", "drilled": one} for number, one in enumerate(drilled)]
-
-
-@pytest.mark.parametrize(
-    ("drilled", "keep", "gone"),
-    [
-        ((False, False, False), 0, []),
-        ((False, False, False), 1, ["/b/0", "/b/1"]),
-        ((False, False, False), 5, []),
-        ((True, True, False, False), 1, ["/b/0", "/b/2"]),
-    ],
-)
-def test_the_last_drilled_backup_is_never_thrown_away(drilled, keep, gone):
-    assert backup_dir.expired(backups(*drilled), keep) == gone
-
-
-def make_backup(root, name, data=b"x"):
-    path = root / name
-    path.mkdir()
-    (path / "f").write_bytes(data)
-    backup_dir.publish_json(
-        str(path / "manifest.json"),
-        {
-            "format": 1,
-            "kind": "postgresql",
-            "created": name,
-            "restorable_on": [],
-            "files": [{"path": "f", "size": 1, "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}],
-        },
-    )
-
-
-def test_nothing_is_thrown_away_while_the_newest_backup_is_damaged(tmp_path):
-    make_backup(tmp_path, "pg_2026-01-01_0000")
-    make_backup(tmp_path, "pg_2026-01-02_0000", b"y")
-    (tmp_path / "pg_notes").mkdir()
-    assert backup_dir.thin_out(str(tmp_path), "pg", "postgresql", 1) == []
-    (tmp_path / "pg_2026-01-02_0000" / "f").write_bytes(b"x")
-    assert backup_dir.thin_out(str(tmp_path), "pg", "postgresql", 1) == [str(tmp_path / "pg_2026-01-01_0000")]
-    assert sorted(os.listdir(tmp_path)) == ["pg_2026-01-02_0000", "pg_notes"]
 
 
 def test_only_staging_directories_of_dead_owners_are_removed(tmp_path):
@@ -191,3 +149,45 @@ def test_a_record_survives_and_a_torn_one_is_refused(tmp_path):
         stream.write("{")
     with pytest.raises(MigrationError, match="cannot be read"):
         Record(path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("exit 3", "cat", "sh of x failed with exit status 3"),
+        ("echo a; exit 3", "cat; exit 4", "exit status"),
+        ("yes", "head -c 10; exit 4", "exit status"),
+    ],
+)
+def test_the_failure_of_either_program_of_a_pipe_is_seen(tmp_path, first, second, message):
+    work = tools.Work(["sh", "-c", first], {}, str(tmp_path / "log"), "x", then=["sh", "-c", second], output=str(tmp_path / "out"))
+    with pytest.raises(MigrationError, match=message):
+        tools.run_all([work], 1)
+
+
+def test_a_pipe_writes_its_output_for_its_owner_only(tmp_path):
+    work = tools.Work(["echo", "a"], {}, str(tmp_path / "log"), "x", then=["cat"], output=str(tmp_path / "out"))
+    tools.run_all([work, work], 1)
+    assert (tmp_path / "out").read_text() == "a\na\n" and os.stat(tmp_path / "out").st_mode & 0o777 == 0o600
+
+
+def test_a_log_that_may_hold_no_row_keeps_only_what_is_harmless(tmp_path):
+    said = (
+        "pg_restore: processing data for table \"public.t\"",
+        "pg_restore: error: COPY failed: canary",
+        "pg_restore: detail: canary",
+        'pg_dump: error: Dumping the contents of table "t" failed: canary',
+        "CONTEXT:  COPY t, line 1: canary",
+        "age: error: no identity matched any of the recipients",
+    )
+    script = "cat >&2 <<'END'\n" + "\n".join(said) + "\nEND\n"
+    work = tools.Work(["sh", "-c", script], {}, str(tmp_path / "log"), "x", harmless=True)
+    tools.run_all([work], 1)
+    assert (tmp_path / "log").read_text().splitlines() == [
+        said[0],
+        "(withheld)",
+        "(withheld)",
+        'pg_dump: error: Dumping the contents of table "t" failed',
+        "(withheld)",
+        said[5],
+    ]

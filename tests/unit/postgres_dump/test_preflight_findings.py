@@ -87,6 +87,7 @@ def sound() -> dict[str, Any]:
             "same_server": False,
             "tools": {name: {"version": "18.1"} for name in ("pg_dump", "pg_restore", "pg_dumpall", "psql")},
             "backup": {"path": "/b", "error": None, "free": 10**6, "device": 1},
+            "sealing": [],
         }
     )
 
@@ -119,6 +120,7 @@ CASES = [
     (put("target/refused_options", ["pg_attver"]), "writes the column option pg_attver", True),
     (put("backup/error", "Permission denied"), "/b cannot be written", True),
     (put("backup/free", 599), "the backup may take 600 B", True),
+    (put("sealing", [("postgresql_backup_identity", "/i can be read by others", "chmod 600 /i")]), "can be read by others", True),
     (put("wanted", ["crm", "gone"]), "no database gone", True),
     (put("source/contents/crm", {"error": "SQLSTATE 42501"}), "SQLSTATE 42501", True),
     (put("source/contents/crm/unreadable", ["app.secret"]), "may not read in database crm: app.secret", True),
@@ -153,12 +155,17 @@ CASES = [
 ]
 
 
+def found_after(change: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    """The findings of sound facts with one change."""
+    facts = sound()
+    facts["source"].update(error="nothing answers there", kind="password")
+    change(facts)
+    return findings(facts)
+
+
 @pytest.mark.parametrize(("change", "text", "blocking"), CASES)
 def test_a_fact_that_stands_against_it_is_found(change, text, blocking):
-    facts = sound()
-    facts["source"].update(error="no connection", kind="password")
-    change(facts)
-    found = [one for one in findings(facts) if text in one["subject"] + " " + one["finding"]]
+    found = [one for one in found_after(change) if text in one["subject"] + " " + one["finding"]]
     assert found and all(one["remedy"] for one in found)
     assert blocking is None or [one["blocking"] for one in found] == [blocking]
 

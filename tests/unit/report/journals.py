@@ -262,6 +262,25 @@ def refused() -> Writer:
     return journal
 
 
+def stopped() -> Writer:
+    """Refused twice by what preflight found, each time for another reason."""
+    journal = Writer()
+    for number in range(2):
+        journal.run = f"20261128T21000{number}Z-aaaaaa"
+        journal.begin()
+        for stack, host in STACKS:
+            journal.step(stack, "preflight", host)
+        findings = [
+            {"subject": "postgresql_target", "blocking": one != "c", "remedy": f"remove {one}",
+             "finding": f"obstacle {one} of run {number}"}
+            for one in "abc"
+        ]
+        journal.add("migration", "checklist", checklist=CHECKLIST, findings=findings)
+        message = "Nothing was changed. What stops the migration:\nstop: postgresql_target: obstacle a …"
+        journal.end("refused", {"stack": "migration", "verb": "preflight", "host": "mover", "message": message})
+    return journal
+
+
 def two_attempts() -> Writer:
     """Rolled back at first, then interrupted and resumed to its end."""
     journal = rolled_back()
@@ -306,6 +325,7 @@ ALL = {
         interrupted,
         waiting,
         refused,
+        stopped,
         two_attempts,
         backup_only,
     )

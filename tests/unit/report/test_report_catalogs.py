@@ -9,11 +9,14 @@ import re
 
 import pytest
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n import catalog as i18n
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import Foreign
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Options
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.render import render
 from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
+from tests.unit.postgres_dump.test_preflight_findings import CASES, found_after
 from tests.unit.report import journals
 from tests.unit.report.test_report_pages import Page
 
@@ -98,3 +101,63 @@ def test_our_own_sentences_are_said_again_in_the_readers_language() -> None:
     assert sentences.translate("backend on new1") == "backend sur new1"
     assert sentences.translate("None") == "Aucun"
     assert sentences.translate("None at all") is None
+
+
+OURS = {
+    "backend tests: exit status 1, 1 tests failed. To go on: read /log/t.log on this host, correct the release and run again": (
+        "backend tests : code de sortie 1, 1 test(s) en échec. Lire /log/t.log sur cette machine, corriger la version et relancer"
+    ),
+    "https://new/: the expected text is not in its body. check which site answers at this address": (
+        "https://new/ : le texte attendu n’est pas dans la réponse. Vérifier quel site répond à cette adresse"
+    ),
+    "second copy of db: on the same file system as the first; second copy of web: on the same file system as the first": (
+        "seconde copie de db : sur le même système de fichiers que la première ; "
+        "seconde copie de web : sur le même système de fichiers que la première"
+    ),
+    "2 differences between source and target: database crm: table app.client differs in rows; role r is missing on the target": (
+        "2 différence(s) entre source et cible : base crm : table app.client diffère (rows) ; le rôle r manque sur la cible"
+    ),
+    "db.old:5432 was written to after the freeze: the transaction number went from 7 to 9; sequence app.s of database crm was used": (
+        "on a écrit sur db.old:5432 après le gel : le numéro de transaction est passé de 7 à 9 ; la séquence app.s de la base crm a servi"
+    ),
+    "no connection to database crm on db.old:5432: the password of user u was refused": (
+        "pas de connexion à la base crm sur db.old:5432 : le mot de passe de l’utilisateur u a été refusé"
+    ),
+    "pg_restore of crm failed with exit status 1 at TABLE DATA x; what it printed is in /l": (
+        "pg_restore de crm a échoué avec le code de sortie 1, à TABLE DATA x ; ses messages sont dans /l"
+    ),
+    "1 databases with 9 tables in 5767102 bytes of backup: dumped": (
+        "1 base(s) et 9 table(s) sauvegardées en 5 767 102 octets : copiées à l’instant"
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", OURS)
+def test_what_our_modules_say_is_said_in_french(sentence: str) -> None:
+    said = Phrases(i18n.Words("fr")).text(sentence)
+    assert "".join(said).replace("\u00a0", " ").replace("\u202f", " ") == OURS[sentence]
+    assert not [piece for piece in said if isinstance(piece, Foreign)]
+
+
+def test_what_is_not_ours_stays_english_beside_what_is() -> None:
+    said = Phrases(i18n.Words("fr")).text("nothing answers there; ERR 42: strange thing")
+    assert said == ("rien ne répond à cet endroit", "\u00a0; ", "ERR 42: strange thing")
+    assert [isinstance(piece, Foreign) for piece in said] == [False, False, True]
+
+
+def test_a_translated_failure_keeps_its_original_words() -> None:
+    journal = journals.Writer()
+    journal.begin()
+    journal.step("backend", "verify", "new1", "failed", error={"message": "pg_dump failed with exit status 1"})
+    for language, times in (("fr", 1), ("en", 0)):
+        text = render(journal.events, journal.chain(), Options(language=language))[1]["report.md"]
+        assert text.replace("\u00a0", " ").count("texte d’origine : pg_dump failed" if language == "fr" else "original text") == times
+
+
+def test_every_finding_of_a_database_and_its_remedy_is_said_in_french() -> None:
+    """All that the cases of preflight bring about, the server's own words apart."""
+    say = Phrases(i18n.Words("fr"))
+    found = [one for change, _text, _blocking in CASES for one in found_after(change)]
+    said = {text: say.text(text) for one in found for text in (one["finding"], one["remedy"])}
+    assert len(said) > 60
+    assert [text for text, pieces in said.items() if any(isinstance(piece, Foreign) for piece in pieces)] == ["SQLSTATE 42501"]

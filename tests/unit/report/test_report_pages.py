@@ -156,7 +156,8 @@ def test_html_needs_nothing_and_is_accessible(name: str) -> None:
 
 def test_colours_have_contrast_aa() -> None:
     html = files(journals.ok())["report.html"]
-    colours = dict(re.findall(r"--(\w+): (#\w{6});", html))
+    before, _query, after = html.partition("prefers-color-scheme: dark")
+    light, dark = (dict(re.findall(r"--(\w+): (#\w{6});", part)) for part in (before, after.partition("@media")[0]))
 
     def luminance(colour: str) -> float:
         parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
@@ -167,8 +168,11 @@ def test_colours_have_contrast_aa() -> None:
         dark, light = sorted((luminance(one), luminance(other)))
         return (light + 0.05) / (dark + 0.05)
 
-    for front, back in (("ink", "#ffffff"), ("soft", "#ffffff"), ("ok", "#ffffff"), ("ko", "#ffffff"), ("ink", colours["band"])):
-        assert contrast(colours[front], back) >= 4.5, front
+    for front in ("ok", "ko"):
+        assert contrast(light[front], "#ffffff") >= 4.5, front
+    for colours in (light, dark):
+        for front, back in (("ink", "paper"), ("soft", "paper"), ("ink", "band")):
+            assert contrast(colours[front], colours[back]) >= 4.5, (front, colours)
     assert "@media print" in html
 
 
@@ -240,3 +244,41 @@ def test_a_hundred_tables_do_not_bury_the_page() -> None:
     assert made["report.md"].count("empreinte de crm.public.t") == 20
     assert "et 80 autres empreintes, dans report.json" in made["report.md"]
     assert len(json.loads(made["report.json"])["steps"][0]["facts"]["digests"]) == 100
+
+
+def test_what_was_proved_stands_beside_what_was_not() -> None:
+    text = files(journals.rolled_back())["report.md"].replace("\u00a0", " ")
+    proved = text.partition("## Démontré\n")[2].partition("\n## ")[0]
+    assert "**Sauvegarde** (postgresql sur mover) : " in proved
+    assert "**Checklist** : Vérification des accès (RBAC, MFA)" in proved
+    assert "Documentation" not in proved, "what a person states is not proved"
+    assert "pytest" not in proved, "a test that failed proves nothing"
+    assert text.index("## Démontré") < text.index("## Non démontré")
+
+
+def test_the_summary_quotes_what_going_back_takes_and_loses() -> None:
+    text = files(journals.rolled_back())["report.md"].replace("\u00a0", " ")
+    assert "| Durée du retour arrière | 18 s |" in text
+    assert "| Perdu si retour arrière maintenant (RPO) | aucune" in text
+    assert "tout ce que les utilisateurs ont écrit sur le nouveau site depuis" in files(journals.ok())["report.md"]
+
+
+def test_a_refused_run_shows_everything_that_stops_it_with_its_remedy_and_apart_what_is_only_to_be_known() -> None:
+    journal = journals.stopped()
+    text = render(journal.events, journal.chain(), Options(language="en"))[1]["report.md"]
+    assert ": Obstacle a of run 1; obstacle b of run 1\n" in text.partition("\n## ")[0]
+    problems, notes = (text.partition(f"\n## {title}\n")[2].partition("\n## ")[0] for title in ("Problems", "To be known"))
+    assert all(f"obstacle {one} of run 1 | `postgresql_target` | remove {one} |" in problems for one in "ab")
+    assert "obstacle c of run 1 | `postgresql_target` | remove c |" in notes and "obstacle c" not in problems
+    assert "of run 0" not in text
+
+
+def test_a_rollback_with_nothing_to_do_on_a_host_is_not_said_to_be_done_there() -> None:
+    journal = journals.Writer()
+    journal.begin()
+    journal.step("backend", "migrate", "new1")
+    journal.step("backend", "rollback", "new1")
+    journal.step("backend", "rollback", "mover", "not_applicable", not_applicable="only the target hosts were changed")
+    journal.end("rolled_back", None, [{"stack": "backend", "host": host, "verdict": "ok"} for host in ("new1", "mover")])
+    text = render(journal.events, journal.chain(), Options(language="en"))[1]["report.md"].partition("\n## Rollback\n")[2]
+    assert "| backend | new1 | **done** |" in text and "| backend | mover | **nothing to do** |" in text

@@ -94,6 +94,7 @@ def test_english_has_the_same_eleven_lines() -> None:
         ("interrupted", "Non", "KO (interruption)"),
         ("waiting", "Non", "KO (pas encore terminé\u00a0: en attente de bascule)"),
         ("refused", "Non", "KO (refus avant tout changement)"),
+        ("stopped", "Non", "KO (refus avant tout changement)"),
         ("two_attempts", "Non", "OK"),
         ("backup_only", "Non", "OK"),
     ],

@@ -10,17 +10,20 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import END_FACTS, RUN_FACTS, check_facts, record
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import command_for
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import build
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.stopblock import Hints, lines
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Hints, Options, build
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.stopblock import lines
 
 from tests.unit.report import journals
 
-HINTS = Hints("ansible-playbook go.yml", "ansible-playbook back.yml", "sh /run/reopen", "reports/crm-2026/report.md")
+HINTS = Hints(
+    "ansible-playbook go.yml", "ansible-playbook commit.yml", "ansible-playbook back.yml", "sh /run/reopen", "reports/crm-2026/report.md"
+)
 
 
 def block(name: str, language: str = "en") -> list[str]:
     journal = journals.ALL[name]()
-    return lines(build(journal.events, journal.chain()), Words(language), HINTS)
+    data = build(journal.events, journal.chain(), Options(hints=HINTS))
+    return lines(data, Words(language), Hints(**data.hints, report=HINTS.report))
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
@@ -87,6 +90,15 @@ def test_commands_follow_how_the_run_was_started(tmp_path: pathlib.Path) -> None
     assert command_for("commit", mine, []) == "ansible-playbook dihya.migration.commit"
     assert command_for("rollback", "dihya.migration.migrate", ["my hosts"]) == "ansible-playbook dihya.migration.rollback -i 'my hosts'"
     assert command_for("migrate", "", []) == "ansible-playbook dihya.migration.migrate"
+    assert command_for("migrate", "dihya.migration.rollback", []) == "ansible-playbook dihya.migration.migrate"
+    assert command_for("migrate", f"{tmp_path}/rollback.yml", []) == "ansible-playbook dihya.migration.migrate", "a rollback does not go on"
+    (tmp_path / "migrate.yml").touch()
+    assert command_for("migrate", f"{tmp_path}/rollback.yml", []) == f"ansible-playbook {mine}"
+    assert command_for("migrate", "go.yml", []) == "ansible-playbook go.yml"
+
+
+def test_waiting_for_the_switch_over_goes_on_with_commit() -> None:
+    assert "To go on: ansible-playbook commit.yml" in block("waiting")
 
 
 @pytest.mark.parametrize("name", journals.ALL)

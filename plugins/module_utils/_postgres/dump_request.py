@@ -1,0 +1,128 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a dump is asked for, and what its formats share: snapshots, digests, the capture, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture as take_capture
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import digest_database
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import Policy
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import Seal
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
+
+KIND = "postgresql"
+SMALL = 64 << 20  # bytes below which a database gets one worker, so that several are dumped side by side
+
+
+@dataclass(frozen=True)
+class DumpRequest:
+    """What a dump is asked for; the fields are the options of the module."""
+
+    source: Endpoint
+    databases: list[str]
+    dest: str
+    name: str = "postgresql"
+    jobs: int = 2
+    bin_dir: str | None = None
+    compression: str = "auto"
+    format: str = "directory"
+    seal: Seal | None = None
+    capture_file: str | None = None
+    digests: bool = False
+    reuse: str | None = None
+    keep: int = 0
+    expires: int = 0
+    migration_id: str | None = None
+    progress_file: str | None = None
+    application_name: str = "dihya"
+
+    def log(self, name: str) -> str:
+        """The 0600 file that keeps what the tool ``name`` prints."""
+        base = os.path.splitext(self.progress_file)[0] if self.progress_file else os.path.join(self.dest, ".last")
+        return f"{base}.{name}.log"
+
+    @property
+    def archive(self) -> str:
+        """What the backup consists of: ``directory`` archives, one ``plain`` file, or ``sealed`` streams."""
+        return "sealed" if self.seal else self.format
+
+    @property
+    def policy(self) -> Policy:
+        """Which earlier backups stay."""
+        return Policy(self.dest, self.name, KIND, self.migration_id, self.keep, self.expires)
+
+
+def plan_workers(sizes: dict[str, int], jobs: int) -> list[tuple[str, int]]:
+    """Databases, the largest first, each with its number of workers; a large one gets all of them."""
+    ordered = sorted(sizes, key=lambda name: (-sizes[name], name))
+    alone = len(ordered) == 1
+    return [(name, jobs if alone or sizes[name] >= SMALL else 1) for name in ordered]
+
+
+@contextlib.contextmanager
+def exported_snapshot(request: DumpRequest, database: str) -> Iterator[str]:
+    """A snapshot that dump and digests share, held open as long as the context."""
+    with contextlib.closing(connect(request.source, database, request.application_name)) as connection:
+        pin_session(connection)
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield rows(connection, "SELECT pg_catalog.pg_export_snapshot() AS id")[0]["id"]
+
+
+def read_capture(request: DumpRequest, cluster: dict[str, Any]) -> dict[str, Any]:
+    """Owners, ACLs and settings: those captured before a freeze when given, else as they are now."""
+    if not request.capture_file:
+        return take_capture(request.source, cluster["databases"], request.application_name)
+    try:
+        return read_json(request.capture_file)
+    except (OSError, ValueError) as error:
+        raise MigrationError(f"the capture {request.capture_file} cannot be read: {type(error).__name__}") from None
+
+
+def digest_all(request: DumpRequest, snapshots: dict[str, str], progress: Progress) -> dict[str, Any]:
+    """Row counts and digests of every table, by database, in the snapshots that were dumped; empty when not wanted."""
+    return {name: digest_database(request.source, name, jobs=request.jobs, snapshot=snapshot,
+                                  application_name=request.application_name, progress=progress)
+            for name, snapshot in snapshots.items() if request.digests}
+
+
+class DumpMeter:
+    """Turns what pg_dump says while it works into bytes done: the sizes of the tables it has begun."""
+
+    BEGUN = re.compile(r'dumping contents of table "(.*)"\n')
+
+    def __init__(self, relations: dict[str, list[dict[str, Any]]], progress: Progress) -> None:
+        self._sizes = {log: {f"{one['schema']}.{one['name']}": one["bytes"] for one in found} for log, found in relations.items()}
+        self._read = dict.fromkeys(relations, 0)
+        self._progress = progress
+
+    def look(self) -> None:
+        """Read what was printed since the last look."""
+        for log, sizes in self._sizes.items():
+            if not os.path.exists(log):
+                continue
+            with open(log, encoding="utf-8", errors="replace") as stream:
+                stream.seek(self._read[log])
+                text = stream.read()
+                self._read[log] = stream.tell()
+            self._progress.advance(sum(sizes.get(name.replace('"', ""), 0) for name in self.BEGUN.findall(text)))
+
+
+def sizes_of(cluster: dict[str, Any]) -> dict[str, int]:
+    return {name: sum(one["bytes"] for one in relations) for name, relations in cluster["relations"].items()}
+
+
+def tables_of(cluster: dict[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+    return {name: {f"{one['schema']}.{one['name']}": {"bytes": one["bytes"], "index_bytes": one["index_bytes"]}
+                   for one in relations if one["kind"] in "rpm"} for name, relations in cluster["relations"].items()}

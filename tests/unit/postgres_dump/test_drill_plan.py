@@ -1,0 +1,88 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a restore drill decides before it touches anything."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import drill, drill_plan, throwaway
+
+NOW = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.timezone.utc)
+MANIFEST = {
+    "server": {"version_num": 150018, "settings": {"max_locks_per_transaction": "1000", "max_connections": "100"}},
+    "tools": {"pg_dump": "18.6"}, "tables": {"crm": {"public.a": {"bytes": 1000, "index_bytes": 500}}},
+    "databases": {"crm": {"collate": "fr_FR.UTF-8", "ctype": "C", "provider": "c"}},
+}
+PLAN = drill_plan.make_plan(MANIFEST, ["crm"], 18, "18.6")
+GOOD = {"kind": "restore_drill", "format": 1, "passed": True, "created": "2026-11-27T12:00:00.000000Z", "plan": PLAN,
+        **dict.fromkeys(drill_plan.KEPT, 0)}
+
+
+def test_evidence_of_the_same_plan_counts():
+    assert drill_plan.evidence_problems(GOOD, PLAN, NOW) == []
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"created": "2026-11-21T11:00:00.000000Z"}, "more than 7 days old"),
+    ({"created": "2026-11-29T12:00:00.000000Z"}, "a time to come"),
+    ({"created": "yesterday"}, "does not say when"),
+    ({"plan": {**PLAN, "target_major": 17}}, "its target major is 17, not 18"),
+    ({"plan": {**PLAN, "source_major": 16}}, "its source major is 16, not 15"),
+    ({"plan": {**PLAN, "databases": ["crm", "hr"]}}, "its databases are crm, hr, not crm"),
+    ({"plan": {**PLAN, "tools": {"pg_dump": "18.5", "pg_restore": "18.6"}}}, "its tools are pg_dump 18.5"),
+    ({"plan": None}, "its databases are None"),
+    ({"passed": "yes"}, "not the evidence of a drill that passed"),
+    ({"kind": "other"}, "not the evidence of a drill that passed"),
+])
+def test_other_evidence_does_not_count_and_says_why(change, said):
+    assert any(said in problem for problem in drill_plan.evidence_problems({**GOOD, **change}, PLAN, NOW))
+
+
+def test_everything_against_evidence_is_said_at_once():
+    changed = {**GOOD, "created": "2026-11-01T12:00:00.000000Z", "plan": {**PLAN, "target_major": 17, "source_major": 16}}
+    assert len(drill_plan.evidence_problems(changed, PLAN, NOW)) == 3
+
+
+def test_long_names_of_databases_stay_apart_and_fit():
+    renamed = drill_plan.scratch_names(["é" * 31 + "a", "é" * 31 + "b"])
+    assert len(set(renamed.values())) == 2
+    assert all(len(name.encode()) <= 63 for name in renamed.values())
+
+
+def test_what_a_throw_away_server_lacks_is_named():
+    server = {"extensions": {"plpgsql", "vector"}, "locales": {"en_US.utf8"}, "icu": False}
+    frames = {"crm": MANIFEST["databases"]["crm"], "hr": {"collate": "C", "ctype": "en_US.UTF-8", "provider": "i"}}
+    found = drill_plan.lacking(frames, ["vector", "postgis", "pg_cron"], server)
+    assert [sum(word in text for text in found) for word in ("postgis", "pg_cron", "fr_FR.UTF-8", "ICU", "vector", "en_US")] == [
+        1, 1, 1, 1, 0, 0]
+    assert drill_plan.lacking({}, ["vector"], server) == []
+
+
+def test_the_server_is_closed_and_can_lock_as_many_tables_as_the_source():
+    text = drill_plan.server_settings(MANIFEST, 2, "C")
+    for line in ("listen_addresses = ''", "archive_mode = 'off'", "shared_preload_libraries = ''", "max_logical_replication_workers = '0'",
+                 "max_connections = '28'", "max_locks_per_transaction = '3572'"):
+        assert line + "\n" in text
+
+
+def test_auto_falls_back_on_the_target_and_only_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(throwaway, "USUAL", ())
+    request = drill.DrillRequest(str(tmp_path), target=drill.Endpoint("h", "u"))
+    chosen = drill.choose(request, 18, 0)
+    assert chosen.server == "scratch" and "no server programs" in chosen.reason
+    strict = drill.DrillRequest(str(tmp_path), target=request.target, server="throwaway")
+    for other in (drill.DrillRequest(str(tmp_path), version=18), strict):
+        with pytest.raises(throwaway.Unfit, match="install the server's package"):
+            drill.choose(other, 18, 1 << 60)
+
+
+def test_what_only_shows_in_the_running_server_falls_back_too(monkeypatch, tmp_path):
+    def unfit(*_args: object) -> None:
+        raise throwaway.Unfit("extension postgis is not installed")
+    monkeypatch.setattr(drill, "_on_throwaway", unfit)
+    monkeypatch.setattr(drill, "_on_scratch", lambda *_args: {"server": "scratch"})
+    request = drill.DrillRequest(str(tmp_path), target=drill.Endpoint("h", "u"))
+    choice, done = drill._drill(request, drill.Choice("throwaway", ""), {}, [])  # pylint: disable=protected-access
+    assert (choice.server, done["server"]) == ("scratch", "scratch") and "postgis" in choice.reason
