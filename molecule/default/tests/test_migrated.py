@@ -65,7 +65,7 @@ def test_every_step_is_in_the_journal_and_the_migration_is_complete(machine):
 
 
 def test_every_backup_of_the_databases_is_encrypted_and_was_restored_for_trial(machine):
-    manifests = machine("mover").check_output("find /var/backups -path '*/postgresql*' -name manifest.json").splitlines()
+    manifests = machine("mover").check_output("find /var/backups/dihya-migration -path '*/postgresql*' -name manifest.json").splitlines()
     found = {path: json.loads(machine("mover").check_output(f"cat {path}")) for path in manifests}
     assert any(manifest["restorable_on"] == [18] for manifest in found.values())
     for path, manifest in found.items():
