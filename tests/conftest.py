@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 
@@ -31,6 +32,19 @@ def fixture_postgres(tmp_path_factory):
     yield running
     for server in servers.values():
         server.remove()
+
+
+@pytest.fixture(name="eventually")
+def fixture_eventually():
+    """Waits up to ten seconds for a condition, and tells whether it came about."""
+    def wait(condition) -> bool:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if condition():
+                return True
+            time.sleep(0.05)
+        return bool(condition())
+    return wait
 
 
 @pytest.fixture(name="database")

@@ -96,6 +96,19 @@ options:
   reopen_script:
     description: Where to write the script that undoes the freeze, with mode 0700, before the first change.
     type: path
+  longest:
+    description:
+      - Seconds for which the source may stay frozen; V(0) sets no limit. After that a timer on this host runs O(reopen_script), whoever
+        died meanwhile, unless O(disarm) was faster. It needs neither Ansible nor Python, and ends with a restart of the host.
+      - The timer begins with the first change of O(state=frozen). A source that it opened breaks the fence.
+    type: int
+    default: 0
+  disarm:
+    description:
+      - Takes the timer of O(longest) away for good, with O(state=fenced), before the fence is looked at. It belongs right before clients
+        are let into the target. It fails when the timer was faster.
+    type: bool
+    default: false
   fence:
     description: The fence that must still hold with O(state=fenced). By default the one that O(state=frozen) took.
     type: str
@@ -143,7 +156,7 @@ msg:
   type: str
   returned: always
 state:
-  description: V(frozen), V(freezing) when a freeze did not come to its end, or V(open).
+  description: V(frozen), V(freezing) when a freeze did not come to its end, V(reopened) when the timer opened the source, or V(open).
   type: str
   returned: always
 fence:
@@ -194,6 +207,8 @@ SPEC = {
     "keep_readers": {"type": "bool", "default": False},
     "capture_file": {"type": "path", "required": True},
     "reopen_script": {"type": "path"},
+    "longest": {"type": "int", "default": 0},
+    "disarm": {"type": "bool", "default": False},
     "fence": {"type": "str"},
     "proof": {"type": "path"},
     "other_clients": {"type": "str", "choices": ["fail", "list"], "default": "fail"},

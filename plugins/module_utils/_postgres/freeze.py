@@ -4,7 +4,8 @@
 
 :func:`plan` is pure: from what was captured before the freeze it derives what to run in each database and what undoes
 it. :class:`Freeze` carries it out. Its state lies beside the capture (``<capture_file>.state``): ``freezing`` before the
-first change, ``frozen`` with the fence, ``open`` when undone; so a second start finds the capture of the first.
+first change, ``frozen`` with the fence, ``open`` when undone; so a second start finds the capture of the first. ``reopened``
+says that the timer was faster: the source is open, which is still to be proved.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import quote
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import Guard
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote, render
 
@@ -114,10 +116,11 @@ class Freeze:
     """One freeze of ``databases`` on ``endpoint`` whose state lies beside ``capture_file``."""
 
     def __init__(self, endpoint: Endpoint, databases: Sequence[str], method: Method, capture_file: str, reopen_script: str | None,
-                 application_name: str, other_clients: str = "fail", settle: float = 10.0, psql: str = "psql") -> None:
+                 application_name: str, other_clients: str = "fail", settle: float = 10.0, psql: str = "psql", longest: int = 0) -> None:
         self.endpoint, self.databases, self.method = endpoint, sorted(databases), method
         self.capture_file, self.reopen_script = capture_file, reopen_script
         self.application_name, self.other_clients, self.settle, self.psql = application_name, other_clients, settle, psql
+        self.longest, self.guard = longest, Guard(capture_file + ".guard", reopen_script)
         # Every verb of this migration is ours: dihya/<id>/…
         self._ours = application_name.rpartition("/")[0] + "/" if "/" in application_name else application_name
 
@@ -125,7 +128,8 @@ class Freeze:
     def state(self) -> dict[str, Any]:
         """What the last run left: ``{"state": "open"}`` when nothing was frozen."""
         try:
-            return read_json(self.capture_file + ".state")
+            state = read_json(self.capture_file + ".state")
+            return {"state": "reopened"} if state["state"] != "open" and self.guard.reopened else state
         except FileNotFoundError:
             return {"state": "open"}
         except (OSError, ValueError) as error:
@@ -156,12 +160,16 @@ class Freeze:
         state = self.state
         if state["state"] == "frozen":
             return dict(state, changed=False, clients=self.clients())
+        if state["state"] == "reopened":
+            state = self.open()  # proves that all is as before: what is captured next is not a half-frozen source
         taken = self.captured()
         if state["state"] == "open":
             private_directory(os.path.dirname(self.capture_file))
             publish_json(self.capture_file, taken)
             self._write_reopen(taken)
             publish_json(self.capture_file + ".state", {"state": "freezing"})
+            if self.longest:
+                self.guard.arm(self.longest)
         self._run(self.method.command)
         for name, changes in plan(taken, self.databases, self.method).items():
             self._execute(name, changes.apply)
@@ -192,6 +200,7 @@ class Freeze:
             raise MigrationError(f"the source is open again, but {len(differing)} things are not as before the freeze: {differing[0]}",
                                  differing=differing)
         publish_json(self.capture_file + ".state", {"state": "open"})
+        self.guard.clear()
         return {"state": "open", "changed": True, "capture_sha256": sha256_file(self.capture_file)}
 
     def clients(self) -> list[dict[str, Any]]:

@@ -66,7 +66,8 @@ def run(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     databases = choose_databases(source, options["databases"], options["application_name"])
     psql = os.path.join(options["bin_dir"], "psql") if options["bin_dir"] else "psql"
     work = Freeze(source, databases, method(options), options["capture_file"],
-                  options["reopen_script"], options["application_name"], options["other_clients"], options["settle"], psql)
+                  options["reopen_script"], options["application_name"], options["other_clients"], options["settle"], psql,
+                  options["longest"])
     if options["state"] == "fenced":
         result = _fenced(work, options, check_mode)
     elif options["state"] == "lifted":
@@ -95,7 +96,11 @@ def _bring(work: Freeze, wanted: str, check_mode: bool) -> dict[str, Any]:
 
 
 def _fenced(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    if options["disarm"] and not check_mode:
+        work.guard.disarm()
     state = work.state
+    if state["state"] == "reopened":
+        raise MigrationError("the freeze lasted longer than it may, and the source was opened again: clients may have written to it")
     before = dict(state.get("fence", {}))
     if options["fence"]:
         before["value"] = options["fence"]

@@ -65,6 +65,7 @@ DATABASES = (
     N_("{path} is no file that can be read"),
     N_("{path} can be read by others"),
     N_("{path} opens nothing that is encrypted for the recipients"),
+    N_("a migration that waits at its hold has no password left to undo the freeze with"),
 )
 APPLICATIONS = (
     N_("{path} is no directory"),
@@ -154,6 +155,7 @@ ADVICE = (
     N_("set the source's lc_monetary on the target"),
     N_("allow connections to it"),
     N_("grant these roles to the user on the target, or use a superuser"),
+    N_("set it to 0, or migration_commit to auto"),
     N_("run the backup again"),
 )
 FINDINGS: tuple[str, ...] = DATABASES + APPLICATIONS + ADVICE

@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import sys
-import time
 
 import pytest
 from ansible.module_utils import basic
@@ -57,16 +56,3 @@ def free_port():
             listener.bind(("127.0.0.1", 0))
             return listener.getsockname()[1]
     return find
-
-
-@pytest.fixture
-def eventually():
-    """Waits up to ten seconds for a condition."""
-    def wait(condition) -> bool:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if condition():
-                return True
-            time.sleep(0.05)
-        return bool(condition())
-    return wait

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
+import time
 
 import psycopg2
 import pytest
@@ -48,7 +49,8 @@ def fixture_run(server, tmp_path):
         "target": None, "databases": ["frozen"], "state": "frozen", "method": "command", "command": f"touch {tmp_path}/stopped",
         "undo": ["touch", f"{tmp_path}/started again"], "on": None, "keep_readers": True,
         "capture_file": str(tmp_path / "f" / "capture.json"),
-        "reopen_script": str(tmp_path / "f" / "reopen"), "fence": None, "proof": None, "jobs": 1, "other_clients": "fail", "settle": 1,
+        "reopen_script": str(tmp_path / "f" / "reopen"), "longest": 0, "disarm": False,
+        "fence": None, "proof": None, "jobs": 1, "other_clients": "fail", "settle": 1,
         "application_name": "dihya/test/freeze", "bin_dir": os.path.dirname(PSQL)}
 
     def call(check_mode=False, **changes):
@@ -283,3 +285,55 @@ def test_a_session_that_began_during_the_freeze_writes_again_after_it(server, ru
             assert cursor.fetchone()
     finally:
         session.close()
+
+
+@pytest.fixture(name="limited")
+def fixture_limited(server, run, tmp_path):
+    """The same with a password file, as the timer has nobody who types a password."""
+    path = tmp_path / "pgpass"
+    path.touch(mode=0o600)
+    path.write_text(f"*:*:*:postgres:{server.password}\n", encoding="utf-8")
+    source = {"host": HOST, "port": server.port, "user": "postgres", "passfile": str(path), "sslmode": "disable"}
+    return lambda **changes: run(source=source, **changes)
+
+
+def timers(tmp_path):
+    return subprocess.run(["pgrep", "-f", f"{tmp_path}/f/capture.json.guard"], capture_output=True, check=False, text=True).stdout.split()
+
+
+def guard_files(tmp_path):
+    return sorted(path.name for path in (tmp_path / "f").iterdir() if ".guard" in path.name)
+
+
+def test_a_freeze_that_lasts_too_long_is_undone_by_a_timer_that_needs_nobody(server, limited, tmp_path, eventually):
+    before = normal(server)
+    assert limited(longest=2)["state"] == "frozen" and normal(server) != before
+    assert len(timers(tmp_path)) == 1
+    assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists)
+    assert normal(server) == before and (tmp_path / "started again").exists()
+    as_application(server, "SELECT 1")
+    for changes in ({"state": "fenced"}, {"state": "fenced", "disarm": True}):
+        with pytest.raises(MigrationError, match="the source was opened again"):
+            limited(**changes)
+    assert limited(state="open")["state"] == "open" and guard_files(tmp_path) == [] and timers(tmp_path) == []
+
+
+def test_a_source_that_the_timer_opened_is_frozen_anew_with_a_new_fence(server, limited, tmp_path, eventually):
+    first = limited(longest=1)["fence"]["value"]
+    assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists)
+    server.execute("CREATE TABLE written_meanwhile ()", "frozen")
+    server.execute("DROP TABLE written_meanwhile", "frozen")
+    again = limited(longest=600)
+    assert again["changed"] and again["fence"]["value"] != first and len(timers(tmp_path)) == 1
+    assert limited(state="fenced")["state"] == "frozen"
+    limited(state="open")
+    assert timers(tmp_path) == [] and guard_files(tmp_path) == []
+
+
+def test_a_timer_that_was_taken_away_never_opens_the_source(limited, tmp_path):
+    limited(longest=2)
+    assert limited(state="fenced", disarm=True)["state"] == "frozen"
+    assert timers(tmp_path) == [] and guard_files(tmp_path) == []
+    time.sleep(3)
+    assert limited(state="fenced", disarm=True)["state"] == "frozen"
+    assert not (tmp_path / "started again").exists()
