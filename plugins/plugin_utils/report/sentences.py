@@ -106,6 +106,8 @@ FAILURES = (
     N_("the host became unreachable"),
     N_("a task could not be loaded; the cause is on the screen of the run only"),
     N_("the run ended without saying so; closed by the next run"),
+    N_("The maintenance window ends at {time}, before this migration would: it is undone. To migrate outside of the window, set "
+       "migration_on_overrun to go_on."),
 )
 # Findings of proofs, then failures of the tools, then what an operator can do.
 MISMATCHES = (

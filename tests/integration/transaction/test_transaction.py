@@ -140,6 +140,18 @@ def test_what_stopped_a_run_stops_the_next_one_until_it_is_mended(migration):
     assert done.returncode == 0 and migration.outcome() == "ok", done.stdout[-2000:]
 
 
+def test_a_migration_that_would_outlast_its_window_is_undone_unless_it_may_go_on(migration):
+    over = "grep -qs 'alpha freeze' {{ trace }}.mover && echo 2020-01-01T00:00:00Z || echo 2099-01-01T00:00:00Z"
+    migration.set(migration_window={"start": "2020-01-01T00:00:00Z", "end": "{{ lookup('ansible.builtin.pipe', over) }}"}, over=over)
+    stopped = migration.run("migrate")
+    assert stopped.returncode != 0 and "before this migration would: it is undone" in stopped.stdout, stopped.stdout[-2000:]
+    trace = migration.trace("mover")
+    assert migration.outcome() == "rolled_back" and "alpha rollback" in trace and "alpha migrate" not in trace
+    (migration.directory / "trace.mover").unlink()
+    done = migration.run("migrate", migration_on_overrun="go_on")
+    assert done.returncode == 0 and migration.outcome() == "ok", done.stdout[-2000:]
+
+
 def test_a_run_killed_in_mid_phase_is_resumed_without_repeating_what_was_done(migration):
     command = migration.command("migrate", fail_at=[])
     process = subprocess.Popen(command, env=migration.environment(), cwd=migration.root,
