@@ -199,7 +199,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._mobile.info import info
 
-TEXT, WANTED, PATH = {"type": "str"}, {"type": "str", "required": True}, {"type": "path"}
+TEXT = {"type": "str"}
+WANTED = {"type": "str", "required": True}
+PATH = {"type": "path"}
 NAMES = {"type": "list", "elements": "str"}
 SECRET = {"path": {"type": "path", "required": True}, "subject": WANTED}  # the path, never the content
 TRANSLATIONS = {

@@ -107,7 +107,7 @@ options:
       recipients_files: {description: Paths of files with one recipient a line., type: list, elements: path, default: []}
 attributes:
   check_mode: {support: full, description: Reads the server and says what would be dumped.}
-  diff_mode: {support: full, description: The plan, or the new backup, against the backups that go.}
+  diff_mode: {support: full, description: "The plan, or the new backup, against the backups that go."}
 """
 
 EXAMPLES = r"""
