@@ -28,14 +28,14 @@ EXPECTED = {
     "compliance": N_("someone states that it was approved, with the document's digest"),
 }
 REMEDIES = {
-    "backup": "let every stack make and verify its backup, and name a second place in migration_backup_copies",
-    "access": "correct the account, its sudo rule or its database privileges",
-    "documentation": "add an entry for documentation to migration_attestations",
-    "rehearsal": "name the report of a rehearsal in migration_evidence, or add a waiver to migration_waivers",
-    "rollback_plan": "make a restore drill or a recorded rollback, and name its report in migration_evidence",
-    "notification": "add an entry for notification to migration_attestations",
-    "window": "set migration_window to a start and an end (RFC 3339) between which the whole migration fits",
-    "compliance": "add an entry for compliance to migration_attestations",
+    "backup": N_("let every stack make and verify its backup, and name a second place in migration_backup_copies"),
+    "access": N_("correct the account, its sudo rule or its database privileges"),
+    "documentation": N_("add an entry for documentation to migration_attestations"),
+    "rehearsal": N_("name the report of a rehearsal in migration_evidence, or add a waiver to migration_waivers"),
+    "rollback_plan": N_("make a restore drill or a recorded rollback, and name its report in migration_evidence"),
+    "notification": N_("add an entry for notification to migration_attestations"),
+    "window": N_("set migration_window to a start and an end (RFC 3339) between which the whole migration fits"),
+    "compliance": N_("add an entry for compliance to migration_attestations"),
 }
 WINDOW_OPEN = N_("open until {end}, {left} s left, {needed} s needed")
 WINDOW_NONE = N_("no window was given")
@@ -49,8 +49,11 @@ LATER = N_("made and verified by the next step")
 NO_COPY = N_("no second place was named for the backups")
 EVIDENCE_OLD = N_("the evidence counted until {until}")
 EVIDENCE_FILE = N_("{path} says what is expected")
+NOT_DEMONSTRATED = (N_("not demonstrated: {text} ({reason})"), N_("not demonstrated: {text}"))
 TEXTS = (
+    *NOT_DEMONSTRATED,
     *EXPECTED.values(),
+    *REMEDIES.values(),
     WINDOW_OPEN,
     WINDOW_NONE,
     WINDOW_EARLY,

@@ -153,9 +153,9 @@ def _finding(found: dict[str, Any], say: Phrases) -> list[Cell]:
 
 
 def _notes(data: ReportData, say: Phrases) -> Section:
-    """What preflight found and went on."""
+    """What preflight found and went on; items of the checklist stand there as they were weighed last."""
     words = say.words
-    rows = [_finding(one, say) for one in data.findings if not one["blocking"]]
+    rows = [_finding(one, say) for one in data.findings if not one["blocking"] and not one["subject"].startswith("checklist: ")]
     table = Table(words("Seen before the start, no reason to stop"), [words("What was seen"), words("Subject"), words("Remedy")], rows)
     return Section("notes", words("To be known"), [table] if rows else [])
 

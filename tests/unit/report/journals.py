@@ -275,6 +275,7 @@ def stopped() -> Writer:
              "finding": f"obstacle {one} of run {number}"}
             for one in "abc"
         ]
+        findings.append({"subject": "checklist: backup", "finding": "not demonstrated: weighed again later", "blocking": False})
         journal.add("migration", "checklist", checklist=CHECKLIST, findings=findings)
         message = "Nothing was changed. What stops the migration:\nstop: postgresql_target: obstacle a …"
         journal.end("refused", {"stack": "migration", "verb": "preflight", "host": "mover", "message": message})
