@@ -36,9 +36,9 @@ def fixture_postgres(tmp_path_factory):
 
 @pytest.fixture(name="eventually")
 def fixture_eventually():
-    """Waits up to ten seconds for a condition, and tells whether it came about."""
-    def wait(condition) -> bool:
-        deadline = time.monotonic() + 10
+    """Waits for a condition, ten seconds unless told otherwise, and tells whether it came about."""
+    def wait(condition, seconds: float = 10) -> bool:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if condition():
                 return True

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Documentation fragments ``dihya.migration.postgresql`` and ``dihya.migration.postgresql.long``."""
+    """Documentation fragments ``dihya.migration.postgresql``, ``….long`` and ``….encrypt``."""
 
     DOCUMENTATION = r"""
 options:
@@ -39,4 +39,22 @@ options:
   run_id:
     description: Who holds the lease, for whoever finds it taken.
     type: str
+"""
+
+    ENCRYPT = r"""
+options:
+  encrypt:
+    description:
+      - Encrypt backups with the program C(age). Each of the recipients can read all of a backup.
+      - Every database becomes one stream of C(pg_dump) that is piped through C(age); nothing lies on disk in clear at any moment.
+        Such a backup is restored by one worker per database. Names, sizes and digests in the manifest stay readable.
+      - Only for backups of format C(directory).
+    type: dict
+    suboptions:
+      recipients:
+        description: X25519 recipients, the public keys that C(age-keygen) prints (C(age1...)).
+        type: list
+        elements: str
+        default: []
+      recipients_files: {description: Paths of files with one recipient a line., type: list, elements: path, default: []}
 """

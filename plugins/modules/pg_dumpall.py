@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - dihya.migration.postgresql
   - dihya.migration.postgresql.long
+  - dihya.migration.postgresql.encrypt
 options:
   source:
     description: The server to dump.
@@ -91,20 +92,6 @@ options:
   migration_id:
     description: Migration to which the backup belongs. Backups of others in O(dest) are never removed.
     type: str
-  encrypt:
-    description:
-      - Encrypt the backup with the program C(age). Each of the recipients can read all of it.
-      - Every database becomes one stream of C(pg_dump) that is piped through C(age); nothing lies on disk in clear at any moment.
-        Such a backup is restored by one worker per database. Names, sizes and digests in the manifest stay readable.
-      - Only for O(format=directory).
-    type: dict
-    suboptions:
-      recipients:
-        description: X25519 recipients, the public keys that C(age-keygen) prints (C(age1...)).
-        type: list
-        elements: str
-        default: []
-      recipients_files: {description: Paths of files with one recipient a line., type: list, elements: path, default: []}
 attributes:
   check_mode: {support: full, description: Reads the server and says what would be dumped.}
   diff_mode: {support: full, description: "The plan, or the new backup, against the backups that go."}

@@ -16,6 +16,7 @@ description:
   - The privilege to create roles on the target is tried in a transaction that is rolled back.
 extends_documentation_fragment:
   - dihya.migration.postgresql
+  - dihya.migration.postgresql.encrypt
 options:
   source:
     description: The server that is to be moved.
@@ -75,16 +76,6 @@ options:
     type: list
     elements: str
     default: []
-  encrypt:
-    description: For whom backups will be encrypted with the program C(age), which is tried.
-    type: dict
-    suboptions:
-      recipients:
-        description: X25519 recipients, the public keys that C(age-keygen) prints (C(age1...)).
-        type: list
-        elements: str
-        default: []
-      recipients_files: {description: Paths of files with one recipient a line., type: list, elements: path, default: []}
   identity:
     description: Path on this host of the C(age) identity that will open encrypted backups. It is tried on a text encrypted for O(encrypt).
     type: path

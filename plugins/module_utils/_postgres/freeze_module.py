@@ -98,9 +98,8 @@ def _bring(work: Freeze, wanted: str, check_mode: bool) -> dict[str, Any]:
 def _fenced(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     if options["disarm"] and not check_mode:
         work.guard.disarm()
+    work.guard.check()
     state = work.state
-    if state["state"] == "reopened":
-        raise MigrationError("the freeze lasted longer than it may, and the source was opened again: clients may have written to it")
     before = dict(state.get("fence", {}))
     if options["fence"]:
         before["value"] = options["fence"]

@@ -45,7 +45,8 @@ class Guard:
     def arm(self, seconds: int) -> None:
         """Start the timer, in place of an earlier one; the script that reopens is there already."""
         if not self.reopen_script:
-            raise MigrationError("a freeze with a limit needs the script that undoes it: give reopen_script", subject="freeze_max")
+            raise MigrationError("a freeze with a limit needs the script that undoes it: give reopen_script",
+                                 subject="migration_freeze_max")
         self.clear()
         script = SCRIPT.format(seconds=seconds, base=shlex.quote(self.base), reopen=shlex.quote(self.reopen_script))
         publish(f"{self.base}.sh", script.encode(), 0o700)
@@ -55,14 +56,22 @@ class Guard:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         publish_json(f"{self.base}.pid", {"pid": timer.pid, "start": start_time(timer.pid), "boot": boot_id()})
 
-    def disarm(self) -> None:
-        """Take the timer away for good; raises when it was faster."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self.base}.armed")
+    def check(self) -> None:
+        """Raise when the timer has begun to open the source."""
         if self._there("fired") or self.reopened:
             raise MigrationError("the freeze lasted longer than it may, and the source was opened again: roll back and try again, "
                                  "with a longer limit or less to move", subject="migration_freeze_max")
+
+    def disarm(self) -> None:
+        """Take the timer away for good; raises when it was faster."""
+        self._take()
+        self.check()
         self.clear()
+
+    def _take(self) -> None:
+        """Remove the file for which timer and commit race: from here on the timer's process does nothing."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.base}.armed")
 
     def clear(self) -> None:
         """End the timer's process and remove its files."""
@@ -70,8 +79,7 @@ class Guard:
             timer = read_json(f"{self.base}.pid")
         except (OSError, ValueError):
             timer = None
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self.base}.armed")  # first: from here on the process does nothing
+        self._take()
         if timer and is_alive(timer):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(timer["pid"], signal.SIGKILL)

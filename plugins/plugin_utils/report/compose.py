@@ -127,11 +127,9 @@ def _drill(data: ReportData, say: Phrases) -> Cell:
 
 def _problems(data: ReportData, say: Phrases) -> Section:
     words = say.words
-    rows: list[list[Cell]] = []
+    rows: list[list[Cell]] = [[sentence_case(say.term(VERBS, "preflight")), *_finding(one, say)] for one in data.stops]
     unit = tuple(data.cause.get(name) for name in ("stack", "verb", "host"))
     failed = [step for step in data.steps if step.status == "failed"]
-    if data.outcome == "refused":
-        rows += [[sentence_case(say.term(VERBS, "preflight")), *_finding(one, say)] for one in data.findings if one["blocking"]]
     if not rows and data.cause and data.outcome != "ok" and unit not in [(step.stack, step.verb, step.host) for step in failed]:
         happened = (*say.cause(data), *_original(data.cause.get("message") or "", say))
         rows.append([sentence_case(words("cause")), happened, Code(data.cause.get("task") or ""), ""])

@@ -107,6 +107,11 @@ class ReportData:
     run_logs: list[dict[str, Any]]
     hints: dict[str, str]
 
+    @property
+    def stops(self) -> list[dict[str, Any]]:
+        """The findings for which the run was refused."""
+        return [one for one in self.findings if one["blocking"] and self.outcome == "refused"]
+
 
 def parse_time(text: str) -> datetime.datetime:
     """An RFC 3339 time as an aware datetime; raises ``ValueError``."""

@@ -81,10 +81,6 @@ class Phrases:
         message = cause.get("message") or ""
         return (head, self.words(": "), *self.text(message)) if message else (head,)
 
-    def stops(self, data: ReportData) -> list[tuple[str, ...]]:
-        """Every finding for which a run was refused."""
-        return [self.text(one["finding"]) for one in data.findings if one["blocking"] and data.outcome == "refused"]
-
     def failure(self, step: Step) -> tuple[str, ...]:
         """A failed step and its error."""
         head = self.words("{verb} of {place} failed", verb=self.term(VERBS, step.verb), place=self.place(step.stack, step.host))

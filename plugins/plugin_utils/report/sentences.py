@@ -124,7 +124,6 @@ MISMATCHES = (
     N_("sequence {name} of database {database} was used"),
     N_("the source is open again, but {count} things are not as before the freeze: {what}"),
     N_("The source is no longer frozen, although the journal says so."),
-    N_("the freeze lasted longer than it may, and the source was opened again: clients may have written to it"),
     N_("the freeze lasted longer than it may, and the source was opened again: roll back and try again, with a longer limit or "
        "less to move"),
 )

@@ -99,7 +99,7 @@ def test_said(test: dict, say: Phrases) -> str:
 
 def problems(data: ReportData, say: Phrases) -> Cell:
     """What stopped it, else the cause, then every other step that failed; « none » only when nothing did."""
-    found = say.stops(data)
+    found = [say.text(one["finding"]) for one in data.stops]
     if not found and data.cause and data.outcome != "ok":
         found.append(say.cause(data))
     for step in data.steps:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 from tests.integration.failures.conftest import tells
 from tests.support.move import equal_data
@@ -88,17 +87,14 @@ def test_a_target_that_dies_under_way_does_not_keep_the_source_closed(move, intr
     assert move.leftovers() == []
 
 
-def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_again(move):
+def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_again(move, eventually):
     move.variables.update(migration_freeze_max=20, postgresql_drill=False)
     state = move.work / "mover" / "postgresql" / "capture.json.state"
     process = move.playbook.start("playbooks/migrate.yml", move.inventory(), move.secrets, output=move.directory / "first.log")
-    waiting = time.monotonic() + 240
-    while not (state.exists() and '"frozen"' in state.read_text(encoding="utf-8")) and time.monotonic() < waiting:
-        time.sleep(0.05)
+    assert eventually(lambda: state.exists() and '"frozen"' in state.read_text(encoding="utf-8"), 240)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    while not state.with_name("capture.json.guard.reopened").exists() and time.monotonic() < waiting:
-        time.sleep(0.2)
+    assert eventually(state.with_name("capture.json.guard.reopened").exists, 60)
     move.owner_writes()
     move.variables["migration_freeze_max"] = 600
     again = move.run()

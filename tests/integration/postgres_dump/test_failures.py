@@ -124,7 +124,7 @@ def test_check_mode_changes_nothing_and_shows_the_plan(module, options, backup, 
     assert new.names() == before and not (tmp_path / "b").exists() and not os.path.exists(options["created_file"])
 
 
-def test_a_dump_killed_at_work_leaves_no_program_and_the_next_run_no_trace(module, slow, old, tools, tmp_path):
+def test_a_dump_killed_at_work_leaves_no_program_and_the_next_run_no_trace(module, slow, old, tools, tmp_path, eventually):
     slow.cursor().execute("LOCK TABLE pg_largeobject")
     given = {
         "source": old.endpoint,
@@ -137,24 +137,24 @@ def test_a_dump_killed_at_work_leaves_no_program_and_the_next_run_no_trace(modul
     }
     process = module.start("pg_dumpall", **given)
     at_work = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dihya/kill/backup' AND wait_event_type = 'Lock'"
-    assert wait_until(lambda: old.execute(at_work) != [(0,)])
+    assert eventually(lambda: old.execute(at_work) != [(0,)], 15)
     second = module.run("pg_dumpall", **given)
     assert second["failed"] and "still works" in second["msg"]
     process.send_signal(signal.SIGKILL)
     process.wait()
     left = [path.name for path in (tmp_path / "b").iterdir()]
     assert any(name.startswith(".partial-") for name in left)
-    assert wait_until(lambda: old.execute(at_work.split(" AND wait")[0]) == [(0,)])
+    assert eventually(lambda: old.execute(at_work.split(" AND wait")[0]) == [(0,)], 15)
     slow.rollback()
     again = module.run("pg_dumpall", **given)
     assert again["changed"] and len(again["stale_removed"]) == 1
     assert [name for name in os.listdir(tmp_path / "b") if name.startswith(".partial")] == []
 
 
-def test_a_restore_killed_at_work_is_cleared_away_by_the_next_run(module, options, backup, new, tmp_path):
+def test_a_restore_killed_at_work_is_cleared_away_by_the_next_run(module, options, backup, new, tmp_path, eventually):
     before = new.names()
     process = module.start("pg_restore_cluster", backup=backup["path"], jobs=1, **options)
-    assert wait_until(lambda: any(name.startswith("dihya-") for name in new.names()["databases"]), 20)
+    assert eventually(lambda: any(name.startswith("dihya-") for name in new.names()["databases"]), 20)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert os.path.exists(options["created_file"])
@@ -164,11 +164,11 @@ def test_a_restore_killed_at_work_is_cleared_away_by_the_next_run(module, option
     assert new.names() == before
 
 
-def test_a_statement_that_outlives_its_killed_worker_leaves_no_database(module, options, backup, new, tools):
+def test_a_statement_that_outlives_its_killed_worker_leaves_no_database(module, options, backup, new, tools, eventually):
     before = new.names()
     process = module.start("pg_restore_cluster", backup=backup["path"], jobs=1, **options)
     creating = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE DATABASE%'"
-    assert wait_until(lambda: new.execute(creating) != [(0,)], 30)
+    assert eventually(lambda: new.execute(creating) != [(0,)], 30)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert module.run("pg_restore_cluster", state="absent", **options)["changed"]
@@ -234,12 +234,3 @@ def test_a_freeze_of_the_source_does_not_travel(module, options, old, new, tools
         for statement in undo:
             old.execute(statement)
         module.run("pg_restore_cluster", state="absent", **options)
-
-
-def wait_until(condition, seconds: float = 15.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
