@@ -12,22 +12,13 @@ import subprocess
 from pathlib import Path
 
 import psycopg2
-from psycopg2 import extensions, sql
 
-from demo.layout import APP, DATABASE, HOST, OLD, PYTHON, SECRETS, SITES, DemoError, Site
-from demo.postgres_server import PostgresServer
+from demo import saved
+from demo.layout import APP, DATABASE, HOST, OLD, PYTHON, SECRETS, SITES, DemoError, Site, write_private
+from demo.postgres_server import PostgresServer, set_password
 
 ROLES = ("demo_owner", "demo_app", "demo_reader")
 ADMINISTRATORS = ("postgres_old", "postgres_new", "migrator_old", "migrator_new")
-
-
-def write_private(path: Path, content: str) -> None:
-    """Write a file that only we can read, replacing it whole."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(content)
-    temporary.replace(path)
 
 
 def make_secrets() -> dict[str, str]:
@@ -57,39 +48,52 @@ def environment(site: Site) -> dict[str, str]:
             "PGPASSFILE": str(site.passfile)}
 
 
-def create(site: Site) -> None:
-    """Create and start an empty server with the migration's login."""
+def write_passfile(site: Site) -> None:
+    """The application's passwords on ``site``."""
     known = read_secrets()
     write_private(site.passfile, "".join(f"{HOST}:{site.postgresql}:*:{role}:{known[role]}\n" for role in ROLES))
+
+
+def create(site: Site) -> None:
+    """Create and start an empty server with the migration's login."""
+    write_passfile(site)
     running = server(site).create().start()
-    connection = running.connect()
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("CREATE ROLE migrator SUPERUSER LOGIN")
-            set_password(cursor, "migrator", known[f"migrator_{site.name}"])
-    finally:
-        connection.close()
+    running.execute("CREATE ROLE migrator SUPERUSER LOGIN")
+    set_passwords(running, running.password, {"migrator": read_secrets()[f"migrator_{site.name}"]})
 
 
-def set_password(cursor: extensions.cursor, role: str, password: str) -> None:
-    """Give ``role`` its password as a SCRAM verifier, so that no statement carries it."""
-    verifier = extensions.encrypt_password(password, role, cursor.connection, "scram-sha-256")
-    cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD %s").format(sql.Identifier(role)), (verifier,))
+def create_old(release: Path) -> None:
+    """The old server with everything in it: a copy of an earlier demo's, else from scratch."""
+    running, known = server(OLD), read_secrets()
+    password = saved.take(running)
+    if password:
+        write_passfile(OLD)
+        running.configure().start()
+    else:
+        create(OLD)
+        fill(release)
+        password = saved.keep(running)
+    set_passwords(running, password, {role: known[role] for role in ROLES})
+    set_passwords(running, password, {"migrator": known["migrator_old"], "postgres": running.password})
+
+
+def set_passwords(running: PostgresServer, superuser: str, passwords: dict[str, str]) -> None:
+    """Give each role its password, by the superuser whose password is ``superuser``."""
+    connection = running.connect(password=superuser)
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        for role, password in passwords.items():
+            set_password(cursor, role, password)
 
 
 def fill(release: Path) -> None:
     """Roles, database, schema by the old release's own migrations, and the rows."""
     running, known = server(OLD), read_secrets()
     connection = running.connect()
-    try:
-        with connection.cursor() as cursor:
-            for statement in (APP / "roles.sql").read_text(encoding="utf-8").split(";\n"):
-                if statement.strip():
-                    cursor.execute(statement)
-            for role in ROLES:
-                set_password(cursor, role, known[role])
-    finally:
-        connection.close()
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        for statement in (APP / "roles.sql").read_text(encoding="utf-8").split(";\n"):
+            if statement.strip():
+                cursor.execute(statement)
+    set_passwords(running, running.password, {role: known[role] for role in ROLES})
     running.execute("CREATE EXTENSION vector", DATABASE)
     done = subprocess.run([str(PYTHON), "-m", "flask", "--app", "wsgi", "db", "upgrade"], cwd=release,
                           env={**os.environ, **environment(OLD)}, text=True, check=False, stdin=subprocess.DEVNULL,
@@ -103,14 +107,12 @@ def fill(release: Path) -> None:
     running.execute("VACUUM (ANALYZE)", DATABASE)
 
 
-def stop_all() -> None:
-    """Stop both servers where they run."""
+def stop_all(mode: str = "fast") -> None:
+    """Stop both servers where they run; ``mode`` as pg_ctl has it."""
     if SECRETS.exists():
         for site in SITES.values():
             with contextlib.suppress(RuntimeError):  # one that was killed leaves its pid file, and cannot be stopped
-                server(site).stop("fast")
-
-
+                server(site).stop(mode)
 
 
 def remove_all() -> None:

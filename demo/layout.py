@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where the parts of the demo are: directories below ``demo/state`` and loopback ports."""
+"""Where the parts of the demo are: directories below ``demo/state``, private files, and loopback ports."""
 
 from __future__ import annotations
 
@@ -73,3 +73,12 @@ PORTS = {"public address": PUBLIC_PORT, "old page": OLD.https, "new page": NEW.h
 
 class DemoError(Exception):
     """The demo cannot go on; the message says why and what to do."""
+
+
+def write_private(path: pathlib.Path, content: str) -> None:
+    """Write a file that only we can read, replacing it whole."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(content)
+    temporary.replace(path)

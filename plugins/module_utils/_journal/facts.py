@@ -171,6 +171,7 @@ CHECKLIST_FACTS = record({
     "checklist": listing(record(
         {"item": text, "expected": text, "observed": text, "verdict": choice(*VERDICTS), "evidence": text_or_details}, ("item", "verdict"),
     )),
+    "plan_seconds": number,  # of all stacks together: a later run compares with it what is left of the window
     "findings": listing(record({"subject": text, "finding": text, "remedy": text, "blocking": flag}, ("subject", "finding", "blocking"))),
 })
 

@@ -111,8 +111,16 @@ def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str,
         "past_commit_point": passed_commit_point(events, attempt),
         "previous": previous_end(events),
         "created": created(events, attempt),
+        "plan_seconds": planned(events, attempt),
         "interrupted_after": last_unit(events, unended["run_id"]) if unended else {},
     }
+
+
+def planned(events: list[Event], attempt: int) -> float:
+    """Seconds that the last plan of an attempt foresaw, 0 when none is on record."""
+    found = [event["facts"]["plan_seconds"] for event in of_attempt(events, attempt) if "plan_seconds" in event.get("facts", {})
+             and (event["stack"], event["verb"]) == (RUN, "checklist")]
+    return found[-1] if found else 0.0
 
 
 def identities(events: list[Event], attempt: int) -> list[str]:

@@ -96,6 +96,8 @@ def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_ag
     process.wait()
     assert eventually(state.with_name("capture.json.guard.reopened").exists, 60)
     move.owner_writes()
+    status = move.run("status")
+    assert status.rc == 0 and "migration_freeze_max, and its timer opened" in status.output, status.output[-3000:]
     move.variables["migration_freeze_max"] = 600
     again = move.run()
     assert again.rc == 0, again.output[-3000:]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import subprocess
@@ -152,9 +153,9 @@ def test_a_migration_that_would_outlast_its_window_is_undone_unless_it_may_go_on
     assert done.returncode == 0 and migration.outcome() == "ok", done.stdout[-2000:]
 
 
-def test_a_run_killed_in_mid_phase_is_resumed_without_repeating_what_was_done(migration):
-    command = migration.command("migrate", fail_at=[])
-    process = subprocess.Popen(command, env=migration.environment(), cwd=migration.root,
+def kill_after_freeze(migration):
+    """Start a migration, and kill it once the first stack is frozen."""
+    process = subprocess.Popen(migration.command("migrate", fail_at=[]), env=migration.environment(), cwd=migration.root,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                stdin=subprocess.DEVNULL, start_new_session=True)
     until = time.monotonic() + 300
@@ -162,6 +163,21 @@ def test_a_run_killed_in_mid_phase_is_resumed_without_repeating_what_was_done(mi
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def test_a_resumed_run_holds_the_plan_on_record_against_what_is_left_of_the_window(migration):
+    window = {"start": "2020-01-01T00:00:00Z", "end": "2099-01-01T00:00:00Z"}
+    migration.set(migration_window=window, recorder_plans=7200)
+    kill_after_freeze(migration)
+    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+    migration.set(migration_window={**window, "end": soon.isoformat(timespec="seconds")})
+    stopped = migration.run("migrate", fail_at=[])
+    assert stopped.returncode != 0 and "before this migration would: it is undone" in stopped.stdout, stopped.stdout[-2000:]
+    assert migration.outcome() == "rolled_back" and "alpha migrate" not in migration.trace("mover")
+
+
+def test_a_run_killed_in_mid_phase_is_resumed_without_repeating_what_was_done(migration):
+    kill_after_freeze(migration)
     done = migration.run("migrate", fail_at=[])
     assert done.returncode == 0, done.stdout[-2000:]
     trace = migration.trace("mover")

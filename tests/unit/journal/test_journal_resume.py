@@ -87,6 +87,14 @@ def test_an_interrupted_run_says_where_it_stood() -> None:
     assert resume.situation(journal(*DONE), "migrate", ["pg"])["interrupted_after"] == {}
 
 
+def test_the_last_plan_of_the_attempt_is_known_to_a_run_that_makes_none() -> None:
+    events = journal("checklist r1", "checklist r2", "attempt 2", "begin r3 migrate")
+    for event, seconds in zip(events, (90.0, 60.5)):
+        event["facts"] = {"plan_seconds": seconds}
+    assert (resume.planned(events, 1), resume.planned(events, 2)) == (60.5, 0.0)
+    assert resume.situation(events, "migrate", ["pg"])["plan_seconds"] == 0.0
+
+
 def test_created_things_are_those_of_the_attempt_each_once() -> None:
     events = journal("pg.migrate ok r1", "pg.migrate ok r2", "attempt 2", "pg.migrate ok r3")
     for event, name in zip(events, ("old", "old", "new")):
