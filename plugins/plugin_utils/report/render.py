@@ -11,7 +11,8 @@ from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog impor
 from ansible_collections.dihya.migration.plugins.plugin_utils.report import html, markdown
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.compose import compose
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import plain
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Options, ReportData, build, to_json
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.history import build
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Options, ReportData, to_json
 
 FORMAT = 1
 

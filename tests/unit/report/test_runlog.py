@@ -11,7 +11,7 @@ import pathlib
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.plugin_utils.report import lastwords, runlog
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import build
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.history import build
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.runlog import RunLog, Seen, name_or_nothing
 
 from tests.unit.report import journals

@@ -10,7 +10,8 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import END_FACTS, RUN_FACTS, check_facts, record
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import command_for
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Hints, Options, build
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.history import build
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Hints, Options
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.stopblock import lines
 
 from tests.unit.report import journals
