@@ -34,6 +34,15 @@ options:
         Source and copy are read completely to know it.
     type: bool
     default: true
+  incremental:
+    description:
+      - Build on the newest complete copy of the same name. A file that is unchanged (mode, owner, time, size, and the digest of the bytes
+        that the source holds now) does not travel and is not written again, it becomes a further hard link of the copied file.
+        The result is proved like a whole copy, every byte read again from the disk.
+      - Files of copies are never edited, and must not be. Of the source no file is ever linked.
+      - With O(source_host) the sender reads all its files to tell their digests. A change of nothing but extended attributes is not seen.
+    type: bool
+    default: false
   keep:
     description: How many complete copies of this name to keep, the oldest go first. The one just verified is never removed. All by default.
     type: int
@@ -190,7 +199,8 @@ def main() -> None:
         argument_spec=dict(
             SOURCE,
             src={"type": "path", "required": True}, dest={"type": "path", "default": ""}, name={"type": "str"},
-            reuse={"type": "bool", "default": True}, keep={"type": "int"}, allow_empty={"type": "bool", "default": False},
+            reuse={"type": "bool", "default": True}, incremental={"type": "bool", "default": False}, keep={"type": "int"},
+            allow_empty={"type": "bool", "default": False},
             second_copy={"type": "bool", "default": False}, copies={"type": "list", "elements": "path", "default": []},
             buckets={"type": "list", "elements": "dict", "default": [], "options": BUCKET},
             progress_file={"type": "path"}, lease_file={"type": "path"}, run_id={"type": "str"},

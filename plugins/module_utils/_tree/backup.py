@@ -47,6 +47,7 @@ class Request:
     reuse: bool = True
     keep: int | None = None
     allow_empty: bool = False
+    incremental: bool = False
     second_copy: bool = False
     copies: list[str] = field(default_factory=list)
     buckets: list[dict[str, Any]] = field(default_factory=list)
@@ -116,7 +117,8 @@ def _with_buckets(result: dict[str, Any], name: str, sent: list[bucket_copy.Sent
 
 
 def _copy_again(request: Request, name: str, first: str, dest: str) -> dict[str, Any]:
-    again = Request(os.path.join(first, TREE), dest, name, keep=request.keep, allow_empty=request.allow_empty, second_copy=True)
+    again = Request(os.path.join(first, TREE), dest, name, keep=request.keep, allow_empty=request.allow_empty,
+                    incremental=request.incremental, second_copy=True)
     made = _local(again, name, Progress(request.progress_file, "second copy", unit="bytes"))
     return _result(again, name, made, 0.0)
 
@@ -193,9 +195,16 @@ def _local(request: Request, name: str, progress: Progress) -> _Made:
         copying.require_space(stage.path, entries)
         pages = _Pages(request, name)
         copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude,
-                          meanwhile=lambda: pages.write(entries))
+                          meanwhile=lambda: pages.write(entries), base=_base(request, newest))
         path = _publish(request, name, stage, pages)
     return _Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest)
+
+
+def _base(request: Request, newest: Newest | None) -> copying.Base | None:
+    """The newest copy when this one may build on it."""
+    if newest is None or not request.incremental:
+        return None
+    return copying.Base(os.path.join(raw(newest.path), TREE.encode()), {entry.path: entry for entry in newest.entries})
 
 
 def _pulled(request: Request, name: str, progress: Progress) -> _Made:
@@ -207,7 +216,7 @@ def _pulled(request: Request, name: str, progress: Progress) -> _Made:
     with _staged(request, name) as stage:
         tree = os.path.join(stage.path, TREE.encode())
         pages = _Pages(request, name)
-        received = pull_tree(host, tree, request.exclude, progress, meanwhile=pages.write)
+        received = pull_tree(host, tree, request.exclude, progress, meanwhile=pages.write, base=_base(request, newest))
         require_content(request.src, received, request.allow_empty)
         differs = differing(received, newest.entries, (*copying.SAME, "sha256")) if newest else []
         if request.reuse and newest and not differs and not _damaged(newest, warnings, progress):

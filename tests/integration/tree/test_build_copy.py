@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 
@@ -103,6 +104,34 @@ def test_any_change_makes_a_new_copy(hard_tree: pathlib.Path, tmp_path: pathlib.
         os.utime(big, ns=(1, 1))
     result = copy(hard_tree, tmp_path / "backup")
     assert result["changed"] and "differs" in result["msg"]
+
+
+def test_incremental_copy_links_what_is_unchanged_to_the_copy_before_and_never_to_the_source(hard_tree: pathlib.Path,
+                                                                                           tmp_path: pathlib.Path) -> None:
+    first = copy(hard_tree, tmp_path / "backup")
+    (hard_tree / "-dash").write_bytes(b"6 and more")
+    times = os.stat(hard_tree / "!first")
+    (hard_tree / "!first").write_bytes(b"9")  # as long as before, and as old: only its bytes tell
+    os.utime(hard_tree / "!first", ns=(times.st_atime_ns, times.st_mtime_ns))
+    second = copy(hard_tree, tmp_path / "backup", incremental=True)
+    old, new = (pathlib.Path(result["path"]) / "tree" for result in (first, second))
+    assert facts(new) == facts(hard_tree)
+    assert second["sha256"] == copy(hard_tree, tmp_path / "whole")["sha256"]
+    shared = {name for name in os.listdir(new) if (new / name).is_file() and os.path.samefile(new / name, old / name)}
+    assert "-dash" not in shared and "!first" not in shared and {"plain", "new\nline", " lead"} <= shared
+    assert not any(os.path.samefile(new / name, hard_tree / name) for name in shared)
+    shutil.rmtree(old)
+    assert copy(hard_tree, tmp_path / "backup")["reused"]
+
+
+def test_incremental_copy_on_a_damaged_one_is_refused(hard_tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    first = pathlib.Path(copy(hard_tree, tmp_path / "backup")["path"]) / "tree/ lead"
+    times = os.stat(first)
+    first.write_bytes(b"X")
+    os.utime(first, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (hard_tree / "-dash").write_bytes(b"6 and more")
+    with pytest.raises(MigrationError, match="what an incremental copy was built on"):
+        copy(hard_tree, tmp_path / "backup", incremental=True)
 
 
 def test_keep_removes_the_oldest_but_nothing_that_is_not_ours(tmp_path: pathlib.Path) -> None:
