@@ -71,7 +71,7 @@ def against_tools(bench: Bench, source: pathlib.Path, what: str) -> list[Row]:
     found: dict[str, list[Any]] = bench.alternate(bench.rounds(ROUNDS), {
         "build_copy": lambda: copy_ours(bench, source).seconds, **{name: functools.partial(run, argv) for name, argv in peers.items()}})
     goals = {"rsync -a && sync": 1.0}
-    return [Row(f"`build_copy` against `{name.replace('|', chr(92) + '|')}`: {what} (s)", found["build_copy"], found[name], goals.get(name))
+    return [Row(f"`build_copy` against `{name}`: {what} (s)", found["build_copy"], found[name], goals.get(name))
             for name in peers]
 
 
