@@ -17,6 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._transport import bucket
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 
+from tests.support.move import Move, Sites
 from tests.support.store import Store
 
 from .conftest import facts
@@ -166,3 +167,18 @@ def test_module_sends_as_an_ordinary_task(site: pathlib.Path, s3: Store, playboo
     done = playbook.run(book, {"all": {"hosts": {"localhost": {"ansible_python_interpreter": sys.executable}}}})
     assert done.rc == 0, done.output
     assert len(list(s3.bucket.rglob("manifest.json"))) == 1
+
+
+def test_backup_of_databases_lies_in_the_bucket_too(sites: Sites, s3: Store, tmp_path: pathlib.Path) -> None:
+    move = Move(sites, tmp_path, "bucketed").fill()
+    move.variables["migration_backup_copies"] = s3.options()
+    move.variables["postgresql_drill"] = False
+    try:
+        done = move.run("backup")
+        assert done.rc == 0, done.output[-3000:]
+    finally:
+        sites.clear()
+    names = [path.parent.name for path in (s3.bucket / move.id).glob("postgresql_*/manifest.json")]
+    assert len(names) == 1
+    event = next(event for event in move.events() if event["verb"] == "backup" and event["status"] == "ok" and event["stack"] == "postgresql")
+    assert [one["verdict"] for one in event["facts"]["evidence"]] == ["proved", "proved"]
