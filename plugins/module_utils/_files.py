@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import tempfile
+import time
 from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, start_time
 
 
 def private_directory(path: str) -> str:
@@ -39,10 +44,19 @@ def fsync_file(path: str) -> None:
         os.close(descriptor)
 
 
+PUBLISHING = re.compile(r"\.publish-(?P<world>[0-9a-f]+-[0-9]+)-(?P<pid>[0-9]+)-(?P<start>[0-9]+)-")
+FORGOTTEN = 3600.0  # seconds after which a temporary file is nobody's, when its maker cannot be asked for
+
+
 def publish(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Replace ``path`` by ``data``: temporary file, fsync, rename, fsync of the directory."""
+    """Replace ``path`` by ``data``: temporary file, fsync, rename, fsync of the directory.
+
+    The temporary file's name says who writes it; those of the dead are removed.
+    """
     directory = os.path.dirname(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=".publish-", dir=directory)
+    sweep_published(directory)
+    pid = os.getpid()
+    descriptor, temporary = tempfile.mkstemp(prefix=f".publish-{_world()}-{pid}-{start_time(pid)}-", dir=directory)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             os.fchmod(stream.fileno(), mode)
@@ -55,6 +69,27 @@ def publish(path: str, data: bytes, mode: int = 0o600) -> None:
             os.unlink(temporary)
         raise
     fsync_directory(directory)
+
+
+def sweep_published(directory: str) -> None:
+    """Remove what :func:`publish` left in ``directory`` when it was killed; what a living process may be writing stays."""
+    for name in os.listdir(directory):
+        match = PUBLISHING.match(name)
+        if match is None:
+            continue
+        place = os.path.join(directory, name)
+        with contextlib.suppress(OSError):  # another one sweeps too, or it is not ours to remove
+            if match["world"] == _world():
+                dead = start_time(int(match["pid"])) != int(match["start"])
+            else:
+                dead = time.time() - os.lstat(place).st_mtime > FORGOTTEN
+            if dead:
+                os.unlink(place)
+
+
+def _world() -> str:
+    """Within which a pid and a start time mean one process: this boot and this namespace of pids."""
+    return f"{boot_id()[:8]}-{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def publish_json(path: str, value: Any, mode: int = 0o600) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import time
 from typing import Any
 
@@ -21,6 +22,15 @@ def boot_id() -> str:
     """The kernel's identifier of this boot: a pid means nothing across a restart."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
         return stream.read().strip()
+
+
+def machine() -> str:
+    """This machine, as two migrations see the same one: its host name and the first digits of its machine id."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as stream:
+            return f"{socket.gethostname()} {stream.read(12).strip()}".strip()
+    except (OSError, ValueError):
+        return socket.gethostname()
 
 
 def start_time(pid: int) -> int | None:
@@ -35,6 +45,12 @@ def start_time(pid: int) -> int | None:
 def is_alive(holder: dict[str, Any]) -> bool:
     """Whether the process described by ``holder`` (``pid``, ``start``, ``boot``) of this machine still runs."""
     return holder.get("boot") == boot_id() and start_time(int(holder.get("pid", 0))) == holder.get("start")
+
+
+def this_process() -> dict[str, Any]:
+    """What :func:`is_alive` needs to know of this process, and when that was written down."""
+    pid = os.getpid()
+    return {"pid": pid, "start": start_time(pid), "boot": boot_id(), "since": time.time()}
 
 
 class Lease:
@@ -56,8 +72,7 @@ class Lease:
                 f"{holder.get('operation', 'an operation')} of run {holder.get('run_id', 'unknown')} still works "
                 f"(pid {holder.get('pid', 'unknown')})", lease_holder=holder,
             ) from None
-        pid = os.getpid()
-        owner = dict(self._owner, pid=pid, start=start_time(pid), boot=boot_id(), since=time.time())
+        owner = dict(self._owner, **this_process())
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(owner).encode(), 0)
         return self

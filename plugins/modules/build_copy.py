@@ -20,9 +20,11 @@ options:
     type: path
     required: true
   dest:
-    description: The directory that will hold the copy. Made with mode 0700 when missing.
+    description:
+      - The directory that will hold the copy. Made with mode 0700 when missing.
+      - Empty sends a local O(src) to O(buckets) alone, without a copy on this host.
     type: path
-    required: true
+    default: ""
   name:
     description: What the copy is called, the last component of O(src) by default.
     type: str
@@ -32,6 +34,15 @@ options:
         Source and copy are read completely to know it.
     type: bool
     default: true
+  incremental:
+    description:
+      - Build on the newest complete copy of the same name. A file that is unchanged (mode, owner, time, size, and the digest of the bytes
+        that the source holds now) does not travel and is not written again, it becomes a further hard link of the copied file.
+        The result is proved like a whole copy, every byte read again from the disk.
+      - Files of copies are never edited, and must not be. Of the source no file is ever linked.
+      - With O(source_host) the sender reads all its files to tell their digests. A change of nothing but extended attributes is not seen.
+    type: bool
+    default: false
   keep:
     description: How many complete copies of this name to keep, the oldest go first. The one just verified is never removed. All by default.
     type: int
@@ -51,6 +62,28 @@ options:
     type: list
     elements: path
     default: []
+  buckets:
+    description:
+      - Places in S3, MinIO or another store that get a second copy each, through rclone, which must be installed on this host.
+      - A copy there is C(NAME_YYYY-MM-DD_HHMM/tree.tar), sent in parts and proved by reading it again from the store, and then
+        C(manifest.json), put last. C(rclone cat) and GNU tar bring it back exactly. What has no manifest is no copy. What a killed
+        upload of this host left is removed by the next one.
+      - The newest complete copy there is kept, as with O(reuse), when it is identical. O(keep) counts in each bucket by itself.
+      - Counts as evidence of the checklist.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      remote:
+        description: Remote, bucket and prefix, for instance C(backup:shop-backups/2026-11). The bucket must exist.
+        type: str
+        required: true
+      config:
+        description:
+          - Path, on this host, of the configuration of rclone that has the remote with its credentials. Only its owner may be able to
+            read it. Credentials are never arguments, and C(RCLONE_*) of the environment is not read.
+        type: path
+        required: true
   progress_file:
     description: Path of a file that tells how far the copy is.
     type: path
@@ -80,6 +113,16 @@ EXAMPLES = r"""
     name: frontend
     exclude: [node_modules, "*.log"]
     keep: 5
+
+- name: Copy the build, and send it to a bucket
+  dihya.migration.build_copy:
+    src: /srv/shop/current
+    dest: /backup/shop-2026-11
+    name: frontend
+    keep: 5
+    buckets:
+      - remote: backup:shop-backups/2026-11
+        config: /etc/dihya-migration/rclone.conf
 
 - name: Pull the code of the old site to the mover
   dihya.migration.build_copy:
@@ -120,6 +163,11 @@ copies:
   returned: always, empty in check mode
   type: list
   elements: dict
+buckets:
+  description: The copies in buckets, C(path), C(changed), C(reused), C(msg), C(manifest_sha256) and C(removed) each.
+  returned: always
+  type: list
+  elements: dict
 removed:
   description: Older copies removed because of O(keep).
   returned: always
@@ -141,7 +189,7 @@ journal:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._tree.arguments import SOURCE, finish
+from ansible_collections.dihya.migration.plugins.module_utils._tree.arguments import BUCKET, SOURCE, finish
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 
 
@@ -150,9 +198,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             SOURCE,
-            src={"type": "path", "required": True}, dest={"type": "path", "required": True}, name={"type": "str"},
-            reuse={"type": "bool", "default": True}, keep={"type": "int"}, allow_empty={"type": "bool", "default": False},
+            src={"type": "path", "required": True}, dest={"type": "path", "default": ""}, name={"type": "str"},
+            reuse={"type": "bool", "default": True}, incremental={"type": "bool", "default": False}, keep={"type": "int"},
+            allow_empty={"type": "bool", "default": False},
             second_copy={"type": "bool", "default": False}, copies={"type": "list", "elements": "path", "default": []},
+            buckets={"type": "list", "elements": "dict", "default": [], "options": BUCKET},
             progress_file={"type": "path"}, lease_file={"type": "path"}, run_id={"type": "str"},
         ),
         required_by={"lease_file": "run_id"},

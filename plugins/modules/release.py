@@ -45,6 +45,14 @@ options:
       - They must exist there; one whose path below C(shared) ends with C(/) is made as an empty directory.
         The tree must not hold them itself.
     type: raw
+  keep_assets:
+    description:
+      - Directories of the release, for instance V(assets), whose files have a digest in their names. Files of the active release in them
+        that the new one lacks are kept in it, as hard links, for clients that still hold the old page. Releases are never edited.
+      - Those of one generation are kept. A file that is not what was put in is left out, with a warning.
+    type: list
+    elements: str
+    default: []
   owner:
     description: User that owns the staged tree. The owners of the source by default, when run as root.
     type: str
@@ -117,6 +125,10 @@ sha256:
   description: Digest of the tree as it was put in, without what is shared.
   returned: with O(state=present)
   type: str
+inherited:
+  description: Number of files kept of the release before, because of O(keep_assets).
+  returned: with O(state=present)
+  type: int
 files:
   description: Number of regular files put in.
   returned: with O(state=present)
@@ -154,6 +166,7 @@ def main() -> None:
             SOURCE,
             path={"type": "path", "required": True}, name={"type": "str"}, src={"type": "path"}, shared={"type": "raw"},
             state={"type": "str", "choices": STATES, "default": "present"}, owner={"type": "str"}, group={"type": "str"},
+            keep_assets={"type": "list", "elements": "str", "default": []},
             keep={"type": "int"}, keep_failed={"type": "bool", "default": False}, run_id={"type": "str"},
         ),
         mutually_exclusive=[("src", "source_host")],

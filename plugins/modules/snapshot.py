@@ -20,9 +20,8 @@ options:
     type: path
     required: true
   name:
-    description: The snapshot.
+    description: The snapshot. Required except with O(state=listed) and O(state=pruned).
     type: str
-    required: true
   paths:
     description: Absolute paths to record, none inside another. Required with O(state=present), ignored otherwise.
     type: list
@@ -33,9 +32,14 @@ options:
       - V(present) makes the snapshot. One that is there with the same paths is verified and never made again.
       - V(restored) brings all its paths back. A damaged snapshot is refused before anything is touched.
       - V(absent) removes the snapshot.
+      - V(listed) tells which snapshots are there and changes nothing.
+      - V(pruned) keeps the newest O(keep) snapshots. What this module did not make, or not complete, is left alone.
     type: str
-    choices: [present, restored, absent]
+    choices: [present, restored, absent, listed, pruned]
     default: present
+  keep:
+    description: How many snapshots O(state=pruned) keeps, at least 1.
+    type: int
 extends_documentation_fragment:
   - dihya.migration.tree
 notes:
@@ -50,6 +54,12 @@ EXAMPLES = r"""
     name: backend
     paths: [/etc/shop, /etc/systemd/system/shop.service]
 
+- name: Keep the last three
+  dihya.migration.snapshot:
+    dir: /var/lib/dihya-migration/shop/snapshots
+    state: pruned
+    keep: 3
+
 - name: Bring it all back
   dihya.migration.snapshot:
     dir: /var/lib/dihya-migration/shop/snapshots
@@ -60,8 +70,18 @@ EXAMPLES = r"""
 RETURN = r"""
 snapshot:
   description: Directory of the snapshot.
-  returned: always
+  returned: when O(name) is given
   type: str
+snapshots:
+  description: The complete snapshots that are there, the oldest first, C(name), C(created) (RFC 3339, UTC) and C(paths) each.
+  returned: with O(state=listed), and with O(state=pruned) those that are kept
+  type: list
+  elements: dict
+removed:
+  description: Names of the snapshots removed (in check mode, that would be).
+  returned: with O(state=listed) and O(state=pruned)
+  type: list
+  elements: str
 paths:
   description: Per path its state, and for what is there files, bytes and digest.
   returned: always
@@ -87,16 +107,18 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._tree.arguments import finish
 from ansible_collections.dihya.migration.plugins.module_utils._tree.snapshot import Request, snapshot
 
+STATES = ["present", "restored", "absent", "listed", "pruned"]
+
 
 def main() -> None:
     """Read the options, do it, say what was done."""
     module = AnsibleModule(
         argument_spec={
-            "dir": {"type": "path", "required": True}, "name": {"type": "str", "required": True},
+            "dir": {"type": "path", "required": True}, "name": {"type": "str"}, "keep": {"type": "int"},
             "paths": {"type": "list", "elements": "path", "default": []},
-            "state": {"type": "str", "choices": ["present", "restored", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": STATES, "default": "present"},
         },
-        required_if=[("state", "present", ["paths"])],
+        required_if=[("state", "present", ["paths"]), ("state", "pruned", ["keep"])] + [("state", state, ["name"]) for state in STATES[:3]],
         supports_check_mode=True,
     )
     try:

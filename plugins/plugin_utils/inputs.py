@@ -42,7 +42,8 @@ def check_option(name: str, spec: Spec, value: Any, host: str) -> list[Finding]:
         of_item = {**spec, "type": elements or "raw", "elements": None, "required": False}
         return [found for index, item in enumerate(value) for found in check_option(f"{name}[{index}]", of_item, item, host)]
     if kind == "dict" and isinstance(value, Mapping):
-        return check_options(spec.get("options") or {}, value, host, prefix=f"{name}.")
+        found = check_options(spec.get("options") or {}, value, host, prefix=f"{name}.")
+        return found + (check_place(name, value, host) if name.startswith("migration_backup_copies[") else [])
     return check_form(name, kind, value, host)
 
 
@@ -73,6 +74,13 @@ def check_form(name: str, kind: str, value: Any, host: str) -> list[Finding]:
     if name.split("[")[0].startswith("migration_") and "." in name and leaf in MOMENT_FIELDS and not is_moment(str(value)):
         return [finding(where, "is no moment in time", "write it as 2026-11-28T22:00:00+01:00")]
     return []
+
+
+def check_place(name: str, place: Mapping[str, Any], host: str) -> list[Finding]:
+    """Findings about a second place for backups: a directory, or a bucket with its configuration, never both or half of one."""
+    if {key for key in ("path", "remote", "config") if place.get(key)} in ({"path"}, {"remote", "config"}):
+        return []
+    return [finding(f"{name} ({host})", "is no place", "name either path, or remote and config")]
 
 
 def is_moment(text: str) -> bool:

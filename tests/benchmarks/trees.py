@@ -5,6 +5,7 @@ does neither. Modules run in processes of their own; what an Ansible task adds i
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import random
@@ -30,6 +31,7 @@ def measure(bench: Bench) -> Result:
     ours = [ran.seconds for ran in copies["build_copy"]]
     rows = [
         Row(f"`build_copy` against `cp -a && sync`: {what} (s)", ours, copies["cp -a"], 2.0),
+        *against_tools(bench, source, what),
         against_copy(bench, files, ours),
         rerun(bench, source, what),
         *switches(bench, source, what),
@@ -51,6 +53,26 @@ def make_tree(root: pathlib.Path, files: int, size: int) -> pathlib.Path:
         path.write_bytes(chance.randbytes(max(1, int(size * weight / total))))
     os.sync()
     return root
+
+
+def against_tools(bench: Bench, source: pathlib.Path, what: str) -> list[Row]:
+    """Other ways to copy a tree, each ended with a sync; none of them reads the copy again. rsync is what `synchronize` runs."""
+    target = bench.directory / "peer"
+    peers = {"rsync -a && sync": ["rsync", "-a", f"{source}/", str(target)],
+             "tar | tar && sync": ["sh", "-c", 'mkdir "$2" && tar -C "$1" -cf - . | tar -C "$2" -xpf -', "sh", str(source), str(target)]}
+    if shutil.which("rsync") is None:
+        peers.pop("rsync -a && sync")
+
+    def run(argv: list[str]) -> float:
+        seconds = run_tools(Tool(argv), Tool(["sync"]))
+        shutil.rmtree(target)
+        os.sync()
+        return seconds
+    found: dict[str, list[Any]] = bench.alternate(bench.rounds(ROUNDS), {
+        "build_copy": lambda: copy_ours(bench, source).seconds, **{name: functools.partial(run, argv) for name, argv in peers.items()}})
+    goals = {"rsync -a && sync": 1.0}
+    return [Row(f"`build_copy` against `{name}`: {what} (s)", found["build_copy"], found[name], goals.get(name))
+            for name in peers]
 
 
 def copy_ours(bench: Bench, source: pathlib.Path) -> Ran:

@@ -17,6 +17,8 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._tree import backup, release, snapshot
 
+from tests.support.store import endpoint
+
 TIMES = 60 if os.environ.get("CHAOS") == "full" else 6
 SEED = int(os.environ.get("CHAOS_SEED", "20261128"))
 WORKER = """
@@ -56,12 +58,12 @@ def killed(moment: float, work: list) -> float | None:
         return time.monotonic() - started
 
 
-def moments(work: list) -> list[float]:
+def moments(work: list, times: int = TIMES) -> list[float]:
     """Random moments over the whole of what the work takes when it is left alone."""
     took = killed(60, work)
     assert took is not None
     source = random.Random(SEED)
-    return [source.uniform(0, took * 1.05) for _turn in range(TIMES)]
+    return [source.uniform(0, took * 1.05) for _turn in range(times)]
 
 
 def without_orphans(base: pathlib.Path) -> None:
@@ -91,6 +93,26 @@ def test_killed_copy_leaves_no_half_copy_and_a_rerun_completes(tmp_path: pathlib
                 assert _manifest.damaged_files(str(dest / name), _manifest.read_manifest(str(dest / name), "tree")["files"]) == []
         assert backup.build_copy(backup.Request(**options))["changed"]  # type: ignore[arg-type]
         assert not [name for name in os.listdir(dest) if name.startswith(".")]
+
+
+def test_killed_upload_leaves_nothing_that_looks_complete_and_a_rerun_completes(tmp_path: pathlib.Path,
+                                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_tree(tmp_path / "site", "x")
+    (source / "film").write_bytes(os.urandom(20 << 20))  # three parts
+    with endpoint(tmp_path) as server:
+        monkeypatch.setenv("PATH", server.path())
+        store = server.another(tmp_path)
+        options = {"src": str(source), "name": "site", "buckets": store.options(), "reuse": False, "keep": 2}
+        for number, moment in enumerate(moments([["backup", "build_copy", options]], max(3, TIMES - 3))):
+            killed(moment, [["backup", "build_copy", options]])
+            without_orphans(tmp_path / "site")
+            complete = [path.parent.name for path in store.bucket.rglob("manifest.json")]
+            for name in complete[-1:]:
+                back = store.fetch(name, tmp_path / f"back{number}")
+                assert _manifest.damaged_files(str(back), _manifest.read_manifest(str(back), "tree")["files"]) == []
+            made = backup.build_copy(backup.Request(**options))  # type: ignore[arg-type]
+            assert made["buckets"][0]["changed"] and made["warnings"] == []
+            assert all((path / "manifest.json").exists() for path in store.bucket.iterdir() if os.listdir(path))
 
 
 def test_killed_activation_leaves_the_old_or_the_new_release_whole(tmp_path: pathlib.Path) -> None:

@@ -8,7 +8,6 @@ import glob
 import os
 import re
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
@@ -18,6 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._app import proces
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._lease import machine
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 Finding = Optional[tuple[str, str]]
@@ -67,15 +67,6 @@ def inspect(looks: list[Look]) -> list[dict[str, Any]]:
         if found:
             findings.append({"subject": look.subject, "finding": found[0], "remedy": found[1], "blocking": True})
     return findings
-
-
-def machine() -> str:
-    """This machine, as two migrations see the same one: its host name and the first digits of its machine id."""
-    try:
-        with open("/etc/machine-id", encoding="ascii") as stream:
-            return f"{socket.gethostname()} {stream.read(12).strip()}".strip()
-    except (OSError, ValueError):
-        return socket.gethostname()
 
 
 def _writable(look: Look) -> Finding:

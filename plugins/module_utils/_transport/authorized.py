@@ -14,6 +14,14 @@ PUBLIC_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{60,100}={0,2}\Z")
 RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 PREFIX = b'restrict,command="'
 TAR = "tar --create --file=- --format=pax --xattrs --xattrs-include=user.* --xattrs-include=security.capability"
+# What the tree has: by name what an unchanged file is known by, then their digests. Files with several names always travel.
+LIST = "; ".join([
+    r"printf 'dihya-since %s\0' $(date +%s.%N)", r"find . -type f -links 1 -printf '%m %U %G %s %T@ %p\0'", r"printf 'dihya-digests\0'",
+    r"find . -type f -links 1 -print0 | xargs -0 -r sha256sum -z --", r"printf 'dihya-end\0'"])
+# What it has beside the names on standard input, which are known to be unchanged since the moment of the list.
+REST = '; '.join([
+    't=${SSH_ORIGINAL_COMMAND#rest }', 'case "$t" in *[!0-9.]*) exit 4 ;; esac', 'k=$(mktemp) || exit 4', """trap 'rm -f "$k"' EXIT""",
+    'sort -z > "$k"', 'find . -print0 | sort -z | comm -z -23 - "$k" | TAR --no-recursion --null --files-from=- || exit $?'])
 FIND = r'''find . \( -newerct "@$t" -printf 'changed %p\0' \) , \( -type s -printf 'socket %p\0' \)'''
 
 
@@ -50,13 +58,15 @@ def tar_excludes(patterns: Sequence[str]) -> list[str]:
 
 
 def forced_command(path: str, exclude: Sequence[str] = ()) -> str:
-    """The shell command that sends the tree at ``path``: the archive, a mark that it is whole, then what changed meanwhile, and the
-    sockets (tar leaves them out without failing). Exit status 1: changed under tar's eyes, 2: unreadable, 3: no such directory.
+    """The shell command that sends the tree at ``path``, whole, or (asked to ``list`` and then for the ``rest``) what the receiver lacks.
+
+    The archive comes first, then a mark that it is whole, then what changed meanwhile, and the sockets (tar leaves them out without
+    failing). Exit status 1: changed under tar's eyes, 2: unreadable, 3: no such directory, 4: asked for what it does not do.
     """
-    tar = " ".join([TAR, *tar_excludes(exclude), "."])
+    tar = " ".join([TAR, *tar_excludes(exclude)])
     script = "; ".join([
-        "LC_ALL=C", "export LC_ALL", f"cd -- {shlex.quote(path)} || exit 3", "t=$(date +%s.%N)", f"{tar} || exit $?",
-        r"printf 'dihya-end\n'", FIND,
+        "LC_ALL=C", "export LC_ALL", f"cd -- {shlex.quote(path)} || exit 3", f'case "$SSH_ORIGINAL_COMMAND" in list) {LIST}; exit 0 ;; '
+        f'"rest "*) {REST.replace("TAR", tar)} ;; *) t=$(date +%s.%N); {tar} . || exit $? ;; esac', r"printf 'dihya-end\n'", FIND,
     ])
     # Whatever the login shell is, sh reads the script.
     return f"exec /bin/sh -c {shlex.quote(script)}"

@@ -63,18 +63,34 @@ def receive(stream: IO[bytes], target: bytes, exclude: Sequence[str], progress: 
             for member in archive:
                 archive.members = []  # type: ignore[attr-defined]  # a stream has no use for them, and they would fill the memory
                 path = safe_path(raw(member.name))
-                if not _hidden(path, excluded):
+                if not hidden(path, excluded):
                     taking.take(archive, member, path)
     except tarfile.TarError:
         raise EOFError from None
     if not taking.entries or ROOT not in taking.entries:
         raise EOFError
     found = Received(sorted(taking.entries.values(), key=lambda e: e.path))
+    _name_by_the_first(found.entries, target)
     _read_trailer(stream, found, excluded)
     return found
 
 
-def _hidden(path: bytes, excluded: Callable[[bytes], bool]) -> bool:
+def _name_by_the_first(entries: Sequence[Entry], target: bytes) -> None:
+    """Let each file with several names lie at the first of them, as in a tree that is read here: tar takes them as it meets them."""
+    found = {entry.path: entry for entry in entries}
+    groups: dict[bytes, list[Entry]] = {}
+    for entry in entries:
+        if entry.link_of is not None:
+            groups.setdefault(entry.link_of, []).append(entry)
+    for path, (first, *others) in groups.items():
+        if first.path < path:
+            os.rename(content.place(target, path), content.place(target, first.path))
+            first.link_of, first.xattrs = None, found[path].xattrs
+            for other in [found[path], *others]:
+                other.link_of = first.path
+
+
+def hidden(path: bytes, excluded: Callable[[bytes], bool]) -> bool:
     """Whether the path or a directory above it is excluded: the sender knows nothing of exclusions."""
     parts = path.split(b"/")
     return path != ROOT and any(excluded(b"/".join(parts[:i])) for i in range(1, len(parts) + 1))
@@ -158,5 +174,5 @@ def _read_trailer(stream: IO[bytes], found: Received, excluded: Callable[[bytes]
         raise EOFError
     for note in rest[len(END):].split(b"\0"):
         kind, _space, name = note.partition(b" ")
-        if name and not _hidden(path := safe_path(name), excluded):
+        if name and not hidden(path := safe_path(name), excluded):
             {b"changed": found.moved, b"socket": found.unsupported}.get(kind, found.moved).append(path)

@@ -19,6 +19,10 @@ SOURCE: dict[str, Any] = {
         "outside_links": {"type": "bool", "default": False},
     }},
 }
+BUCKET: dict[str, Any] = {
+    "remote": {"type": "str", "required": True},
+    "config": {"type": "path", "required": True, "no_log": False},  # the path of credentials, not the credentials
+}
 
 
 def finish(module: AnsibleModule, result: dict[str, Any]) -> None:

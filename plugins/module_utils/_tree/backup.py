@@ -16,8 +16,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
 from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
+from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
-from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, document, naming, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import bucket_copy, copying, document, naming, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
     Entry,
@@ -39,15 +40,17 @@ class Request:
     """What is asked for; the options of the module of the same names."""
 
     src: str
-    dest: str
+    dest: str = ""
     name: str | None = None
     exclude: list[str] = field(default_factory=list)
     source_host: dict[str, Any] | None = None
     reuse: bool = True
     keep: int | None = None
     allow_empty: bool = False
+    incremental: bool = False
     second_copy: bool = False
     copies: list[str] = field(default_factory=list)
+    buckets: list[dict[str, Any]] = field(default_factory=list)
     progress_file: str | None = None
     lease_file: str | None = None
     run_id: str | None = None
@@ -68,16 +71,54 @@ def build_copy(request: Request) -> dict[str, Any]:
     name = naming.require_plain(request.name or os.path.basename(os.path.normpath(request.src)), "name")
     if request.keep is not None and request.keep < 1:
         raise MigrationError("keep must be at least 1: the last verified copy is never removed", subject="keep")
+    buckets = Bucket.from_options(request.buckets)
+    if not request.dest and (request.copies or request.source_host or not buckets):
+        raise MigrationError("dest is required, except where src is local and goes to buckets alone", subject="dest")
     held = request.lease_file and not request.check_mode
     with system.plain_errors(), Lease(request.lease_file or "", request.run_id or "", "build_copy") if held else contextlib.nullcontext():
         progress = Progress(None if request.check_mode else request.progress_file, "scan", unit="bytes")
+        if not request.dest:
+            return _straight(request, name, buckets, progress, started)
         made = _pulled(request, name, progress) if request.source_host else _local(request, name, progress)
         others = [_copy_again(request, name, made.path, dest) for dest in request.copies if not request.check_mode]
-    return _with_copies(_result(request, name, made, time.monotonic() - started), others)
+        sent = _send_copy(request, name, made, buckets, progress)
+    return _with_buckets(_with_copies(_result(request, name, made, time.monotonic() - started), others), name, sent)
+
+
+def _straight(request: Request, name: str, buckets: list[Bucket], progress: Progress, started: float) -> dict[str, Any]:
+    """The source sent to the buckets alone, without a copy here."""
+    root, entries = require_tree(request.src, request.allow_empty, request.exclude)
+    tree = bucket_copy.Tree(name, root, entries, request.exclude, _source_facts(request, name))
+    sent = [bucket_copy.send(bucket, tree, request.keep, request.reuse, request.check_mode, progress) for bucket in buckets]
+    return _with_buckets(bucket_copy.result_of(sent, tree, started), name, sent)
+
+
+def _send_copy(request: Request, name: str, made: _Made, buckets: list[Bucket], progress: Progress) -> list[bucket_copy.Sent]:
+    """The copy just made or kept, sent from here: what is on this disk must still be what its manifest says."""
+    if not buckets or not made.entries:
+        return []
+    tree = bucket_copy.Tree(name, os.path.join(raw(made.path), TREE.encode()), made.entries, (), _source_facts(request, name))
+    if not request.check_mode:
+        now = {entry.path: entry for entry in scan(tree.root)}
+        for entry in tree.entries:
+            if found := now.get(entry.path):
+                entry.ctime_ns, entry.inode = found.ctime_ns, found.inode
+    return [bucket_copy.send(bucket, tree, request.keep, request.reuse, request.check_mode, progress) for bucket in buckets]
+
+
+def _with_buckets(result: dict[str, Any], name: str, sent: list[bucket_copy.Sent]) -> dict[str, Any]:
+    result["buckets"] = [one.facts() for one in sent]
+    result["changed"] = result["changed"] or any(one.changed for one in sent)
+    result["warnings"] += [warning for one in sent for warning in one.warnings]
+    if sent and "journal" in result:
+        result["journal"]["evidence"] += [one.evidence(name) for one in sent if one.sha256]
+        result["journal"]["changed"] = result["journal"]["changed"] or result["changed"]
+    return result
 
 
 def _copy_again(request: Request, name: str, first: str, dest: str) -> dict[str, Any]:
-    again = Request(os.path.join(first, TREE), dest, name, keep=request.keep, allow_empty=request.allow_empty, second_copy=True)
+    again = Request(os.path.join(first, TREE), dest, name, keep=request.keep, allow_empty=request.allow_empty,
+                    incremental=request.incremental, second_copy=True)
     made = _local(again, name, Progress(request.progress_file, "second copy", unit="bytes"))
     return _result(again, name, made, 0.0)
 
@@ -104,12 +145,15 @@ class _Made:
     digest: str | None = None
 
 
+def _source_facts(request: Request, name: str) -> dict[str, Any]:
+    return {"name": name, "source": request.src, "host": (request.source_host or {}).get("host"), "exclude": request.exclude}
+
+
 class _Pages:
     """The manifest, written in memory while the disk is read and published only when that has proved the copy."""
 
     def __init__(self, request: Request, name: str) -> None:
-        host = (request.source_host or {}).get("host")
-        self._facts = {"name": name, "source": request.src, "host": host, "exclude": request.exclude}
+        self._facts = _source_facts(request, name)
         self.data = b""
         self.digest = ""
 
@@ -151,9 +195,16 @@ def _local(request: Request, name: str, progress: Progress) -> _Made:
         copying.require_space(stage.path, entries)
         pages = _Pages(request, name)
         copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude,
-                          meanwhile=lambda: pages.write(entries))
+                          meanwhile=lambda: pages.write(entries), base=_base(request, newest))
         path = _publish(request, name, stage, pages)
     return _Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest)
+
+
+def _base(request: Request, newest: Newest | None) -> copying.Base | None:
+    """The newest copy when this one may build on it."""
+    if newest is None or not request.incremental:
+        return None
+    return copying.Base(os.path.join(raw(newest.path), TREE.encode()), {entry.path: entry for entry in newest.entries})
 
 
 def _pulled(request: Request, name: str, progress: Progress) -> _Made:
@@ -165,7 +216,7 @@ def _pulled(request: Request, name: str, progress: Progress) -> _Made:
     with _staged(request, name) as stage:
         tree = os.path.join(stage.path, TREE.encode())
         pages = _Pages(request, name)
-        received = pull_tree(host, tree, request.exclude, progress, meanwhile=pages.write)
+        received = pull_tree(host, tree, request.exclude, progress, meanwhile=pages.write, base=_base(request, newest))
         require_content(request.src, received, request.allow_empty)
         differs = differing(received, newest.entries, (*copying.SAME, "sha256")) if newest else []
         if request.reuse and newest and not differs and not _damaged(newest, warnings, progress):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -16,6 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import read_xattrs
 
 CHUNK = 1 << 20
+FICLONE = 0x40049409
 
 
 def place(root: bytes, path: bytes) -> bytes:
@@ -123,7 +125,7 @@ def copy_file(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int]
         if not same_moment(entry, os.fstat(descriptor)):
             raise changed(entry.path)
         attributes = read_xattrs(descriptor)
-        digest = write_file(target, chunks(descriptor, entry.size), entry, owner, attributes)
+        digest = write_file(target, chunks(descriptor, entry.size), entry, owner, attributes, descriptor)
         if not same_moment(entry, os.fstat(descriptor)):
             raise changed(entry.path)
     finally:
@@ -131,14 +133,53 @@ def copy_file(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int]
     return digest, attributes
 
 
+def link_file(source: bytes, entry: Entry, old: bytes, known: Entry, target: bytes) -> tuple[str, dict[str, bytes] | None] | None:
+    """Make ``target`` one more name of ``old``, a file of an earlier copy, when the source, read now, is what ``known`` says of it.
+
+    Returns what :func:`copy_file` does; None, with nothing made, when it differs or the file system has no such links.
+    """
+    descriptor = open_source(source, entry.path)
+    try:
+        if not same_moment(entry, os.fstat(descriptor)):
+            raise changed(entry.path)
+        attributes = read_xattrs(descriptor)
+        if attributes != known.xattrs or digest_of(descriptor, entry.size) != known.sha256:
+            return None
+        if not same_moment(entry, os.fstat(descriptor)):
+            raise changed(entry.path)
+        os.link(old, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOENT):
+            return None
+        raise cannot_write(entry.path, error) from None
+    finally:
+        os.close(descriptor)
+    return str(known.sha256), attributes
+
+
+def clone(source: int, target: int) -> bool:
+    """Let ``target`` share the blocks of ``source`` until one of them is written to; False where the file system cannot."""
+    try:
+        fcntl.ioctl(target, FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
 def write_file(target: bytes, data: Iterable[bytes], entry: Entry, owner: tuple[int, int] | None,
-               attributes: dict[str, bytes] | None) -> str:
-    """Create ``target``, which must not exist, from ``data``, and give it mode, time, owner and attributes of ``entry``."""
+               attributes: dict[str, bytes] | None, source: int | None = None) -> str:
+    """Create ``target``, which must not exist, from ``data``, and give it mode, time, owner and attributes of ``entry``.
+
+    ``source`` is a descriptor of the file that ``data`` comes from, whose blocks are shared where that is possible.
+    """
     digest = hashlib.sha256()
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
+        shared = source is not None and clone(source, descriptor)
         for chunk in data:
             digest.update(chunk)
+            if shared:
+                continue
             written = os.write(descriptor, chunk)
             while written < len(chunk):
                 written += os.write(descriptor, memoryview(chunk)[written:])

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Callable
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -44,11 +45,27 @@ def require_space(directory: bytes, entries: Sequence[Entry]) -> None:
         raise MigrationError(f"{text(directory)} has {status.f_favail} inodes free, the copy needs {len(entries)}")
 
 
+@dataclass(frozen=True)
+class Base:
+    """An earlier copy, never edited, whose files may get one more name: the root of its tree, its entries by path."""
+
+    root: bytes
+    entries: dict[bytes, Entry]
+
+    def same(self, entry: Entry) -> Entry | None:
+        """The file of the earlier copy that ``entry`` may still be, by everything but its content."""
+        known = self.entries.get(entry.path)
+        if known is None or not known.is_file or any(getattr(known, name) != getattr(entry, name) for name in SAME):
+            return None
+        return known
+
+
 def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Progress, owner: tuple[int, int] | None = None,
-              exclude: Sequence[str] = (), meanwhile: Callable[[], None] = lambda: None) -> None:
+              exclude: Sequence[str] = (), meanwhile: Callable[[], None] = lambda: None, base: Base | None = None) -> None:
     """Copy the scanned ``entries`` of ``source`` to ``target``, complete them with their digests, and prove the copy on the disk.
 
-    ``owner`` (uid, gid) replaces the source's owners. ``meanwhile`` is called once the entries are complete, while the disk is read.
+    Files that are those of ``base`` become further names of them. ``owner`` (uid, gid) replaces the source's owners. ``meanwhile`` is
+    called once the entries are complete, while the disk is read.
     Raises :class:`MigrationError` when the source changed meanwhile or the
     copy, read again from the disk, is not the source.
     """
@@ -56,7 +73,16 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
     weights = [entry.size for entry in files]
     make_directories(target, entries)
     progress.begin("copy", sum(weights))
-    crew = Crew(lambda e: content.copy_file(place(source, e.path), e, place(target, e.path), chosen_owner(e, owner)), files, weights)
+
+    def bring(entry: Entry) -> tuple[str, dict[str, bytes] | None]:
+        full, new = place(source, entry.path), place(target, entry.path)
+        known = base.same(entry) if base is not None else None
+        if base is not None and known is not None:
+            linked = content.link_file(full, entry, place(base.root, entry.path), known, new)
+            if linked is not None:
+                return linked
+        return content.copy_file(full, entry, new, chosen_owner(entry, owner))
+    crew = Crew(bring, files, weights)
     read = {entry.path: result for entry, result in zip(files, crew.results(progress.advance))}
     for entry in entries:
         if entry.is_file:
@@ -211,7 +237,8 @@ def prove(target: bytes, entries: Sequence[Entry], progress: Progress, meanwhile
     """Raise unless the tree at ``target``, read from the disk, is exactly ``entries``; ``meanwhile`` is called while it is read."""
     damaged = damage(target, entries, progress, meanwhile)
     if damaged:
-        raise MigrationError(f"what was written is not what was read ({first_names(damaged)}): do not trust this disk")
+        raise MigrationError(f"what was written is not what was read ({first_names(damaged)}): do not trust this disk, or what an "
+                             "incremental copy was built on")
 
 
 def damage(target: bytes, entries: Sequence[Entry], progress: Progress | None = None,

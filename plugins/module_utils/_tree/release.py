@@ -34,6 +34,7 @@ class Request:
     source_host: dict[str, Any] | None = None
     exclude: list[str] = field(default_factory=list)
     shared: Any = None
+    keep_assets: list[str] = field(default_factory=list)
     owner: str | None = None
     group: str | None = None
     keep: int | None = None
@@ -72,6 +73,7 @@ def _stage_and_activate(request: Request) -> dict[str, Any]:
     reason = f"{staged['msg']}; {switched['msg']}"
     journal = {**staged["journal"], "changed": changed, "summary": f"Release activated: {reason}."[:300]}
     return {**staged, **switched, "changed": changed, "msg": reason, "journal": journal,
+            "warnings": staged["warnings"] + switched["warnings"],
             "diff": {"before": staged["diff"]["before"], "after": staged["diff"]["after"] + switched["diff"]["after"]}}
 
 
@@ -184,8 +186,9 @@ def _stage(request: Request) -> dict[str, Any]:
                              subject="name")
     if name in state.failed:
         raise MigrationError(f"release {name} failed before and was kept for analysis: choose another name, or remove it", subject="name")
-    staged = stage_release(request, state.releases.get(name))
-    return _result(request, state, staged.plan, state, staged.counts, staged.digest, staged.summary, staged.changed)
+    staged = stage_release(request, state.releases.get(name), release_of(state.current))
+    result = _result(request, state, staged.plan, state, staged.counts, staged.digest, staged.summary, staged.changed)
+    return dict(result, inherited=staged.inherited, warnings=[*staged.warnings])
 
 
 def _result(request: Request, before: State, plan: Plan, after: State, number: dict[str, int] | None = None, digest: str | None = None,

@@ -30,9 +30,10 @@ class Request:
     """What is asked for; the options of the module of the same names."""
 
     dir: str
-    name: str
+    name: str | None
     state: str
     paths: list[str] = field(default_factory=list)
+    keep: int | None = None
     check_mode: bool = False
 
 
@@ -56,9 +57,10 @@ class Item:
 def snapshot(request: Request) -> dict[str, Any]:
     """Do what ``request`` says and return the module's result. Raises :class:`MigrationError`."""
     started = time.monotonic()
-    naming.require_plain(request.name, "name")
+    if request.state not in ("listed", "pruned"):
+        naming.require_plain(request.name or "", "name")
     with system.plain_errors():
-        work = {"present": _create, "restored": _restore, "absent": _delete}[request.state]
+        work = {"present": _create, "restored": _restore, "absent": _delete, "listed": _list, "pruned": _prune}[request.state]
         result = work(request)
     result["duration"] = result["journal"]["duration"] = round(time.monotonic() - started, 3)
     return result
@@ -83,7 +85,7 @@ def require_paths(paths: Sequence[str], directory: str) -> list[str]:
 
 def _create(request: Request) -> dict[str, Any]:
     paths = require_paths(request.paths, request.dir)
-    place = os.path.join(request.dir, request.name)
+    place = os.path.join(request.dir, request.name or "")
     if os.path.lexists(place):
         manifest, items = read_snapshot(place)
         if [item.path for item in items] != paths:
@@ -102,7 +104,7 @@ def _create(request: Request) -> dict[str, Any]:
     try:
         copying.require_space(stage.path, [entry for item in items for entry in item.entries or []])
         manifest = _fill(os.fsdecode(stage.path), request, items)
-        stage.publish(os.path.join(root, raw(request.name)))
+        stage.publish(os.path.join(root, raw(request.name or "")))
     finally:
         stage.close()
     return _result(request, manifest, items, True, "the snapshot is made", created=True)
@@ -150,7 +152,7 @@ def _require_intact(place: str, items: list[Item]) -> None:
 
 
 def _restore(request: Request) -> dict[str, Any]:
-    place = os.path.join(request.dir, request.name)
+    place = os.path.join(request.dir, request.name or "")
     manifest, items = read_snapshot(place)
     _require_intact(place, items)
     changed: dict[str, list[bytes]] = {}
@@ -194,23 +196,56 @@ def _prove(item: Item) -> None:
 
 
 def _delete(request: Request) -> dict[str, Any]:
-    place = os.path.join(request.dir, request.name)
+    place = os.path.join(request.dir, request.name or "")
     there = os.path.lexists(place)
     if there:
         _manifest.read_manifest(place, KIND)
         if not request.check_mode:
             root = raw(os.path.realpath(request.dir))
             with system.locked(root):
-                system.retire(os.path.join(root, raw(request.name)), STAGE)
+                system.retire(os.path.join(root, raw(request.name or "")), STAGE)
     return _result(request, None, [], there, "the snapshot is removed" if there else "there is no such snapshot")
+
+
+def found_in(directory: str) -> list[dict[str, Any]]:
+    """The complete snapshots in ``directory``, the oldest first: ``name``, ``created`` and ``paths`` of each."""
+    found = []
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        try:
+            manifest = _manifest.read_manifest(os.path.join(directory, name), KIND)
+            paths = [item["path"] for item in manifest["items"]]
+            found.append({"name": name, "created": manifest["created"], "paths": paths})
+        except (MigrationError, KeyError, TypeError):
+            continue  # not one of ours, or not complete
+    return sorted(found, key=lambda one: (one["created"], one["name"]))
+
+
+def _list(request: Request) -> dict[str, Any]:
+    found = found_in(request.dir)
+    return dict(_result(request, None, [], False, f"{len(found)} snapshots are there"), snapshots=found, removed=[])
+
+
+def _prune(request: Request) -> dict[str, Any]:
+    """Keep the newest; what is no complete snapshot of this module is neither counted nor removed."""
+    if request.keep is None or request.keep < 1:
+        raise MigrationError("keep must be at least 1", subject="keep")
+    found = found_in(request.dir)
+    surplus, left = found[:-request.keep], found[-request.keep:]
+    if not request.check_mode and surplus:
+        root = raw(os.path.realpath(request.dir))
+        with system.locked(root):
+            for one in surplus:
+                system.retire(os.path.join(root, raw(one["name"])), STAGE)
+    reason = f"{len(surplus)} of {len(found)} snapshots are surplus"
+    return dict(_result(request, None, [], bool(surplus), reason), snapshots=left, removed=[one["name"] for one in surplus])
 
 
 def _result(request: Request, manifest: dict[str, Any] | None, items: list[Item], changed: bool, reason: str,
             created: bool = False) -> dict[str, Any]:
-    place = os.path.join(request.dir, request.name)
+    place = os.path.join(request.dir, request.name or "")
     facts = [item.facts() for item in items]
     journal: dict[str, Any] = {
-        "summary": f"Snapshot {request.name}, {request.state}: {reason}."[:300], "changed": changed, "duration": 0.0,
+        "summary": f"Snapshot {request.name or request.dir}, {request.state}: {reason}."[:300], "changed": changed, "duration": 0.0,
         "counts": {"files": sum(fact.get("files", 0) for fact in facts), "bytes": sum(fact.get("bytes", 0) for fact in facts)},
         "digests": {fact["path"]: fact["sha256"] for fact in facts if fact.get("sha256")},
     }
@@ -220,5 +255,6 @@ def _result(request: Request, manifest: dict[str, Any] | None, items: list[Item]
         if created:
             journal["created"] = [{"kind": "snapshot", "name": place, "identity": manifest["id"]}]
     after = "".join(f"{item.path}: {summary(item.entries) if item.entries else 'absent'}".rstrip() + "\n" for item in items)
-    return {"changed": changed, "msg": reason, "snapshot": place, "paths": facts, "journal": journal, "warnings": [],
+    return {"changed": changed, "msg": reason, "snapshot": place if request.name else None, "paths": facts, "journal": journal,
+            "warnings": [],
             "diff": {"before": "" if changed else after, "after": after}}

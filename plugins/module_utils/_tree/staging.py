@@ -15,7 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, publish_json
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
-from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying, document, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import assets, content, copying, document, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import require_content, require_tree
 from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import Crew
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
@@ -45,18 +45,21 @@ class Staged:
     counts: dict[str, int] | None = None
     digest: str | None = None
     summary: str = ""
+    inherited: int = 0
+    warnings: tuple[str, ...] = ()
 
 
-def stage_release(request: Any, existing: Release | None) -> Staged:
-    """Put the tree of ``request`` (of the module release) into its place unless it is there already.
+def stage_release(request: Any, existing: Release | None, current: str | None) -> Staged:
+    """Put the tree of ``request`` (of the module release) into its place unless it is there already; ``current`` is the active release.
 
     Raises :class:`MigrationError` when a release of this name holds another tree, the source is missing or has no file, or a
     shared path is not there.
     """
     links = shared_links(request.shared or [])
+    assets.require_relative(request.keep_assets)
     owner = chosen_ids(request.owner, request.group)
     if request.source_host:
-        return _staged_from_host(request, existing, links, owner)
+        return _staged_from_host(request, existing, links, owner, current)
     if not request.src:
         raise MigrationError("src or source_host is required with state: present", subject="src")
     root, entries = require_tree(request.src, False, request.exclude)
@@ -73,13 +76,28 @@ def stage_release(request: Any, existing: Release | None) -> Staged:
     try:
         copying.require_space(stage.path, entries)
         copying.copy_tree(root, entries, stage.path, Progress(None), owner, request.exclude)
+        inherited, warnings = _inherit(request, stage, entries, current)
         digest = _complete(request, stage, entries, links, owner)
     finally:
         stage.close()
-    return Staged(Plan(f"{request.name} is staged"), True, number, digest, summary(entries))
+    return Staged(Plan(f"{request.name} is staged"), True, number, digest, summary(entries), inherited, warnings)
 
 
-def _staged_from_host(request: Any, existing: Release | None, links: dict[str, str], owner: tuple[int, int] | None) -> Staged:
+def _inherit(request: Any, stage: system.Stage, entries: list[Entry], current: str | None) -> tuple[int, tuple[str, ...]]:
+    """Keep the assets of the active release that this one lacks; how many, and warnings."""
+    if not request.keep_assets or current is None or current == request.name:
+        return 0, ()
+    root = os.path.join(request.path, RELEASES, current)
+    if not os.path.exists(os.path.join(root, MANIFEST)):
+        return 0, (f"assets of {current} are not kept: it was not staged by this module",)
+    before = document.parse(document.read(os.path.join(root, MANIFEST)), root)
+    wanted = assets.to_inherit(before, entries, assets.require_relative(request.keep_assets))
+    warnings = assets.inherit(raw(root), stage.path, wanted)
+    return sum(entry.is_file for entry in wanted), tuple(warnings)
+
+
+def _staged_from_host(request: Any, existing: Release | None, links: dict[str, str], owner: tuple[int, int] | None,
+                      current: str | None) -> Staged:
     host = PullHost.from_options(request.source_host)
     if existing is not None:
         return Staged(Plan(f"{request.name} is staged already, it was not pulled again"), False, None, existing.digest)
@@ -91,10 +109,11 @@ def _staged_from_host(request: Any, existing: Release | None, links: dict[str, s
         entries = pull_tree(host, stage.path, request.exclude, Progress(None), owner)
         require_content(host.host, entries, False)
         _require_free_of_shared(entries, links)
+        inherited, warnings = _inherit(request, stage, entries, current)
         digest = _complete(request, stage, entries, links, owner)
     finally:
         stage.close()
-    return Staged(Plan(f"{request.name} is staged"), True, counts(entries), digest, summary(entries))
+    return Staged(Plan(f"{request.name} is staged"), True, counts(entries), digest, summary(entries), inherited, warnings)
 
 
 def chosen_ids(owner: str | None, group: str | None) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ import sys
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest
 
+from tests.support.store import Store, endpoint
 from tests.support.verbs import CANARY, Verbs
 
 SITE = pathlib.Path(__file__).parent / "site"
@@ -24,8 +25,9 @@ PROBES = [f"{stack} probe {verb}" for verb in ("backup", "commit") for stack in 
 class World(Verbs):
     """One machine that is mover, old and new site, and a public address that is a file."""
 
-    def __init__(self, root: pathlib.Path, port: int) -> None:
+    def __init__(self, root: pathlib.Path, port: int, store: Store) -> None:
         super().__init__(root, port)
+        self.store = store
         for name in ("live", "build"):
             shutil.copytree(SITE, root / name)
         self.public = root / "public"
@@ -36,7 +38,7 @@ class World(Verbs):
         return {
             "migration_id": "shop", "migration_transport": "local", "migration_run_id": "run",
             "migration_backup_dir": str(self.root / "backup"), "migration_work_dir": str(self.root / "work"),
-            "migration_backup_copies": [{"path": str(self.root / "second")}],
+            "migration_backup_copies": [{"path": str(self.root / "second")}, *self.store.options()],
             "backend_source_path": str(self.root / "live" / "api"), "backend_release_path": str(build / "api"),
             "backend_release_name": release, "backend_path": str(self.root / "new" / "api"), "backend_venv": str(VENV),
             "backend_environment": {"DATABASE_URL": f"sqlite:///{self.root}/app.db", "SECRET": CANARY},
@@ -61,10 +63,13 @@ def moved(tmp_path_factory):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    world = World(tmp_path_factory.mktemp("roles"), port)
-    world.first = world.run(FORWARD)
-    yield world
-    world.stop("api")
+    home = tmp_path_factory.mktemp("roles")
+    with endpoint(tmp_path_factory.mktemp("s3")) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", store.path())
+        world = World(home, port, store.another(home))
+        world.first = world.run(FORWARD)
+        yield world
+        world.stop("api")
 
 
 def test_everything_is_moved_and_proved(moved):
@@ -83,6 +88,7 @@ def test_everything_is_moved_and_proved(moved):
         for place in ("backup", "second"):
             copies = list((moved.root / place / "shop").glob(f"{stack}_*"))
             assert len(copies) == 1 and read_manifest(str(copies[0]), "tree")["files"]
+        assert len(list((moved.store.bucket / "shop").glob(f"{stack}_*/manifest.json"))) == 1
 
 
 def test_secrets_stand_in_the_environment_file_alone(moved):

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.support.store import Store, endpoint
+
 
 def make_hard_tree(root: pathlib.Path) -> pathlib.Path:
     """Names with newline, quotes, non-UTF-8 bytes; dangling, looping and hard links; empty directories; modes."""
@@ -151,3 +153,17 @@ PermitRootLogin prohibit-password
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A real S3 endpoint, the same one for the whole session."""
+    with endpoint(tmp_path_factory.mktemp("s3")) as store:
+        yield store
+
+
+@pytest.fixture
+def s3(s3_endpoint: Store, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A bucket of the test's own at the endpoint; the rclone of the test environment is on the PATH."""
+    monkeypatch.setenv("PATH", s3_endpoint.path())
+    return s3_endpoint.another(tmp_path)

@@ -7,8 +7,11 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import socket
+import stat
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
@@ -18,6 +21,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree import conte
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 
 from .conftest import facts
+
+FULL = os.environ.get("CHAOS") == "full"
 
 
 def copy(source: pathlib.Path, dest: pathlib.Path, **options: object) -> dict:
@@ -103,6 +108,34 @@ def test_any_change_makes_a_new_copy(hard_tree: pathlib.Path, tmp_path: pathlib.
         os.utime(big, ns=(1, 1))
     result = copy(hard_tree, tmp_path / "backup")
     assert result["changed"] and "differs" in result["msg"]
+
+
+def test_incremental_copy_links_what_is_unchanged_to_the_copy_before_and_never_to_the_source(hard_tree: pathlib.Path,
+                                                                                           tmp_path: pathlib.Path) -> None:
+    first = copy(hard_tree, tmp_path / "backup")
+    (hard_tree / "-dash").write_bytes(b"6 and more")
+    times = os.stat(hard_tree / "!first")
+    (hard_tree / "!first").write_bytes(b"9")  # as long as before, and as old: only its bytes tell
+    os.utime(hard_tree / "!first", ns=(times.st_atime_ns, times.st_mtime_ns))
+    second = copy(hard_tree, tmp_path / "backup", incremental=True)
+    old, new = (pathlib.Path(result["path"]) / "tree" for result in (first, second))
+    assert facts(new) == facts(hard_tree)
+    assert second["sha256"] == copy(hard_tree, tmp_path / "whole")["sha256"]
+    shared = {name for name in os.listdir(new) if (new / name).is_file() and os.path.samefile(new / name, old / name)}
+    assert "-dash" not in shared and "!first" not in shared and {"plain", "new\nline", " lead"} <= shared
+    assert not any(os.path.samefile(new / name, hard_tree / name) for name in shared)
+    shutil.rmtree(old)
+    assert copy(hard_tree, tmp_path / "backup")["reused"]
+
+
+def test_incremental_copy_on_a_damaged_one_is_refused(hard_tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    first = pathlib.Path(copy(hard_tree, tmp_path / "backup")["path"]) / "tree/ lead"
+    times = os.stat(first)
+    first.write_bytes(b"X")
+    os.utime(first, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (hard_tree / "-dash").write_bytes(b"6 and more")
+    with pytest.raises(MigrationError, match="what an incremental copy was built on"):
+        copy(hard_tree, tmp_path / "backup", incremental=True)
 
 
 def test_keep_removes_the_oldest_but_nothing_that_is_not_ours(tmp_path: pathlib.Path) -> None:
@@ -220,6 +253,66 @@ def test_disk_full_is_said_and_leaves_nothing(tmp_path: pathlib.Path, monkeypatc
         assert os.listdir(small / "backup") == []
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.fixture
+def other_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A directory on a file system of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED: a file system of its own needs root")
+    place = tmp_path / "other"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_target_on_another_file_system_gets_the_same_copy_and_second_copies_there_are_evidence(
+        hard_tree: pathlib.Path, tmp_path: pathlib.Path, other_disk: pathlib.Path) -> None:
+    made = copy(hard_tree, tmp_path / "backup", name="tree", copies=[str(other_disk / "second")])
+    assert [one.get("verdict") for one in made["journal"]["evidence"]] == ["proved", "proved"]
+    (hard_tree / "-dash").write_bytes(b"other")
+    again = copy(hard_tree, tmp_path / "backup", name="tree", copies=[str(other_disk / "second")], incremental=True)
+    for path in (again["path"], again["copies"][0]["path"]):
+        tree = facts(pathlib.Path(path) / "tree")
+        assert {name: fact[:4] for name, fact in tree.items()} == {name: fact[:4] for name, fact in facts(hard_tree).items()}
+
+
+def test_read_only_target_is_refused_and_named(tmp_path: pathlib.Path, other_disk: pathlib.Path) -> None:
+    source = make_files(tmp_path / "s", 2)
+    subprocess.run(["mount", "-o", "remount,ro", str(other_disk)], check=True)
+    with pytest.raises(MigrationError, match="cannot be written to: Read-only file system"):
+        copy(source, other_disk)
+    with pytest.raises(MigrationError, match="Read-only file system"):
+        copy(source, other_disk / "deep/backup")
+
+
+def test_devices_are_named_with_the_rest(tmp_path: pathlib.Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED: devices, only root can make them")
+    source = make_files(tmp_path / "s", 1)
+    os.mknod(source / "disk", 0o600 | stat.S_IFBLK, os.makedev(7, 200))
+    os.mknod(source / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    os.mkfifo(source / "pipe")
+    with pytest.raises(MigrationError, match="block device: disk; character device: null; fifo: pipe"):
+        copy(source, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("number, size", [(100_000, 0), (1, 5_000_000_000)] if FULL else [(3_000, 0), (1, 200_000_000)])
+def test_very_many_files_and_a_very_large_one(tmp_path: pathlib.Path, number: int, size: int) -> None:
+    source = make_files(tmp_path / "s", number)
+    if size:
+        with open(source / "film", "wb") as stream:  # sparse here, written out in the copy
+            stream.truncate(size)
+            stream.seek(size // 2 + 1)
+            stream.write(b"in the middle")
+    made = copy(source, tmp_path / "backup")
+    assert made["files"] == number + bool(size) and made["bytes"] > size
+    assert copy(source, tmp_path / "backup")["reused"] and len(json.dumps(made)) < 10_000
 
 
 def test_lease_and_progress(tmp_path: pathlib.Path) -> None:

@@ -10,10 +10,14 @@ import socket
 import stat
 import subprocess
 import threading
+import types
 from collections.abc import Callable
+from typing import IO, Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._transport import pull as transport
+from ansible_collections.dihya.migration.plugins.module_utils._transport import receive
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import Request as Access
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import pull_access
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost
@@ -175,3 +179,59 @@ def test_nobody_there_is_said(tmp_path: pathlib.Path, grant: Grant, hard_tree: p
         port = probe.getsockname()[1]
     with pytest.raises(MigrationError, match="nothing listens there"):
         pull(hard_tree, tmp_path / "backup", dict(grant(hard_tree), port=port))
+
+
+def change(tree: pathlib.Path) -> None:
+    """What users do to uploaded files: new ones, other content, other mode, gone."""
+    (tree / "empty/new").write_bytes(b"new")
+    (tree / "-dash").write_bytes(b"6 and more")
+    (tree / "back\\slash\\n").chmod(0o600)
+    (tree / " lead").unlink()
+
+
+def test_second_pass_brings_only_what_changed_and_equals_a_whole_copy(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    host = grant(hard_tree)
+    first = pull(hard_tree, tmp_path / "backup", host)
+    kept = facts(pathlib.Path(first["path"]))
+    change(hard_tree)
+    travelled: list[int] = []
+    real = receive.receive
+
+    def counted(stream: IO[bytes], *arguments: Any) -> receive.Received:
+        def read(size: int) -> bytes:
+            data = stream.read(size)
+            travelled.append(len(data))
+            return data
+        return real(types.SimpleNamespace(read=read), *arguments)  # type: ignore[arg-type]
+    monkeypatch.setattr(transport, "receive", counted)
+    second = pull(hard_tree, tmp_path / "backup", host, incremental=True)
+    tree = pathlib.Path(second["path"]) / "tree"
+    assert facts(tree) == facts(hard_tree)
+    assert second["sha256"] == pull(hard_tree, tmp_path / "whole", host)["sha256"]
+    assert sum(travelled[:travelled.index(0) + 1]) < 200_000  # the tree has 3 MB
+    assert os.path.samefile(tree / "sub/big", pathlib.Path(first["path"]) / "tree/sub/big")
+    assert not os.path.samefile(tree / "-dash", pathlib.Path(first["path"]) / "tree/-dash")
+    assert {name: fact[4] for name, fact in facts(pathlib.Path(first["path"])).items()} == {name: fact[4] for name, fact in kept.items()}
+
+
+def test_second_pass_without_a_change_keeps_the_copy(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant) -> None:
+    host = grant(hard_tree)
+    first = pull(hard_tree, tmp_path / "backup", host)
+    again = pull(hard_tree, tmp_path / "backup", host, incremental=True)
+    assert again["path"] == first["path"], again["msg"]
+
+
+def test_change_between_the_list_and_what_travels_is_refused(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    host = grant(hard_tree)
+    pull(hard_tree, tmp_path / "backup", host)
+    real = transport.parse_list
+
+    def meddle(data: bytes) -> Any:
+        (hard_tree / "sub/big").write_bytes(b"other")
+        return real(data)
+    monkeypatch.setattr(transport, "parse_list", meddle)
+    with pytest.raises(MigrationError, match="changed while it was copied .*sub/big"):
+        pull(hard_tree, tmp_path / "backup", host, incremental=True)
+    assert len(os.listdir(tmp_path / "backup")) == 1

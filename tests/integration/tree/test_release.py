@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import stat
+import subprocess
 import threading
 
 import pytest
@@ -208,6 +209,46 @@ def test_switch_does_not_depend_on_size(app: pathlib.Path) -> None:
             times.append(do(app, "activated", name)["switch_duration"])
     # Never an absolute time here: the same work for hundreds of times as many files.
     assert min(seen["large"]) < 5 * min(seen["small"]) + 0.001
+
+
+def test_assets_of_the_page_before_stay_for_one_generation(app: pathlib.Path) -> None:
+    for name in "123":
+        source = build(app.parent, name)
+        (source / "assets/app.js").rename(source / f"assets/app-{name}.js")
+        (source / "assets/deep").mkdir()
+        (source / f"assets/deep/part-{name}.js").write_text(name)
+        (source / f"page-{name}.html").write_text(name)
+        result = do(app, "activated", name, src=str(source), keep_assets=["assets/"])
+        assert not do(app, "present", name, src=str(source), keep_assets=["assets/"])["changed"]
+    assert result["inherited"] == 2 and result["files"] == 4
+    new = app / "current"
+    assert sorted(path.name for path in new.rglob("*.js")) == ["app-2.js", "app-3.js", "part-2.js", "part-3.js"]
+    assert not (new / "page-2.html").exists() and (new / "assets/app-2.js").read_text() == "2" * 100
+    do(app, "rolled_back", "3")
+    assert (new / "assets/app-2.js").exists()
+
+
+def test_asset_that_somebody_edited_is_not_kept(app: pathlib.Path) -> None:
+    do(app, "activated", "1", src=str(build(app.parent, "1")))
+    (app / "releases/1/assets/app.js").write_text("edited")
+    (build(app.parent, "2") / "assets/app.js").unlink()
+    result = do(app, "activated", "2", src=str(app.parent / "build-2"), keep_assets=["assets"])
+    assert "app.js" in result["warnings"][0] and not (app / "current/assets/app.js").exists()
+    with pytest.raises(MigrationError, match="keep_assets"):
+        do(app, "present", "3", src=str(app.parent / "build-2"), keep_assets=["../x"])
+
+
+def test_read_only_place_is_refused_and_named(app: pathlib.Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED: a read-only file system needs root")
+    app.mkdir()
+    source = build(app.parent, "1")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(app)], check=True)
+    try:
+        with pytest.raises(MigrationError, match="cannot be written to: Read-only file system"):
+            do(app, "present", "1", src=str(source))
+    finally:
+        subprocess.run(["umount", str(app)], check=True)
 
 
 def test_owner_can_be_chosen(app: pathlib.Path) -> None:

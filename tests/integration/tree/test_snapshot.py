@@ -127,3 +127,20 @@ def test_reader_always_finds_the_path_while_it_is_restored(tmp_path: pathlib.Pat
         for _turn in range(100):
             (place / "file").write_text("spoiled")
             assert snapshot(Request(store, "s", "restored"))["changed"]
+
+
+def test_snapshots_are_listed_and_pruned_by_age_and_only_ours(etc: pathlib.Path) -> None:
+    store = str(etc.parent / "snapshots")
+    assert snapshot(Request(store, None, "listed"))["snapshots"] == []
+    for name in ("c", "a", "b"):
+        snapshot(Request(store, name, "present", [str(etc / "file")]))
+    (etc.parent / "snapshots/mine").mkdir()
+    found = snapshot(Request(store, None, "listed"))
+    assert [one["name"] for one in found["snapshots"]] == ["c", "a", "b"] and found["snapshots"][0]["paths"] == [str(etc / "file")]
+    planned = snapshot(Request(store, None, "pruned", keep=1, check_mode=True))
+    assert planned["changed"] and planned["removed"] == ["c", "a"] and len(os.listdir(store)) == 4
+    assert snapshot(Request(store, None, "pruned", keep=1))["removed"] == ["c", "a"]
+    assert sorted(os.listdir(store)) == ["b", "mine"]
+    assert not snapshot(Request(store, None, "pruned", keep=1))["changed"]
+    with pytest.raises(MigrationError, match="at least 1"):
+        snapshot(Request(store, None, "pruned", keep=0))

@@ -53,6 +53,16 @@ def test_a_well_formed_value_is_no_finding(name, spec, value):
     assert inputs.check_option(name, spec, value, "mover") == []
 
 
+@pytest.mark.parametrize(("place", "wrong"), [
+    ({"path": "/second"}, False), ({"remote": "s3:b/x", "config": "/etc/rclone.conf"}, False),
+    ({}, True), ({"remote": "s3:b"}, True), ({"path": "/second", "remote": "s3:b", "config": "/c"}, True),
+])
+def test_a_second_place_for_backups_is_a_directory_or_a_bucket_and_never_half_of_one(place, wrong):
+    spec = {"type": "list", "elements": "dict", "options": {"path": {"type": "path"}, "remote": {}, "config": {"type": "path"}}}
+    found = inputs.check_option("migration_backup_copies", spec, [place], "mover")
+    assert [row["finding"] for row in found] == ["is no place"] * wrong
+
+
 def test_unknown_migration_variables_and_near_misses_are_found_and_others_left_alone():
     found = inputs.check_names(["migration_stack", "migration_zzz", "postgresql_sourc", "my_own"],
                                ["migration_stacks", "postgresql_source"], "migration_", "mover")

@@ -13,7 +13,7 @@ import tarfile
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
-from ansible_collections.dihya.migration.plugins.module_utils._transport import authorized
+from ansible_collections.dihya.migration.plugins.module_utils._transport import authorized, pull
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost
 from ansible_collections.dihya.migration.plugins.module_utils._transport.receive import END, mtime_ns, receive, safe_path, stays_inside
 
@@ -158,3 +158,16 @@ def test_every_wrong_part_of_source_host_is_named_at_once(tmp_path: pathlib.Path
 
 def test_pinned_names_are_what_ssh_looks_up() -> None:
     assert authorized.known_hosts_line("h", 22, "K") == "h K\n" and authorized.known_hosts_line("h", 2222, "K") == "[h]:2222 K\n"
+
+
+def test_list_of_the_sender_is_read_whole_or_not_at_all() -> None:
+    row = b"644 0 7 3 1700000000.1234567890 ./a b\nc\xff"
+    data = b"\0".join([b"dihya-since 1700000001.5", row, b"dihya-digests", b"00ff  ./a b\nc\xff", b"dihya-end", b""])
+    name = b"a b\nc\xff"
+    assert pull.parse_list(data) == ("1700000001.5", {name: (0o644, 0, 7, 3, 1_700_000_000_123_456_789)}, {name: "00ff"})
+    assert pull.parse_list(b"dihya-since 1.5\0dihya-digests\0dihya-end\0") == ("1.5", {}, {})
+    for wrong in (data[:-1], data[:40], b"", data.replace(b"1700000001.5", b"x; rm"), data.replace(b"644 0", b"644")):
+        with pytest.raises(EOFError):
+            pull.parse_list(wrong)
+    with pytest.raises(MigrationError, match="outside"):
+        pull.parse_list(data.replace(b"./a b", b"../a b"))

@@ -1,0 +1,196 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""``bucket``: objects in S3, MinIO or whatever else rclone reaches. Credentials stand in rclone's own file and nowhere else."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import hashlib
+import os
+import re
+import signal
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, kill_group, start
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+
+RCLONE = "rclone"
+# A name of the configuration, then a bucket. What begins with a colon or has a comma would be a connection string with secrets in it.
+PLACE = re.compile(r"(?P<remote>[A-Za-z0-9_][A-Za-z0-9_.+@ -]*):(?P<path>[^\0-\x1f\x7f]+)\Z")
+CHUNK = 1 << 20
+PART, PARTS = 8 << 20, 9_000  # S3 takes at most 10,000 parts
+PATIENCE = 120.0
+ABSENT = 3
+# What rclone and S3 say, and what that means to the reader; nothing else of their words is shown.
+SAYS = (
+    (b"NoSuchBucket", "there is no such bucket"),
+    (b"directory not found", "there is no such bucket or path"),
+    (b"SignatureDoesNotMatch", "it does not accept these credentials"),
+    (b"InvalidAccessKeyId", "it does not accept these credentials"),
+    (b"AccessDenied", "these credentials may not do that"),
+    (b"StatusCode: 403", "these credentials may not do that"),
+    (b"didn't find section", "the configuration does not name this remote"),
+    (b"connection refused", "nothing listens there"),
+    (b"no such host", "its name is unknown"),
+    (b"certificate", "its TLS certificate is not accepted"),
+    (b"timeout", "it does not answer"),
+    (b"deadline exceeded", "it does not answer"),
+    (b"no space left", "it has no room left"),
+)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A place for objects: ``remote`` as rclone writes it (``NAME:BUCKET/PREFIX``), ``config`` the path of its private configuration."""
+
+    remote: str
+    config: str
+
+    @classmethod
+    def from_options(cls, options: Sequence[dict[str, Any]]) -> list[Bucket]:
+        """The places of the module option ``buckets``; raises one :class:`MigrationError` with everything that is wrong with them."""
+        places = [cls((one.get("remote") or "").rstrip("/"), one.get("config") or "") for one in options]
+        found = [finding for place in places for finding in place.problems()]
+        if found:
+            raise MigrationError("buckets: " + "; ".join(found), subject="buckets", findings=found)
+        return places
+
+    def problems(self) -> list[str]:
+        """What stands against using it, as far as this host can tell without the network."""
+        match = PLACE.match(self.remote)
+        if match is None or "," in self.remote or ".." in self.remote.split("/"):
+            return ["remote must be NAME:BUCKET/PREFIX, where NAME is a section of config (a connection string may hold secrets)"]
+        try:
+            status = os.stat(self.config)
+        except OSError as error:
+            return [f"config {self.config}: {error.strerror}"]
+        if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
+            return [f"config {self.config} must be a file that only its owner can read: chmod 600 {self.config}"]
+        sections = configparser.RawConfigParser(strict=False)
+        try:
+            sections.read(self.config, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError, OSError):
+            return [f"config {self.config} is no configuration of rclone (an encrypted one cannot be used)"]
+        if not sections.has_section(match["remote"]):
+            return [f"config {self.config} does not name the remote {match['remote']}"]
+        return []
+
+    def at(self, path: str) -> str:
+        """The place of the object ``path`` as rclone writes it."""
+        return f"{self.remote}/{path}"
+
+    def names(self, path: str = "") -> list[str]:
+        """Sorted names of objects, and of prefixes with a final ``/``, directly below ``path``. Raises when the bucket is missing."""
+        status, out, said = self._run(["lsf", "--max-depth", "1", self.at(path) if path else self.remote])
+        if status == ABSENT and (path or "/" in self.remote.partition(":")[2]):
+            return []
+        self._require(status, said, "listed")
+        return sorted(line for line in os.fsdecode(out).split("\n") if line)
+
+    def read(self, path: str, limit: int = 1 << 30) -> bytes | None:
+        """The bytes of a small object, None when it is not there."""
+        name = path.rpartition("/")
+        if name[2] not in self.names(name[0]):
+            return None
+        status, out, said = self._run(["cat", "--count", str(limit), self.at(path)])
+        self._require(status, said, "read")
+        return out
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put a small object."""
+        with self.sending(path, len(data)) as stream:
+            stream.write(data)
+
+    def digest(self, path: str, tick: Any = lambda amount: None) -> tuple[int, str]:
+        """Size and SHA-256 of an object, read whole from the remote."""
+        digest, size = hashlib.sha256(), 0
+        with tempfile.TemporaryFile() as errors:
+            process = start(self._argv(["cat", self.at(path)]), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+                            on_death=signal.SIGKILL)
+            try:
+                stdout: IO[bytes] = process.stdout  # type: ignore[assignment]  # it is a pipe
+                for chunk in iter(lambda: stdout.read(CHUNK), b""):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    tick(len(chunk))
+                status = process.wait(PATIENCE)
+            finally:
+                kill_group(process)
+                if process.stdout is not None:
+                    process.stdout.close()
+            self._require(status, _said(errors), "read")
+        return size, digest.hexdigest()
+
+    @contextlib.contextmanager
+    def sending(self, path: str, bound: int) -> Iterator[IO[bytes]]:
+        """A stream to the object ``path``, of at most ``bound`` bytes, sent in parts.
+
+        The object exists once this returns; an error leaves it unfinished.
+        """
+        part = max(PART, -(-bound // PARTS))
+        argv = self._argv(["rcat", "--s3-chunk-size", f"{-(-part // 1024)}Ki", "--s3-no-check-bucket", self.at(path)])
+        with tempfile.TemporaryFile() as errors:
+            # Killed with us: it would take the end of its input for the end of the object.
+            process = start(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, on_death=signal.SIGKILL)
+            try:
+                if process.stdin is None:
+                    raise AssertionError("process.stdin is set before")
+                yield process.stdin
+                process.stdin.close()
+                status = process.wait()
+            except BrokenPipeError:
+                status = process.wait()
+                self._require(status or 1, _said(errors), "written to")
+            finally:
+                kill_group(process)  # before its input is closed, which it would take for the end of the object
+                if process.stdin is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        process.stdin.close()
+            self._require(status, _said(errors), "written to")
+
+    def remove(self, path: str, first: str, last: str) -> None:
+        """Remove the objects directly below ``path``, those called ``first`` and ``last`` in that order, and parts never finished."""
+        order = {first: -1, last: 1}
+        for name in sorted((name for name in self.names(path) if not name.endswith("/")), key=lambda name: order.get(name, 0)):
+            self.delete(f"{path}/{name}")
+        self.forget_unfinished(path)
+
+    def delete(self, path: str) -> None:
+        """Remove one object."""
+        status, _out, said = self._run(["deletefile", self.at(path)])
+        self._require(status, said, "written to")
+
+    def forget_unfinished(self, path: str) -> None:
+        """Abort the uploads below ``path`` that nobody finished: nobody sees them, but they are paid for. Not every remote has this."""
+        self._run(["backend", "cleanup", self.at(path), "-o", "max-age=0s"])
+
+    def _argv(self, words: Sequence[str]) -> list[str]:
+        patience = ["--contimeout=20s", "--timeout=120s", "--retries=2", "--low-level-retries=4", "--ask-password=false"]
+        return [find_tool(RCLONE), f"--config={self.config}", *patience, *words]
+
+    def _run(self, words: Sequence[str]) -> tuple[int, bytes, bytes]:
+        process = start(self._argv(words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                        on_death=signal.SIGKILL)
+        try:
+            out, said = process.communicate(timeout=PATIENCE * 5)
+        except subprocess.TimeoutExpired:
+            raise MigrationError(f"{self.remote} does not answer") from None
+        finally:
+            kill_group(process)
+        return process.returncode, out, said
+
+    def _require(self, status: int, said: bytes, done: str) -> None:
+        if status != 0:
+            reason = next((meaning for words, meaning in SAYS if words in said), f"rclone ended with status {status}")
+            raise MigrationError(f"{self.remote} cannot be {done}: {reason}", subject="buckets")
+
+
+def _said(errors: IO[bytes]) -> bytes:
+    errors.seek(0)
+    return errors.read(1 << 16)
