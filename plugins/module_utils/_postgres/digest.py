@@ -95,18 +95,22 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+BYTES_OF = "CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END"
+
+
 def column_hash(column: Column, ordinal: int, hexadecimal: bool = False) -> str:
     """SQL of the hash of one column; NULL hashes to ``ordinal + 10``.
 
     ``coalesce`` and never ``IS NULL``, which is true for a composite of NULLs. ``hexadecimal`` hashes the bytes of the
-    text in UTF-8, so that databases of different encodings can be compared.
+    text in UTF-8, so that databases of different encodings can be compared; where a database has no encoding, its bytes as
+    they are.
     """
     name = quote(column.name)
     if column.form == "int":
         return f"coalesce(hashint4extended({name},{ordinal}),{ordinal + 10})"
     text = {"text": name, "cast": f"{name}::text", "output": f"ROW({name})::text"}[column.form]
     if hexadecimal:
-        text = f"encode(convert_to({text},'UTF8'),'hex')"
+        text = f"encode(convert_to({text},{BYTES_OF}),'hex')"
     return f'coalesce(hashtextextended({text} COLLATE "C",{ordinal}),{ordinal + 10})'
 
 

@@ -22,6 +22,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_req
     DumpMeter,
     DumpRequest,
     digest_all,
+    encoding_option,
     exported_snapshot,
     plan_workers,
     read_capture,
@@ -47,7 +48,8 @@ def dump_archives(request: DumpRequest, cluster: dict[str, Any], staging: str) -
     with contextlib.ExitStack() as stack:
         snapshots = {name: stack.enter_context(exported_snapshot(request, name)) for name, _workers in plan}
         works = [dump_work(request, name, os.path.join(staging, paths[name]), workers,
-                           [f"--compress={compression}", f"--snapshot={snapshots[name]}"]) for name, workers in plan]
+                           [f"--compress={compression}", f"--snapshot={snapshots[name]}", *encoding_option(cluster, name)])
+                 for name, workers in plan]
         meter = DumpMeter({work.log: cluster["relations"][name] for work, (name, _workers) in zip(works, plan)}, progress)
         run_all(works, request.jobs, meter.look)
         digests = digest_all(request, snapshots, progress)

@@ -22,6 +22,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import (
     DumpRequest,
     digest_all,
+    encoding_option,
     exported_snapshot,
     read_capture,
     sizes_of,
@@ -67,7 +68,8 @@ def dump_plain(request: DumpRequest, cluster: dict[str, Any], staging: str) -> d
             append(path, opening_text(source, name, version))
             # Not --verbose: it would write the time into the file.
             work = Work([find_tool("pg_dump", request.bin_dir), "--format=plain", "--no-tablespaces", "--no-password",
-                         *restrict, f"--snapshot={snapshots[name]}", f"--dbname={database_argument(name)}"],
+                         *restrict, *encoding_option(cluster, name), f"--snapshot={snapshots[name]}",
+                         f"--dbname={database_argument(name)}"],
                         libpq_environment(request.source, request.application_name), request.log(f"pg_dump.{number}"),
                         f"database {name}", output=path)
             run_all([work], 1, lambda: progress.reach(min(os.path.getsize(path), int(progress.state["total"]))))

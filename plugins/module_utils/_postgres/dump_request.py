@@ -119,6 +119,12 @@ class DumpMeter:
             self._progress.advance(sum(sizes.get(name.replace('"', ""), 0) for name in self.BEGUN.findall(text)))
 
 
+def encoding_option(cluster: dict[str, Any], name: str) -> list[str]:
+    """What tells pg_dump to copy the bytes of a database without an encoding as they are: as UTF-8 they may be none."""
+    frames = {frame["name"]: frame for frame in cluster["globals"]["databases"]}
+    return ["--encoding=SQL_ASCII"] if frames[name]["encoding"] == "SQL_ASCII" else []
+
+
 def sizes_of(cluster: dict[str, Any]) -> dict[str, int]:
     return {name: sum(one["bytes"] for one in relations) for name, relations in cluster["relations"].items()}
 

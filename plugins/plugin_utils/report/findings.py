@@ -66,6 +66,8 @@ DATABASES = (
     N_("{path} can be read by others"),
     N_("{path} opens nothing that is encrypted for the recipients"),
     N_("a migration that waits at its hold has no password left to undo the freeze with"),
+    N_("the password of role {name} is not given"),
+    N_("the schema tool could not be asked"),
 )
 APPLICATIONS = (
     N_("{path} is no directory"),
@@ -92,6 +94,8 @@ APPLICATIONS = (
 )
 ADVICE = (
     N_("correct the password"),
+    N_("give it in postgresql_roles, or take the login of postgresql_target"),
+    N_("correct the files, or postgresql_schema_path and the variables beside it, until the tool can tell what is pending"),
     N_("admit the mover's address in pg_hba.conf, or take a user who is admitted"),
     N_("install the certificate authority on the mover (sslrootcert) and use the name in the server's certificate"),
     N_("set dbname to a database that exists"),

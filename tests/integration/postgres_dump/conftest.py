@@ -29,7 +29,7 @@ with patch_module_args(json.load(open(sys.argv[2]))):
 
 
 VERBS = {"pg_preflight": "preflight", "pg_dumpall": "backup", "pg_restore_cluster": "migrate", "pg_restore_drill": "backup",
-         "pg_verify": "verify"}
+         "pg_schema": "migrate", "pg_verify": "verify"}
 
 
 class Module:

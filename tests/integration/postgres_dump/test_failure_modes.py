@@ -1,0 +1,110 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ways in which a move of databases is known to lose data or to end in a backup that cannot be restored, made on real servers.
+
+``docs/postgresql.md`` lists all of them with their tests.
+"""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
+
+from demo.postgres_server import PostgresServer
+from tests.integration.postgres_dump.conftest import Site
+
+INNER = "CREATE FUNCTION inner_name(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower($1)'"
+OUTER = "CREATE FUNCTION outer_name(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN inner_name($1); END $$"
+
+
+@pytest.fixture(name="scratch")
+def fixture_scratch(old):
+    """Call with statements to get a database on the source that holds what they make."""
+    made: list[str] = []
+
+    def create(name: str, *statements: str, options: str = "") -> str:
+        old.execute(f"CREATE DATABASE {name} {options}")
+        made.append(name)
+        for statement in statements:
+            old.execute(statement, name)
+        return name
+
+    yield create
+    for name in made:
+        old.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_rows_hidden_by_row_security_are_never_left_out_of_a_dump(scratch, module, old, new, tools, tmp_path):
+    old.execute("CREATE ROLE limited LOGIN PASSWORD 'limited' IN ROLE pg_read_all_data")
+    try:
+        name = scratch("policies", "CREATE TABLE t AS SELECT n FROM generate_series(1, 9) n", "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+                       "CREATE POLICY few ON t USING (n < 3)")
+        passfile = tmp_path / "limited"
+        passfile.touch(0o600)
+        passfile.write_text("*:*:*:limited:limited\n")
+        source = dict(old.endpoint, user="limited", passfile=str(passfile))
+        looked = module.run("pg_preflight", source=source, target=new.endpoint, databases=[name], bin_dir=tools)
+        assert [one["blocking"] for one in looked["findings"] if "row security may hide rows" in one["finding"]] == [True], looked
+        dumped = module.run("pg_dumpall", source=source, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools)
+        assert dumped["failed"] and not list((tmp_path / "b").glob("[!.]*")), dumped
+    finally:
+        old.execute("DROP ROLE limited")
+
+
+def test_an_index_that_depends_on_a_search_path_fails_the_restore_as_a_whole(scratch, module, old, new, tools, tmp_path):
+    name = scratch("paths", INNER, OUTER, "CREATE TABLE t AS SELECT 'A' || n AS a FROM generate_series(1, 9) n",
+                   "CREATE INDEX by_name ON t (outer_name(a))")
+    before = new.names()
+    dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools)
+    restored = module.run("pg_restore_cluster", target=new.endpoint, backup=dumped["path"], created_file=str(tmp_path / "created.json"),
+                          bin_dir=tools)
+    assert restored["failed"] and "by_name" in restored["msg"], restored
+    assert new.names() == before
+
+
+def test_an_archive_of_newer_tools_does_not_half_restore_on_the_old_server(scratch, module, old, tools, tmp_path):
+    name = scratch("newer", "CREATE TABLE t AS SELECT n FROM generate_series(1, 9) n")
+    before = old.names()
+    dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools)
+    restored = module.run("pg_restore_cluster", target=old.endpoint, backup=dumped["path"], created_file=str(tmp_path / "created.json"),
+                          rename={name: "newer_again"}, bin_dir=tools)
+    assert restored["failed"] and "pg_restore" in restored["msg"], restored
+    assert old.names() == before
+
+
+def test_bytes_of_a_database_without_an_encoding_arrive_as_they_are_and_are_told(scratch, module, old, new, tools, tmp_path):
+    name = scratch("bytes", "SET client_encoding = 'SQL_ASCII'; CREATE TABLE t (a text)",
+                   "SET client_encoding = 'SQL_ASCII'; INSERT INTO t SELECT convert_from('\\x61e9ff'::bytea, 'SQL_ASCII')",
+                   options="TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    looked = module.run("pg_preflight", source=old.endpoint, target=new.endpoint, databases=[name], bin_dir=tools)
+    assert [one for one in looked["findings"] if "SQL_ASCII" in one["finding"]], looked
+    dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), digests=True, bin_dir=tools)
+    options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+    restored = module.run("pg_restore_cluster", backup=dumped["path"], **options)
+    try:
+        assert restored.get("changed"), restored
+        assert new.execute("SELECT a::bytea::text FROM t", name) == [("\\x61e9ff",)]
+        assert new.execute("SHOW server_encoding", name) == [("SQL_ASCII",)]
+        proof = {"manifest": dumped["path"], "target": new.endpoint, "databases": [name], "scope": "rows"}
+        assert module.run("pg_verify", **proof)["equal"]
+        new.execute("SET client_encoding = 'SQL_ASCII'; UPDATE t SET a = convert_from('\\x61e9fe'::bytea, 'SQL_ASCII')", name)
+        assert "public.t" in module.run("pg_verify", **proof)["msg"]
+    finally:
+        module.run("pg_restore_cluster", state="absent", **options)
+
+
+def test_a_prepared_transaction_that_no_dump_sees_stops_preflight_and_freeze(module, new, tools, tmp_path):
+    server = PostgresServer(16, tmp_path / "data", settings={"max_prepared_transactions": "2"}).create().start()
+    try:
+        site = Site(server, tmp_path / "pass")
+        site.execute("CREATE DATABASE crm")
+        site.execute("CREATE TABLE t (a int)", "crm")
+        site.execute("BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'waiting'", "crm")
+        looked = module.run("pg_preflight", source=site.endpoint, target=new.endpoint, databases=["crm"], bin_dir=tools)
+        assert [one for one in looked["findings"] if one["finding"] == "prepared transaction: waiting"], looked
+        with pytest.raises(MigrationError, match="1 prepared transactions are open"):
+            read_fence(Endpoint.from_options(site.endpoint), ["crm"], "dihya/x/freeze")
+    finally:
+        server.remove()

@@ -1,0 +1,1 @@
+ALTER TABLE app.client ADD COLUMN town text;

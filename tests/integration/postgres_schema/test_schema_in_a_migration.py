@@ -1,0 +1,83 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whole migrations of one database whose schema is moved by a tool of its own, with no back end."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+
+import pytest
+
+from tests.integration.failures.conftest import Before, tells
+from tests.support.java_tools import java_tool
+from tests.support.move import Move
+
+TOWN = "ALTER TABLE app.client ADD COLUMN town text;\nUPDATE app.client SET town = 'Tizi Ouzou' WHERE id < 10;\n"
+COLUMNS = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'app' AND table_name = 'client'"
+
+
+@pytest.fixture(name="files")
+def fixture_files(move: Move) -> pathlib.Path:
+    """The directory of the schema tool; the owner of the database is its user."""
+    directory = move.directory / "schema"
+    directory.mkdir()
+    move.variables.update(postgresql_schema_path=str(directory), postgresql_schema_user=move.owner, postgresql_roles="{{ vault_roles }}",
+                          postgresql_schema_changes=["app.client"], postgresql_schema_tool="sql", postgresql_drill=False)
+    return directory
+
+
+def facts(move: Move, verb: str) -> dict:
+    """What the databases handed over at the end of ``verb``."""
+    return [event["facts"] for event in move.events()
+            if (event["stack"], event["verb"], event["status"]) == ("postgresql", verb, "ok")][-1]
+
+
+def test_flyway_moves_the_schema_after_the_proof_and_the_rest_is_proved_again(move, files):
+    (files / "V7__town.sql").write_text(TOWN + "CREATE TABLE app.visit (id int PRIMARY KEY);\n", encoding="utf-8")
+    move.variables.update(postgresql_schema_tool="flyway", postgresql_schema_command=java_tool("flyway"))
+    refused = move.run(postgresql_schema_path=str(files.with_name("nowhere")))
+    assert refused.rc != 0 and "it must hold the files of flyway" in refused.output and move.outcome() == "refused", refused.output[-3000:]
+    move.variables["postgresql_schema_changes"] += ["app.visit"]
+    done = move.run()
+    assert (done.rc, move.outcome()) == (0, "ok"), done.output[-4000:]
+    moved, verified = facts(move, "migrate"), facts(move, "verify")
+    assert (moved["versions"][f"schema of {move.database} before"], moved["versions"][f"schema of {move.database} after"]) == ("none", "7")
+    told = {entry["object"].partition(": ")[2] for entry in moved["explained"] if entry["rule"] == "schema_change"}
+    assert told == {"app.client", "app.visit", "public.flyway_schema_history"}
+    proved = [entry["object"] for entry in verified["explained"] if entry["rule"] == "schema_change"]
+    assert len(proved) == 3 and any("rows of app.client" in text for text in proved), proved
+    assert "app.client" in move.report() and f"schema of {move.database} after" in move.report()
+    assert move.sites.target.execute(COLUMNS, move.database) == [(3,)] and move.sites.source.execute(COLUMNS, move.database) == [(2,)]
+    owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'visit'"
+    assert move.sites.target.execute(owner, move.database) == [(move.owner,)]
+    assert move.leftovers() == []
+
+
+def test_rows_written_into_a_table_that_nobody_named_are_found_and_undone(move, files):
+    before = Before(move)
+    (files / "1.sql").write_text(TOWN + "UPDATE app.invoice SET amount = 0 WHERE id = 1;\n", encoding="utf-8")
+    done = move.run()
+    tells(move, done, "rows of app.invoice", "app.invoice")
+    before.is_back()
+
+
+def test_a_change_that_fails_is_undone_and_one_that_was_interrupted_is_begun_from_the_restore(move, files, eventually):
+    before = Before(move)
+    (files / "1.sql").write_text(TOWN, encoding="utf-8")
+    (files / "2.sql").write_text("INSERT INTO app.client (name) VALUES (NULL);\n", encoding="utf-8")
+    done = move.run()
+    tells(move, done, "SQL file 2.sql failed", "le fichier SQL 2.sql a échoué")
+    before.is_back()
+    (files / "2.sql").write_text("SELECT pg_sleep(600);\n", encoding="utf-8")
+    process = move.playbook.start("playbooks/migrate.yml", move.inventory(), move.secrets, output=move.directory / "first.log")
+    sleeps = "SELECT 1 FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep' AND state = 'active' AND pid <> pg_backend_pid()"
+    assert eventually(lambda: move.sites.target.execute(sleeps), 240)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (files / "2.sql").write_text("CREATE VIEW app.town AS SELECT town FROM app.client;\n", encoding="utf-8")
+    again = move.run()
+    assert (again.rc, move.outcome()) == (0, "ok"), again.output[-4000:]
+    assert move.sites.target.execute("SELECT name FROM schema_files ORDER BY 1", move.database) == [("1.sql",), ("2.sql",)]
+    assert move.leftovers() == []
