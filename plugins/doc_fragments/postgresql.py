@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Documentation fragments ``dihya.migration.postgresql``, ``….long`` and ``….encrypt``."""
+    """Documentation fragments ``dihya.migration.postgresql``, ``….long``, ``….encrypt`` and ``….managed``."""
 
     DOCUMENTATION = r"""
 options:
@@ -57,4 +57,30 @@ options:
         elements: str
         default: []
       recipients_files: {description: Paths of files with one recipient a line., type: list, elements: path, default: []}
+"""
+
+    MANAGED = r"""
+options:
+  owners:
+    description:
+      - Roles that take the place of others, by the name of the role on the source. What belonged to the one, or was granted to it, is the
+        other's on the target. The role itself is not made.
+      - Needed for owners in whose name the login of the target cannot act, such as the administrators of a managed service.
+    type: dict
+    default: {}
+  service_roles:
+    description:
+      - Roles that belong to the service and stay with it, as names or shell patterns. They are not made, what was granted to them is not
+        granted, and each is named in findings and result.
+      - Where the login of the target is no superuser, the role that made the source's cluster is one of them.
+    type: list
+    elements: str
+    default: ["rds_*", "rdsadmin", "rdsrepladmin", "rdstopmgr", "azure_*", "azuresu", "cloudsql*"]
+  leave_out:
+    description:
+      - What is not restored although it is in the backup, each as V(extension NAME), V(event trigger NAME), V(publication NAME) or
+        V(subscription NAME). For what a plain login may not create, or the service provides itself.
+    type: list
+    elements: str
+    default: []
 """

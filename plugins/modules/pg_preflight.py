@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - dihya.migration.postgresql
   - dihya.migration.postgresql.encrypt
+  - dihya.migration.postgresql.managed
 options:
   source:
     description: The server that is to be moved.
@@ -83,6 +84,11 @@ options:
     description: Whether backups will be restored from this host, for which encrypted ones need O(identity).
     type: bool
     default: true
+  logins:
+    description: Roles whose passwords will be given, so that they need not be read on the source. The others are named in a finding.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode: {support: full, description: The module never changes anything.}
   diff_mode: {support: none, description: There is no change to show.}
@@ -127,6 +133,7 @@ journal: {description: The facts for the migration's journal., type: dict, retur
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import ADAPT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import PreflightRequest, preflight
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import SEAL_SPEC, Seal
@@ -143,6 +150,8 @@ SPEC = dict(
     encrypt={"type": "dict", "options": SEAL_SPEC},
     identity={"type": "path", "no_log": False},  # a path, not a secret
     restores={"type": "bool", "default": True},
+    logins={"type": "list", "elements": "str", "default": []},
+    **ADAPT_SPEC,
 )
 
 

@@ -16,9 +16,15 @@ description:
   - Settings and privileges of databases and roles are those of the backup's capture, so that a freeze of the source does not travel.
   - A database that exists and is not empty is never touched. An empty one steps aside under another name.
   - Roles that exist are left as they are and named in the result.
+  - The login need not be a superuser. With C(CREATEROLE) and C(CREATEDB) it restores as the owner of each database and then gives owners,
+    privileges and default privileges from the capture, as a member of the roles concerned, which it stays. Settings that it may not set
+    and memberships that it may not grant are left out. Everything that is left out is named in C(left).
+  - A role whose password hash is not in the backup gets the password that C(passfile) of O(target) has for it. Only its SCRAM verifier
+    is sent. Without one there the role is named in C(left).
 extends_documentation_fragment:
   - dihya.migration.postgresql
   - dihya.migration.postgresql.long
+  - dihya.migration.postgresql.managed
 options:
   target:
     description: The server to restore on.
@@ -116,9 +122,13 @@ created:
   returned: O(state=present)
 existing_roles: {description: Roles of the backup that were there before., type: list, elements: str, returned: O(state=present)}
 left:
-  description: What was not restored because it would change something that was there before.
+  description: What was not restored, because it would change something that was there before, or because it cannot travel.
   type: list
   elements: str
+  returned: O(state=present)
+settled:
+  description: Whether owners and privileges came from the capture, as they do where the login is no superuser or roles stay behind.
+  type: bool
   returned: O(state=present)
 leftovers_removed: {description: What an interrupted run had made and this one removed first., type: list, elements: str, returned: changed}
 removed: {description: What was removed., type: list, elements: str, returned: O(state=absent)}
@@ -133,12 +143,14 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import ADAPT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import RestoreRequest, absent, restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
 
 SPEC = dict(
     LONG_SPEC,
+    **ADAPT_SPEC,
     target={"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     state={"type": "str", "default": "present", "choices": ["present", "absent"]},
     backup={"type": "path"},

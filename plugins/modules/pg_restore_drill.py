@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - dihya.migration.postgresql
   - dihya.migration.postgresql.long
+  - dihya.migration.postgresql.managed
 options:
   state:
     description:
@@ -178,12 +179,14 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import ADAPT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.drill import DrillRequest, alone, clear, drill
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC
 
 SPEC = dict(
     LONG_SPEC,
+    **ADAPT_SPEC,
     state={"type": "str", "default": "present", "choices": ["present", "absent"]},
     backup={"type": "path"},
     identity={"type": "path", "no_log": False},  # a path, not a secret

@@ -50,31 +50,34 @@ def unknown_privileges(*versions: int) -> set[str]:
 
 
 def lead(kind: str, identity: str, entry: Mapping[str, Any], actual: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]],
-         ignored: Collection[str] = ()) -> list[str]:
+         ignored: Collection[str] = (), plain: bool = False) -> list[str]:
     """Statements that turn ``actual`` into ``wanted`` on one object.
 
     ``kind`` and ``identity`` are keys of ``capture``'s ``objects`` (or ``DATABASE`` and a quoted name), ``entry`` its value.
-    A grant made by another role than the owner is made and taken back as that role.
+    A grant made by another role than the owner is made and taken back as that role; one of the owner too, where the login
+    is ``plain``: the server would take for the grantor whichever of the login's roles may grant.
     """
     have, want = set(explode(actual, ignored)), set(explode(wanted, ignored))
     target = f"TABLE {entry['table']}" if kind == "COLUMN" else f"{kind} {identity}"
     column = f" ({entry['column']})" if kind == "COLUMN" else ""
     depth = _depths(have | want, entry["owner"])
+    himself = None if plain else entry["owner"]
     statements = []
     for item in sorted(have - want, key=lambda item: (-depth.get(item.grantor, 0), item)):
         option = "GRANT OPTION FOR " if item.grantable and item._replace(grantable=False) in want else ""
         if not item.grantable and item._replace(grantable=True) in want:
             continue  # the grant below adds the option
-        statements += _as(item.grantor, entry["owner"], f"REVOKE {option}{item.privilege}{column} ON {target} FROM {_role(item.grantee)}")
+        statements += _as(item.grantor, himself, f"REVOKE {option}{item.privilege}{column} ON {target} FROM {_role(item.grantee)}")
     for item in sorted(want - have, key=lambda item: (depth.get(item.grantor, 0), item)):
         if not item.grantable and item._replace(grantable=True) in have:
             continue
         option = " WITH GRANT OPTION" if item.grantable else ""
-        statements += _as(item.grantor, entry["owner"], f"GRANT {item.privilege}{column} ON {target} TO {_role(item.grantee)}{option}")
+        statements += _as(item.grantor, himself, f"GRANT {item.privilege}{column} ON {target} TO {_role(item.grantee)}{option}")
     return statements
 
 
-def database_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any], ignored: Collection[str] = ()) -> list[str]:
+def database_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any], ignored: Collection[str] = (),
+                        plain: bool = False) -> list[str]:
     """Statements that give the objects of a captured database ``actual`` the owners and ACLs of ``wanted``.
 
     Both are values of ``capture``'s ``databases``; run the statements in that database. Objects that are in one of them
@@ -90,7 +93,7 @@ def database_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any], ig
             have = actual_objects.get(identity, dict(entry, acl=[]) if kind in ("COLUMN", "LARGE OBJECT") else entry)
             if have["owner"] != entry["owner"] and kind != "COLUMN":
                 statements.append(f"ALTER {kind} {identity} OWNER TO {quote(entry['owner'])}")
-            statements += lead(kind, identity, entry, have["acl"], entry["acl"], ignored)
+            statements += lead(kind, identity, entry, have["acl"], entry["acl"], ignored, plain)
     return statements
 
 
@@ -104,7 +107,7 @@ def _depths(items: Collection[Item], owner: str) -> dict[str, int]:
     return depths
 
 
-def _as(grantor: str, owner: str, statement: str) -> list[str]:
+def _as(grantor: str, owner: str | None, statement: str) -> list[str]:
     return [statement] if grantor == owner else [f"SET ROLE {quote(grantor)}", statement, "RESET ROLE"]
 
 

@@ -31,11 +31,13 @@ MAINTAINED = """
 SELECT count(*) FROM pg_stat_all_tables WHERE greatest(last_analyze, last_autoanalyze, last_vacuum, last_autovacuum) >= %s::timestamptz
 """
 # Sessions that may still hold back what they wrote behind the fence, seen at $now: not idle, or idle since less than their
-# timer needs, and without a transaction that ended a second after $now. One that cannot be looked into counts too.
+# timer needs, and without a transaction that ended a second after $now. One that cannot be looked into counts too; to a
+# login without pg_read_all_stats that is every session of somebody else.
 HOLDING_BACK = """
 SELECT count(*) FROM pg_stat_activity
-WHERE backend_type = 'client backend' AND left(application_name, 6) <> 'dihya/' AND pid <> pg_backend_pid()
-  AND backend_start < %(now)s::timestamptz AND NOT coalesce(state_change < %(fence)s::timestamptz OR (state = 'idle'
+WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usesysid IS NOT NULL AND left(application_name, 6) <> 'dihya/'
+  AND pid <> pg_backend_pid() AND coalesce(backend_start < %(now)s::timestamptz, true)
+  AND NOT coalesce(state_change < %(fence)s::timestamptz OR (state = 'idle'
     AND (clock_timestamp() - state_change > %(timer)s OR state_change > %(now)s::timestamptz + %(interval)s)), false)
 """
 NAME = "SELECT coalesce(%s::oid::regclass::text, '')"

@@ -106,7 +106,8 @@ FROM pg_attribute a JOIN pg_class o ON o.oid = a.attrelid JOIN pg_namespace n ON
 WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND o.oid >= 16384 AND {schema} ORDER BY 1, 2
 """
 LARGE_OBJECTS = """
-SELECT o.oid::text, pg_get_userbyid(o.lomowner), {acl} FROM pg_largeobject_metadata o WHERE o.lomacl IS NOT NULL ORDER BY o.oid
+SELECT o.oid::text, pg_get_userbyid(o.lomowner), {acl} FROM pg_largeobject_metadata o
+WHERE o.lomacl IS NOT NULL OR o.lomowner <> (SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()) ORDER BY o.oid
 """
 SEQUENCES = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -125,7 +125,7 @@ def compare_cluster(source: Mapping[str, Any], target: Mapping[str, Any], rename
     """
     servants = {source["administrator"], target["administrator"]}
     servants |= {name for side in (source, target) for name, role in side["roles"].items() if role["bootstrap"]}
-    used = _used_roles(source)
+    used = used_roles(source)
     found = []
     for name in sorted(source["roles"].keys() | target["roles"].keys()):
         one, other = source["roles"].get(name), target["roles"].get(name)
@@ -147,7 +147,7 @@ def _role_differs(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -
     return one[what] != other.get(what)
 
 
-def _used_roles(taken: Mapping[str, Any]) -> set[str]:
+def used_roles(taken: Mapping[str, Any]) -> set[str]:
     """Roles that own something or were granted something in the captured databases."""
     used: set[str] = set()
     for database in taken["databases"].values():

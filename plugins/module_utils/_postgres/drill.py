@@ -12,23 +12,23 @@ import contextlib
 import datetime
 import locale
 import os
-import re
-import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._command import cut, find_tool, run, start
+from ansible_collections.dihya.migration.plugins.module_utils._command import cut
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import NAME, damaged_files, read_manifest, sha256_file, utc_now
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import drill_plan
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import extensions_in, listed
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import look_at_directory
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import RestoreRequest, absent, restore
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import opening, read_part
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.throwaway import (
     Shelter,
     ThrowawayServer,
@@ -58,6 +58,9 @@ class DrillRequest:
     server_user: str | None = None
     databases: list[str] | None = None
     evidence: str | None = None
+    owners: dict[str, str] = field(default_factory=dict)
+    service_roles: Sequence[str] = SERVICE_ROLES
+    leave_out: Sequence[str] = ()
     jobs: int = 2
     bin_dir: str | None = None
     progress_file: str | None = None
@@ -71,7 +74,17 @@ class DrillRequest:
         """The restore under scratch names on the target."""
         if self.target is None:
             raise MigrationError("the record of scratch databases names a server: give it as target", subject="target")
-        return self.restore_on(self.target, self.path("scratch.json"), **more)
+        return self.restore_on(self.target, self.path("scratch.json"), **self.adapted, **more)
+
+    @property
+    def adapted(self) -> dict[str, Any]:
+        """What is adapted to the target."""
+        return {"owners": self.owners, "service_roles": self.service_roles, "leave_out": self.leave_out}
+
+    @property
+    def as_it_is(self) -> dict[str, Any]:
+        """The same for a throw-away server, where we are superuser: all roles come along."""
+        return {"service_roles": (), "leave_out": self.leave_out}
 
     def restore_on(self, server: Endpoint, created_file: str, **more: Any) -> RestoreRequest:
         """A restore of the backup on ``server``."""
@@ -220,9 +233,9 @@ def _on_throwaway(request: DrillRequest, choice: Choice, manifest: dict[str, Any
                                       _extensions(request, manifest, databases), _offered(endpoint))
         if problems:
             raise Unfit("; ".join(problems), findings=problems)
-        wanted = request.restore_on(endpoint, os.path.join(server.directory, "created.json"))
+        wanted = request.restore_on(endpoint, os.path.join(server.directory, "created.json"), **request.as_it_is)
         try:
-            restored, compared = restore(wanted), _compare(request, endpoint, databases, {})
+            restored, compared = restore(wanted), _compare(request, endpoint, databases, {}, request.as_it_is)
         except MigrationError as error:
             _keep_log(request, error)
             raise MigrationError(_of_drill(error, endpoint, "a throw-away server"), **error.facts) from None
@@ -233,7 +246,7 @@ def _on_scratch(request: DrillRequest, manifest: dict[str, Any], databases: list
     renamed = drill_plan.scratch_names(databases)
     wanted = request.scratch(rename=renamed)
     try:
-        restored, compared = restore(wanted), _compare(request, wanted.target, databases, renamed)
+        restored, compared = restore(wanted), _compare(request, wanted.target, databases, renamed, request.adapted)
     except MigrationError as error:
         message = _of_drill(error, wanted.target, str(wanted.target))
         try:
@@ -245,10 +258,11 @@ def _on_scratch(request: DrillRequest, manifest: dict[str, Any], databases: list
     return _done("scratch", restored, compared, list(drill_plan.LIMITS["scratch"]))
 
 
-def _compare(request: DrillRequest, server: Endpoint, databases: list[str], renamed: dict[str, str]) -> dict[str, Any]:
+def _compare(request: DrillRequest, server: Endpoint, databases: list[str], renamed: dict[str, str],
+             adapted: dict[str, Any]) -> dict[str, Any]:
     return verify(VerifyRequest(target=server, databases=databases, manifest=request.backup, identity=request.identity, rename=renamed,
                                 jobs=request.jobs, differences_file=request.path("differences.json"),
-                                application_name=request.application_name, progress_file=request.progress_file))
+                                application_name=request.application_name, progress_file=request.progress_file, **adapted))
 
 
 def _keep_log(request: DrillRequest, error: MigrationError) -> None:
@@ -277,21 +291,8 @@ def _extensions(request: DrillRequest, manifest: dict[str, Any], databases: list
     found: set[str] = set()
     for name in databases:
         archive = os.path.join(str(request.backup), manifest["databases"][name].get("directory", ""))
-        listed = _listed(request, archive, bool(manifest.get("encryption")))
-        found |= set(re.findall(r"^\d+; 3079 \d+ EXTENSION - (\S+) *$", listed, re.MULTILINE))
-    return found
-
-
-def _listed(request: DrillRequest, archive: str, encrypted: bool) -> str:
-    """What pg_restore lists of an archive."""
-    argv = [find_tool("pg_restore", request.bin_dir), "--list"]
-    if not encrypted:
-        return run([*argv, archive], check=False).stdout
-    quiet: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with start(opening(archive, str(request.identity)), **quiet) as opened, start(argv, stdin=opened.stdout, **quiet) as lister:
-        if opened.stdout:
-            opened.stdout.close()  # so that age ends when pg_restore has read the list at the beginning
-        return lister.communicate()[0].decode("utf-8", "replace")
+        found |= extensions_in(listed(archive, bool(manifest.get("encryption")), request.identity, request.bin_dir))
+    return {name for name in found if f"extension {name}" not in request.leave_out}
 
 
 def _offered(server: Endpoint) -> dict[str, Any]:

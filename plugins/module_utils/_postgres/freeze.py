@@ -28,23 +28,26 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import quote
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_rights import require_rights
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import Guard
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote, render
 
 WRITES = {"TABLE": {"INSERT", "UPDATE", "DELETE", "TRUNCATE"}, "COLUMN": {"INSERT", "UPDATE"}, "SEQUENCE": {"USAGE", "UPDATE"}}
+# Without pg_read_all_stats a session of somebody else shows neither its kind nor its address: it counts as a client.
 CLIENTS = """
 SELECT coalesce(usename::text, ''), application_name, coalesce(client_addr::text, 'local'), datname::text,
   coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = usesysid), false), count(*)::int
-FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = ANY (%s)
-  AND left(application_name, length(%s)) <> %s GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4
+FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usesysid IS NOT NULL
+  AND pid <> pg_backend_pid() AND datname = ANY (%s) AND left(application_name, length(%s)) <> %s GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4
 """
 WORKERS = """
 SELECT DISTINCT backend_type FROM pg_stat_activity WHERE datname = ANY (%s)
   AND (backend_type ~ '^logical replication .*worker' OR backend_type ~ '^pg_cron')
 """
 END_SESSIONS = """
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usesysid IS NOT NULL AND pid <> pg_backend_pid()
   AND datname = ANY (%s) AND left(application_name, length(%s)) <> %s AND {which}
   AND NOT coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = usesysid), false)
 """
@@ -73,32 +76,34 @@ def plan(taken: Mapping[str, Any], databases: Sequence[str], method: Method) -> 
     """By database, what the freeze runs in it and how that is undone, from the capture ``taken`` alone."""
     found = {name: Changes() for name in sorted(databases)}
     spared = {name for name, role in taken["roles"].items() if role["superuser"]} | {taken["administrator"]}
+    plain = not taken["roles"].get(taken["administrator"], {}).get("superuser")
     for name, changes in found.items():
         if method.keep_readers:
-            _read_only_grants(taken["databases"][name], spared, changes)
+            _read_only_grants(taken["databases"][name], spared, changes, plain)
         if method.name == "revoke_connect":
             _no_connections(taken, name, spared, changes)
     return found
 
 
-def _read_only_grants(contents: Mapping[str, Any], spared: set[str], changes: Changes) -> None:
+def _read_only_grants(contents: Mapping[str, Any], spared: set[str], changes: Changes, plain: bool) -> None:
     # Privileges alone, no default_transaction_read_only: sessions that begin during the freeze would keep it afterwards.
     for kind, privileges in WRITES.items():
         for identity, entry in sorted(contents["objects"].get(kind, {}).items()):
             reduced = acl.without(entry["acl"], privileges, spared)
-            changes.apply += acl.lead(kind, identity, entry, entry["acl"], reduced)
-            changes.undo += acl.lead(kind, identity, entry, reduced, entry["acl"])
+            changes.apply += acl.lead(kind, identity, entry, entry["acl"], reduced, (), plain)
+            changes.undo += acl.lead(kind, identity, entry, reduced, entry["acl"], (), plain)
 
 
 def _no_connections(taken: Mapping[str, Any], database: str, spared: set[str], changes: Changes) -> None:
     entry, administrator = taken["databases"][database], taken["administrator"]
     reduced = acl.without(entry["acl"], {"CONNECT"}, spared)
     items = acl.explode(reduced)
-    if not taken["roles"].get(administrator, {}).get("superuser") and not any(
+    plain = not taken["roles"].get(administrator, {}).get("superuser")
+    if plain and not any(
             item.grantee == administrator and item.privilege == "CONNECT" for item in items):
         reduced = acl.collapse([*items, acl.Item(administrator, "CONNECT", False, entry["owner"])])
-    changes.apply += acl.lead("DATABASE", quote(database), entry, entry["acl"], reduced)
-    changes.undo += acl.lead("DATABASE", quote(database), entry, reduced, entry["acl"])
+    changes.apply += acl.lead("DATABASE", quote(database), entry, entry["acl"], reduced, (), plain)
+    changes.undo += acl.lead("DATABASE", quote(database), entry, reduced, entry["acl"], (), plain)
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> list[str]:
@@ -163,6 +168,7 @@ class Freeze:
         if state["state"] == "reopened":
             state = self.open()  # proves that all is as before: what is captured next is not a half-frozen source
         taken = self.captured()
+        self._require_rights(taken)
         if state["state"] == "open":
             private_directory(os.path.dirname(self.capture_file))
             publish_json(self.capture_file, taken)
@@ -268,14 +274,20 @@ class Freeze:
                                      "check address, user, key and known host key")
             if reached.status != 0:
                 raise MigrationError(f"the program {self.method.command[0]} that is to stop the writes was not found {where}")
+        taken = self.capture()
+        self._require_rights(taken)
         with secret_passfile(self.endpoint) as path:
             environment = {"PGPASSFILE": path} if path else {}
-            tried = subprocess.run(["sh", "-s", "--", "--dry-run"], input=self.script(self.capture()), text=True, check=False, timeout=120,
+            tried = subprocess.run(["sh", "-s", "--", "--dry-run"], input=self.script(taken), text=True, check=False, timeout=120,
                                    env=_command.environment(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                    close_fds=False, start_new_session=True)
         if tried.returncode != 0:
             raise MigrationError(f"the script that reopens the source failed its dry run with exit status {tried.returncode}: "
                                  f"check that {self.psql} and ssh are installed and that psql can connect")
+
+    def _require_rights(self, taken: Mapping[str, Any]) -> None:
+        with contextlib.closing(connect(self.endpoint, None, self.application_name)) as connection:
+            require_rights(connection, taken, WRITES if self.method.keep_readers else {}, self.method.name == "revoke_connect")
 
     def _write_reopen(self, taken: Mapping[str, Any]) -> None:
         if self.reopen_script:

@@ -137,10 +137,11 @@ def create_database(frame: dict[str, Any], name: str, owner: str | None, target_
     return f"CREATE DATABASE {identifier(name)} WITH {' '.join(words)}"
 
 
-def frame_statements(source: dict[str, Any], frame: dict[str, Any], name: str, known_roles: set[str]) -> list[str]:
+def frame_statements(source: dict[str, Any], frame: dict[str, Any], name: str, known_roles: set[str], plain: bool = False) -> list[str]:
     """Statements that give database ``name`` the comment, settings, ACL and, last, connection limit of ``frame``.
 
     ``source`` is the whole of :func:`read_globals`. Grants and settings of roles not in ``known_roles`` are left out.
+    A ``plain`` login grants as the owner, else any of its roles that may grant could become the grantor.
     """
     database = identifier(name)
     statements = [f"COMMENT ON DATABASE {database} IS {literal(frame['comment'])}"] if frame.get("comment") else []
@@ -152,7 +153,8 @@ def frame_statements(source: dict[str, Any], frame: dict[str, Any], name: str, k
         elif entry["role"] in known_roles:
             statements += set_statements(f"ALTER ROLE {identifier(entry['role'])} IN DATABASE {database}", entry["settings"])
     if frame["has_acl"]:
-        statements += acl_statements(source["acl"], frame, database, known_roles)
+        granting = acl_statements(source["acl"], frame, database, known_roles)
+        statements += [f"SET ROLE {identifier(frame['owner'])}", *granting, "RESET ROLE"] if plain else granting
     if not frame["allow_connections"]:
         statements.append(f"ALTER DATABASE {database} ALLOW_CONNECTIONS FALSE")
     if frame["is_template"]:

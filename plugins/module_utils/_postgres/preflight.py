@@ -11,35 +11,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import (
+    SOURCE,
+    TARGET,
+    Finding,
+    finding,
+    managed,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import MEANING
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain, version_key
 
-# What findings about a server are about: the inventory's variable for it.
-SOURCE, TARGET = "postgresql_source", "postgresql_target"
 OLDEST = 11
 # Bytes a second and core that dump and restore handle on ordinary machines: for a prediction, never a verdict.
 DUMP_RATE, RESTORE_RATE = 150e6, 30e6
 # What a database takes more on the target while its indexes are built.
 RESTORE_FACTOR = 1.2
 
-Finding = dict[str, Any]
-
-
-def finding(subject: str, text: str, remedy: str, blocking: bool = True) -> Finding:
-    """One finding in the form that the transaction collects."""
-    return {"subject": subject, "finding": text, "remedy": remedy, "blocking": blocking}
-
-
 def findings(facts: dict[str, Any]) -> list[Finding]:
     """Everything that ``facts`` give reason to say, blocking findings first."""
     checks = [reachable, tools, backup_place, sealing]
     if facts["source"]["reachable"]:
-        checks += [source_version, chosen, readable, locks, stragglers, clients, hashes_readable]
+        checks += [source_version, chosen, readable, locks, stragglers, clients]
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
-        checks += [same_server, order_of_versions, extensions, locales, roles, owners, passwords, settings, types, target_space]
+        checks += [same_server, order_of_versions, extensions, locales, managed, passwords, settings, types, target_space]
     found = [one for check in checks for one in check(facts)]
     return sorted(found, key=lambda one: not one["blocking"])
 
@@ -141,13 +138,6 @@ def readable(facts: dict[str, Any]) -> Iterator[Finding]:
                           "use a superuser or a role with BYPASSRLS")
 
 
-def hashes_readable(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Password hashes that stay behind."""
-    if not facts["source"]["globals"]["passwords"]:
-        yield finding(SOURCE, f"user {facts['source']['user']} may not read password hashes: roles arrive without passwords",
-                      "use a superuser, or set the passwords on the target", False)
-
-
 def locks(facts: dict[str, Any]) -> Iterator[Finding]:
     """More tables than one transaction of the source can lock."""
     settings_ = facts["source"]["server"]["settings"]
@@ -238,6 +228,8 @@ def extensions(facts: dict[str, Any]) -> Iterator[Finding]:
     needed: dict[str, str] = {}
     for content in good(facts).values():
         for one in content["extensions"]:
+            if f"extension {one['name']}" in facts["leave_out"]:
+                continue
             needed[one["name"]] = max(needed.get(one["name"], ""), one["version"], key=version_key)
     for name, version in sorted(needed.items()):
         available = facts["target"]["available"].get(name)
@@ -247,7 +239,8 @@ def extensions(facts: dict[str, Any]) -> Iterator[Finding]:
             yield finding(TARGET, f"extension {name} is of version {version} on the source, the target has only "
                           f"{max(available, key=version_key)}", "install the same or a newer version there")
         if name in facts["target"]["superuser_only"] and not facts["target"]["server"]["login"]["superuser"]:
-            yield finding(TARGET, f"only a superuser can create extension {name} on the target", "use a superuser there")
+            yield finding(TARGET, f"only a superuser can create extension {name} on the target",
+                          f"leave it out where the service provides it (postgresql_leave_out: [extension {name}]), or use a superuser")
 
 
 def locales(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -270,29 +263,6 @@ def locales(facts: dict[str, Any]) -> Iterator[Finding]:
     if not icu:
         for name in [name for name, content in good(facts).items() if content["icu_columns"]]:
             yield finding(TARGET, f"columns in database {name} need ICU, the target was built without it", "install a build with ICU")
-
-
-def roles(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Roles that only a superuser can create."""
-    existing = {role["name"] for role in facts["target"]["globals"]["roles"]}
-    owning = {name for content in good(facts).values() for name in content["owners"]}
-    # The login with which the source is read is not made on the target unless something belongs to it.
-    spared = existing | ({facts["source"]["server"]["login"]["name"]} - owning)
-    mighty = [role["name"] for role in facts["source"]["globals"]["roles"] if role["name"] not in spared
-              and (role["superuser"] or role["replication"] or role["bypassrls"])]
-    if mighty and not facts["target"]["server"]["login"]["superuser"]:
-        yield finding(TARGET, f"only a superuser can create: {names(mighty)}", "create them on the target first, or use a superuser")
-
-
-def owners(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Owners that exist on the target, in whose name an ordinary login cannot create anything."""
-    target = facts["target"]
-    existing = {role["name"] for role in target["globals"]["roles"]} - set(target["becomes"])
-    for name, content in good(facts).items():
-        closed = sorted(existing & set(content["owners"]))
-        if closed and not target["server"]["login"]["superuser"]:
-            yield finding(TARGET, f"user {target['user']} cannot make objects of database {name} belong to {names(closed)}",
-                          "grant these roles to the user on the target, or use a superuser")
 
 
 def passwords(facts: dict[str, Any]) -> Iterator[Finding]:

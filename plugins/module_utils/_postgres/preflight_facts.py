@@ -9,13 +9,15 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight as rules
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import check_leave_out
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
     Endpoint,
     connect,
@@ -26,6 +28,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
     pin_session,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, read_globals, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import creatable, managed_facts
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import Seal, problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
@@ -39,8 +42,8 @@ DUMPERS = ("pg_dump", "pg_dumpall")  # these must know the source, the others th
 OURS = "dihya"  # sessions of ours bear application names that begin so
 CLIENTS = """
 SELECT DISTINCT usename AS "user", application_name, coalesce(client_addr::text, 'local') AS client_addr
-FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()
-AND application_name !~ '^dihya(/|$)' ORDER BY 1, 2, 3"""
+FROM pg_catalog.pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usesysid IS NOT NULL
+AND pid <> pg_catalog.pg_backend_pid() AND application_name !~ '^dihya(/|$)' ORDER BY 1, 2, 3"""
 PENDING = """
 SELECT 'prepared transaction' AS kind, gid AS name FROM pg_catalog.pg_prepared_xacts
 UNION ALL SELECT 'replication slot', slot_name FROM pg_catalog.pg_replication_slots
@@ -81,16 +84,10 @@ SELECT pg_catalog.split_part(o, '=', 1) AS option, pg_catalog.min(pg_catalog.for
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
 pg_catalog.unnest(a.attoptions) o WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND n.nspname !~ '^pg_'
 AND o !~ '^n_distinct' GROUP BY 1 ORDER BY 1""".replace("%%", "%")
-OWNERS = """
-SELECT DISTINCT pg_catalog.pg_get_userbyid(owner) AS name FROM (
-  SELECT relowner FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'm', 'f', 'v', 'S') AND relpersistence <> 't'
-  UNION SELECT proowner FROM pg_catalog.pg_proc WHERE oid >= 16384 UNION SELECT nspowner FROM pg_catalog.pg_namespace WHERE oid >= 16384
-  UNION SELECT typowner FROM pg_catalog.pg_type WHERE oid >= 16384 UNION SELECT lomowner FROM pg_catalog.pg_largeobject_metadata
-  UNION SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AS all_(owner) ORDER BY 1"""
-BECOMES = "SELECT rolname AS name FROM pg_catalog.pg_roles WHERE pg_catalog.pg_has_role(oid, '{privilege}') ORDER BY 1"
+# An owner, and whoever has its privileges, sees all rows unless row security is forced.
 HIDDEN = """
 SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relrowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user) ORDER BY 1"""
+WHERE c.relrowsecurity AND pg_catalog.row_security_active(c.oid) ORDER BY 1"""
 
 
 @dataclass(frozen=True)
@@ -109,6 +106,10 @@ class PreflightRequest:
     seal: Seal | None = None
     identity: str | None = None
     restores: bool = True
+    owners: dict[str, str] = field(default_factory=dict)
+    service_roles: Sequence[str] = SERVICE_ROLES
+    leave_out: Sequence[str] = ()
+    logins: Sequence[str] = ()
 
 
 def gather(request: PreflightRequest) -> dict[str, Any]:
@@ -119,6 +120,7 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
                   for name in NEEDED},
         "backup": look_at_directory(request.backup_dir) if request.backup_dir else None,
         "sealing": problems(request.seal, request.identity, needed=request.restores),
+        "logins": request.logins, "leave_out": request.leave_out,
     }
     connections: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
@@ -134,11 +136,25 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
             facts["written_options"] = _written_options(request, facts)
             facts["target"]["refused_options"] = [option for option in facts["written_options"] if connections["target"] is not None
                                                   and not _takes_option(connections["target"], option)]
+        if facts["source"]["reachable"] and connections["target"] is not None and not facts["same_server"]:
+            facts["managed"] = managed_facts(
+                request.source, connections["target"], facts, owners=request.owners, service_roles=request.service_roles,
+                leave_out=request.leave_out, application_name=request.application_name)
+            facts["target"]["superuser_only"] = _closed_extensions(facts, connections["target"], request.leave_out)
     if facts["target"]["reachable"]:
         names = list(facts["source"].get("contents", {})) or [name for name in request.databases if name != "all"]
         present = [frame["name"] for frame in facts["target"]["globals"]["databases"] if frame["name"] in names]
         facts["target"]["objects"] = {name: _objects(request.target, name, request.application_name) for name in present}
     return facts
+
+
+def _closed_extensions(facts: dict[str, Any], target: Any, leave_out: Sequence[str]) -> list[str]:
+    """Extensions of the source that the target's login cannot create; services let theirs create more than are trusted."""
+    needed = {one["name"] for content in facts["source"]["contents"].values() for one in content.get("extensions", [])
+              if f"extension {one['name']}" not in leave_out}
+    closed = sorted(needed & set(facts["target"]["superuser_only"]))
+    superuser = facts["target"]["server"]["login"]["superuser"]
+    return [name for name in closed if superuser or facts["target"]["standby"] or not creatable(target, name)]
 
 
 def look_at_directory(path: str) -> dict[str, Any]:
@@ -181,8 +197,6 @@ def _side(stack: contextlib.ExitStack, endpoint: Endpoint, request: PreflightReq
         facts.update(
             server=server, globals=read_globals(connection), clients=rows(connection, CLIENTS), pending=rows(connection, PENDING),
             available={row["name"]: row["versions"] for row in available},
-            becomes=[row["name"] for row in rows(connection, BECOMES.format(
-                privilege="SET" if connection.server_version >= 160000 else "MEMBER"))],
             superuser_only=[row["name"] for row in available if not row["open"]],
             collations=rows(connection, COLLATIONS.format(provider=provider)),
             # Builds without ICU know a collation of that provider too, but none of those that initdb takes from the library.
@@ -217,8 +231,7 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
                     "icu_columns": rows(connection, ICU_COLUMNS)[0]["columns"],
                     "unreadable": [row["name"] for row in rows(connection, UNREADABLE)],
                     "hidden": [row["name"] for row in rows(connection, HIDDEN)],
-                    "subscriptions": rows(connection, SUBSCRIPTIONS), "column_options": rows(connection, COLUMN_OPTIONS),
-                    "owners": [row["name"] for row in rows(connection, OWNERS)]}
+                    "subscriptions": rows(connection, SUBSCRIPTIONS), "column_options": rows(connection, COLUMN_OPTIONS)}
         except MigrationError as error:
             contents[name] = {"error": error.message}
         except psycopg2.Error as error:
@@ -335,6 +348,7 @@ def _local_data(endpoint: Endpoint, server: dict[str, Any]) -> dict[str, Any] | 
 def preflight(request: PreflightRequest) -> dict[str, Any]:
     """Look at everything; returns the module's result, in which findings are no failure."""
     started = time.monotonic()
+    check_leave_out(request.leave_out)
     facts = gather(request)
     found, plan_ = rules.findings(facts), rules.plan(facts)
     blocking = sum(one["blocking"] for one in found)

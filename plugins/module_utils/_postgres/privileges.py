@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import database_statements, unknown_privileges
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import contents
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import contents, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
     Endpoint,
@@ -24,7 +24,8 @@ def owed(endpoint: Endpoint, database: str, wanted: Mapping[str, Any], source_ve
     """Statements that make owners and ACLs in ``database`` those of ``wanted``, a value of ``capture``'s ``databases``."""
     with transaction(endpoint, database, None, application_name) as connection:
         version, actual = connection.server_version, contents(connection)
-    return database_statements(actual, wanted, unknown_privileges(source_version, version))
+        superuser = rows(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")[0][0]
+    return database_statements(actual, wanted, unknown_privileges(source_version, version), not superuser)
 
 
 def give_back(endpoint: Endpoint, database: str, wanted: Mapping[str, Any], source_version: int, application_name: str) -> int:

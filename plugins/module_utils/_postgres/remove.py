@@ -64,7 +64,7 @@ def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> l
         end_session(connection, record.state.get("session"))
     psycopg2 = import_psycopg2()
     removed: list[str] = []
-    for entry in sorted(record.objects, key=lambda one: ("database", "aside", "role").index(one["kind"])):
+    for entry in sorted(record.objects, key=lambda one: ("database", "aside", "membership", "role").index(one["kind"])):
         try:
             done = REMOVERS[entry["kind"]](connection, entry)
         except psycopg2.Error as error:
@@ -113,4 +113,18 @@ def _drop_role(connection: Any, entry: dict[str, Any]) -> bool:
     return True
 
 
-REMOVERS = {"database": _drop_database, "aside": _bring_back, "role": _drop_role}
+MEMBERSHIP = """
+SELECT 1 AS one FROM pg_catalog.pg_auth_members a
+JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
+JOIN pg_catalog.pg_roles g ON g.oid = a.grantor WHERE r.rolname = %s AND m.rolname = %s AND g.rolname = current_user"""
+
+
+def _end_membership(connection: Any, entry: dict[str, Any]) -> bool:
+    if not rows(connection, MEMBERSHIP, (entry["name"], entry["member"])):
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(f"REVOKE {identifier(entry['name'])} FROM {identifier(entry['member'])}")
+    return True
+
+
+REMOVERS = {"database": _drop_database, "aside": _bring_back, "membership": _end_membership, "role": _drop_role}

@@ -14,14 +14,23 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import NAME, damaged_files, read_manifest, sha256_file
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import (
+    SERVICE_ROLES,
+    Adaptation,
+    adapt_capture,
+    adapt_globals,
+    assumed,
+    not_carried,
+)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import check_leave_out, listed, without
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import KIND, plan_workers
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
@@ -35,20 +44,27 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import (
     create_database,
-    create_role,
     frame_statements,
-    grant_membership,
     identifier,
     read_globals,
     rows,
     set_statements,
     with_capture,
 )
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits import adaptation_to
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, own_session, remove_created
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import (
+    assume,
+    create_roles,
+    execute,
+    refuse_closed,
+    without_password,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import in_use
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import opening, problems, read_part, refuse
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects, read_server
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.settle import settle
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, run_all, tool_version
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
@@ -69,6 +85,9 @@ class RestoreRequest:
     rename: dict[str, str] = field(default_factory=dict)
     roles: str = "restore"
     pin_settings: list[str] = field(default_factory=list)
+    owners: dict[str, str] = field(default_factory=dict)
+    service_roles: Sequence[str] = SERVICE_ROLES
+    leave_out: Sequence[str] = ()
     jobs: int = 2
     bin_dir: str | None = None
     progress_file: str | None = None
@@ -81,12 +100,24 @@ class RestoreRequest:
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup whose every file is as it was written; ``seal`` is the SHA-256 of its manifest."""
+    """A backup whose every file is as it was written; ``seal`` is the SHA-256 of its manifest.
+
+    ``change`` is how it was adapted to its target, ``left`` names what stays behind for that.
+    """
 
     directory: str
     seal: str
     manifest: dict[str, Any]
     globals: dict[str, Any]
+    change: Adaptation = Adaptation()
+    left: tuple[str, ...] = ()
+
+    def adapted(self, change: Adaptation) -> Backup:
+        """The backup as its target is to be."""
+        taken = self.manifest["capture"]
+        manifest = dict(self.manifest, capture=adapt_capture(taken, change))
+        left = tuple(subject for _kind, subject in not_carried(taken, change))
+        return replace(self, manifest=manifest, globals=adapt_globals(self.globals, change), change=change, left=left)
 
 
 def open_backup(directory: str, identity: str | None = None) -> Backup:
@@ -113,6 +144,7 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
     started = time.monotonic()
     progress = Progress(request.progress_file, "checking the backup")
     versions = {"pg_restore": tool_version("pg_restore", request.bin_dir)}
+    check_leave_out(request.leave_out)
     backup = open_backup(request.backup or "", request.identity)
     record = Record(request.created_file)
     with in_use(backup.directory), _session(request) as connection:
@@ -124,13 +156,20 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
             raise MigrationError(f"{request.created_file} records another restore: remove that one first (state absent)",
                                  subject="created_file")
         removed = remove_created(record, connection, server) if record.state is not None and not check_mode else []
+        if request.roles != "skip":
+            backup = backup.adapted(adaptation_to(connection, backup.manifest["capture"], owners=request.owners,
+                                                  service_roles=request.service_roles, leave_out=request.leave_out))
         plan = make_plan(request, backup, connection)
+        needed = {} if request.roles == "skip" else assumed(backup.manifest["capture"], [one.source for one in plan.databases])
+        refuse_closed(needed, plan, connection, backup.change.limits)
         if check_mode:
             return {"changed": True, "msg": f"would restore {len(plan.databases)} databases", "diff": {"before": "", "after": plan.text()}}
         private_directory(os.path.dirname(os.path.abspath(request.created_file)))
         record.open(server["system_identifier"], backup.seal, databases={one.source: one.name for one in plan.databases},
                     session=own_session(connection))
         try:
+            create_roles(backup.globals, plan, record, connection, request.target)
+            assume(set().union(*needed.values()), plan, record, connection, backup.change.limits)
             _apply(request, backup, plan, record, connection, server, progress)
         except BaseException as error:
             raise _undone(error, request, record) from error
@@ -165,8 +204,11 @@ def make_plan(request: RestoreRequest, backup: Backup, connection: Any) -> Resto
     for name in sorted(names & wanted):
         with contextlib.closing(connect(request.target, name, request.application_name)) as other:
             objects[name] = count_objects(other)
-    return plan_restore(backup.manifest, backup.globals, target, objects,
+    plan = plan_restore(backup.manifest, backup.globals, target, objects,
                         wanted=request.databases, rename=request.rename, roles=request.roles)
+    silent = [f"password of role {name}: to be set anew, until then it cannot log in with one"
+              for name in without_password(plan.roles, request.target)]
+    return replace(plan, left=[*plan.left, *backup.left, *silent])
 
 
 @contextlib.contextmanager
@@ -187,7 +229,6 @@ def _session(request: RestoreRequest) -> Iterator[Any]:
 def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: Record, connection: Any, server: dict[str, Any],
            progress: Progress) -> None:
     version, superuser = server["version_num"], server["login"]["superuser"]
-    _create_roles(backup, plan, record, connection, version)
     frames = {frame["name"]: frame for frame in backup.globals["databases"]}
     entries: dict[str, dict[str, Any]] = {}
     for one in plan.databases:
@@ -203,26 +244,15 @@ def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: R
         working = entries[one.source]["working_name"]
         pinned = [f"{name}={backup.manifest['server']['settings'][name]}" for name in request.pin_settings]
         execute(connection, set_statements(f"ALTER DATABASE {identifier(working)}", pinned)
-                + frame_statements(backup.globals, frames[one.source], working, known), f"settings and privileges of database {one.name}")
+                + frame_statements(backup.globals, frames[one.source], working, known, not superuser and bool(known)),
+                f"settings and privileges of database {one.name}")
         _publish(connection, record, one, working)
-    record.complete()
+    record.complete(settled=_settles(request, backup))
 
 
-def _create_roles(backup: Backup, plan: RestorePlan, record: Record, connection: Any, version: int) -> None:
-    """All in one transaction, recorded before it commits: the OIDs then tell whether it did."""
-    if not plan.roles:
-        return
-    names = [role["name"] for role in plan.roles]
-    execute(connection, ["BEGIN"], "roles")
-    for role in plan.roles:
-        own = [entry["settings"] for entry in backup.globals["settings"] if entry["database"] is None and entry["role"] == role["name"]]
-        settings = [statement for values in own for statement in set_statements(f"ALTER ROLE {identifier(role['name'])}", values)]
-        execute(connection, create_role(role) + settings, f"role {role['name']}")
-    for membership in plan.memberships:
-        execute(connection, [grant_membership(membership, version)], f"membership of role {membership['member']} in {membership['role']}")
-    made = rows(connection, "SELECT rolname AS name, oid::bigint AS identity FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)", (names,))
-    record.add(*(dict(row, kind="role") for row in made))
-    execute(connection, ["COMMIT"], "roles")
+def _settles(request: RestoreRequest, backup: Backup) -> bool:
+    """Whether owners and privileges are given from the capture, not by the archive."""
+    return request.roles != "skip" and backup.change.needed
 
 
 def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: dict[str, str], superuser: bool,
@@ -233,12 +263,16 @@ def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: d
         environment["PGOPTIONS"] = " ".join(f"-c {name}={QUIET[name]}" for name in everywhere)
     by_name = {one.source: one for one in plan.databases}
     ordered = plan_workers({one.source: one.bytes for one in plan.databases}, request.jobs)
-    bare = ["--no-owner", "--no-privileges"] if request.roles == "skip" else []
+    settled = _settles(request, backup)
+    bare = ["--no-owner", "--no-privileges"] if request.roles == "skip" or settled else []
+    captured = backup.manifest["capture"]
     works = []
     for number, (name, workers) in enumerate(ordered, 1):
         path, log = os.path.join(backup.directory, by_name[name].directory), request.log(f"pg_restore.{number}")
         argv = [find_tool("pg_restore", request.bin_dir), "--exit-on-error", "--verbose", "--no-password", "--no-tablespaces", *bare,
-                f"--dbname={database_argument(working[name])}"]
+                *_chosen(request, backup, path, number), f"--dbname={database_argument(working[name])}"]
+        if settled and backup.change.limits.plain:  # what it makes is the database owner's, until it is given to others
+            argv.append(f"--role={captured['databases'][name]['owner']}")
         if backup.manifest.get("encryption"):  # a stream: neither parallel nor kept, and its log holds no value of a row
             works.append(Work(opening(path, str(request.identity)), environment, log, f"database {name}", then=argv, harmless=True))
         else:
@@ -246,11 +280,23 @@ def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: d
     meter = RestoreMeter([work.log for work in works], progress)
     progress.begin("restore", sum(one.entries for one in plan.databases), "objects")
     run_all(works, request.jobs, meter.look)
+    for name in by_name if settled else ():
+        settle(request.target, working[name], captured["databases"][name], captured["server_version"], request.application_name)
     progress.begin("statistics", len(works), "databases")
     for name, _workers in ordered:
         with contextlib.closing(connect(request.target, working[name], request.application_name)) as connection:
             execute(connection, ["ANALYZE"], f"statistics of database {name}")
         progress.advance(1)
+
+
+def _chosen(request: RestoreRequest, backup: Backup, archive: str, number: int) -> list[str]:
+    """The option that leaves out what is not to be restored, with its list in a 0600 file beside the logs."""
+    if not request.leave_out:
+        return []
+    path = os.path.splitext(request.log(f"entries.{number}"))[0]
+    listing = listed(archive, bool(backup.manifest.get("encryption")), request.identity, request.bin_dir)
+    publish(path, without(listing, request.leave_out).encode())
+    return [f"--use-list={path}"]
 
 
 def _publish(connection: Any, record: Record, one: DatabasePlan, working: str) -> None:
@@ -283,17 +329,6 @@ def _undone(error: BaseException, request: RestoreRequest, record: Record) -> Ba
         return MigrationError(f"{getattr(error, 'message', type(error).__name__)}; what was made could not be removed "
                               f"({second.message}): run again with state absent", created_file=request.created_file)
     return error
-
-
-def execute(connection: Any, statements: list[str], subject: str) -> None:
-    """Run ``statements``; raises :class:`MigrationError` naming ``subject`` and the SQLSTATE, never the statement."""
-    psycopg2 = import_psycopg2()
-    try:
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-    except psycopg2.Error as error:
-        raise MigrationError(f"{subject}: the server refused with {describe_error(error)}", subject=subject) from None
 
 
 class RestoreMeter:
@@ -329,5 +364,5 @@ def _result(record: Record, plan: RestorePlan | None, changed: bool, started: fl
     if plan is not None and plan.left:
         journal["skipped"] = plan.left
     return {"changed": changed, "msg": summary, "databases": record.state["databases"], "created": created, "counts": counts,
-            "existing_roles": plan.existing_roles if plan else [], "left": plan.left if plan else [], "duration": duration,
-            "versions": versions, "journal": journal}
+            "settled": record.state.get("settled", False), "existing_roles": plan.existing_roles if plan else [],
+            "left": plan.left if plan else [], "duration": duration, "versions": versions, "journal": journal}

@@ -10,14 +10,17 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest, sha256_file, utc_now
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES, Adaptation
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.bisect import differing_keys
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, choose_databases
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.carried import carry, carry_catalog, read_change
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import read_catalog
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import (
     Difference,
@@ -62,6 +65,9 @@ class VerifyRequest:
     scope: str = "all"
     expected_changes: list[str] = field(default_factory=list)
     pin_settings: list[str] = field(default_factory=list)
+    owners: dict[str, str] = field(default_factory=dict)
+    service_roles: Sequence[str] = SERVICE_ROLES
+    leave_out: Sequence[str] = ()
     logins: list[str] = field(default_factory=list)
     digest_file: str | None = None
     differences_file: str | None = None
@@ -237,6 +243,9 @@ class Verification:
         self.progress.begin("catalog", 0, "objects")
         names = [request.on_target(name) for name in request.databases]
         after = capture(request.target, names, request.application_name)
+        change = read_change(request.target, before, after, request)
+        before, after, left = carry(before, after, change)
+        self.differences += left
         self.differences += compare_cluster(before, after, request.rename, request.pin_settings)
         versions = before["server_version"], after["server_version"]
         if any(role["password"] == "unknown" for side in (before, after) for role in side["roles"].values()):
@@ -245,19 +254,19 @@ class Verification:
             self.differences += compare_contents(name, before["databases"][name], after["databases"][request.on_target(name)],
                                                  versions, request.expected_changes)
             if request.source:
-                self._objects(name)
+                self._objects(name, change)
             else:
                 self.not_proved.append(f"definitions of objects in database {name}: a backup holds no catalog to compare with")
 
-    def _objects(self, name: str) -> None:
+    def _objects(self, name: str, change: Adaptation) -> None:
         request = self.request
         if request.source is None:
             raise AssertionError("request.source is set before")
         with transaction(request.source, name, None, request.application_name) as connection:
-            source = read_catalog(connection)
+            source = carry_catalog(read_catalog(connection), change)
         with contextlib.closing(connect(request.target, request.on_target(name), request.application_name)) as connection:
             pin_session(connection)
-            target = read_catalog(connection)
+            target = carry_catalog(read_catalog(connection), change)
             found = compare_catalogs(name, source, target, request.expected_changes, Normalizer(connection).same)
         self.differences += found
         self.not_proved += [f"rows of materialized view {view} in database {name}: they are made again on the target"

@@ -108,6 +108,18 @@ NOT_PROVED = (
     N_("restore drill: roles and settings that the target already had were not restored"),
     N_("restore drill: its time includes what else the target was doing"),
 )
+# What a restore left behind, and what preflight says of it beforehand.
+NOT_CARRIED = (
+    N_("role {role}, which belongs to the service"),
+    N_("role {role}: {other} takes its place"),
+    N_("membership of {role} in {other}, which {user} may not grant"),
+    N_("setting {setting} of role {role}, which {user} may not set"),
+    N_("setting {setting} in database {name}, which {user} may not set"),
+    N_("setting {setting} of role {role} in database {name}, which {user} may not set"),
+    N_("changed privileges on {count} {what} objects of the system in database {name}"),
+    N_("{what}, left out by choice"),
+    N_("password of role {role}: to be set anew, until then it cannot log in with one"),
+)
 FAILURES = (
     N_("the task failed; its output is on the screen of the run only"),
     N_("the host became unreachable"),
@@ -195,5 +207,5 @@ NAMES = (
     N_("scores of Lighthouse"),
 )
 SENTENCES: tuple[str, ...] = (
-    TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS
+    TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + NOT_CARRIED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS
 )

@@ -192,6 +192,7 @@ RULES = {
     "extension_version": N_("the target's version of the extension"),
     "extension_of_the_server": N_("an extension that the server brings along"),
     "pinned_setting": N_("a setting that each server has of its own"),
+    "not_carried": N_("a managed service does not take it"),
     "fence_moved_rows_equal": N_("the fence moved, every row is the same"),
     "fence_moved_by_maintenance": N_("the fence moved by maintenance of the server, no row was written"),
 }
