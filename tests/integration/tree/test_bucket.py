@@ -92,12 +92,14 @@ def test_bucket_that_keeps_other_bytes_than_it_got_is_refused(site: pathlib.Path
     assert list(s3.bucket.rglob("manifest.json")) == []
 
 
-def test_source_that_changes_while_it_is_sent_is_refused(site: pathlib.Path, s3: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["index.html", "late"])
+def test_source_that_changes_while_it_is_sent_is_refused(site: pathlib.Path, s3: Store, monkeypatch: pytest.MonkeyPatch,
+                                                         name: str) -> None:
     real = bucket.Bucket.write
 
     def meddle(self: bucket.Bucket, path: str, data: bytes) -> None:
         real(self, path, data)
-        (site / "index.html").write_text("other")
+        (site / name).write_text("other")
     monkeypatch.setattr(bucket.Bucket, "write", meddle)
     with pytest.raises(MigrationError, match="changed while it was copied"):
         copy(site, s3)
@@ -180,5 +182,5 @@ def test_backup_of_databases_lies_in_the_bucket_too(sites: Sites, s3: Store, tmp
         sites.clear()
     names = [path.parent.name for path in (s3.bucket / move.id).glob("postgresql_*/manifest.json")]
     assert len(names) == 1
-    event = next(event for event in move.events() if event["verb"] == "backup" and event["status"] == "ok" and event["stack"] == "postgresql")
+    event = next(event for event in move.events() if (event["stack"], event["verb"], event["status"]) == ("postgresql", "backup", "ok"))
     assert [one["verdict"] for one in event["facts"]["evidence"]] == ["proved", "proved"]

@@ -182,7 +182,10 @@ def test_nobody_there_is_said(tmp_path: pathlib.Path, grant: Grant, hard_tree: p
 
 
 def change(tree: pathlib.Path) -> None:
-    """What users do to uploaded files: new ones, other content, other mode, gone."""
+    """What users do to uploaded files: new ones, other content (as long and as old as before, too), other mode, gone."""
+    times = os.stat(tree / "!first")
+    (tree / "!first").write_bytes(b"9")
+    os.utime(tree / "!first", ns=(times.st_atime_ns, times.st_mtime_ns))
     (tree / "empty/new").write_bytes(b"new")
     (tree / "-dash").write_bytes(b"6 and more")
     (tree / "back\\slash\\n").chmod(0o600)
