@@ -31,6 +31,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_t
     liquibase_changes,
     own_tables,
     passfile_password,
+    split_table,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Touched, compare
 
@@ -62,8 +63,9 @@ class SchemaRequest:
 
     @property
     def history(self) -> str:
-        """The table in which the tool keeps what it applied."""
-        return self.history_table or HISTORY[self.tool]
+        """The table in which the tool keeps what it applied, ``schema.table`` of plain names: it stands in SQL as it is."""
+        schema, name = split_table(self.history_table or HISTORY[self.tool])
+        return f"{schema}.{name}"
 
 
 @dataclass
