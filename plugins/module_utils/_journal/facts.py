@@ -138,6 +138,12 @@ def text_or_details(value: Any, where: str) -> Any:
 VERDICTS = ("proved", "attested", "waived", "not_demonstrated", "failed")
 CREATED_KINDS = ("database", "role", "release", "unit", "process", "path", "snapshot")
 
+VIOLATION = {
+    "rule": text, "impact": text, "page": text, "language": text, "before": integer, "after": integer,
+    "verdict": choice("new", "known", "gone", "found"), "criteria": text,
+}
+SCORE = {"page": text, "language": text, "what": text, "before": number, "after": number}
+
 VERB_FACTS = record({
     "summary": text,
     "duration": number,
@@ -163,6 +169,10 @@ VERB_FACTS = record({
     "versions": mapping(text),
     "error": record({"message": text, "subject": text, "remedy": text}),
     "plan_seconds": number,
+    "quality": record({  # of the pages of a site; ``more`` violations than are listed
+        "pages": listing(text), "languages": listing(text), "more": integer,
+        "violations": listing(record(VIOLATION, ("rule", "verdict"))), "scores": listing(record(SCORE, ("page", "what", "after"))),
+    }),
     "identities": listing(text),  # of sources and targets; recording them locks them
 })
 

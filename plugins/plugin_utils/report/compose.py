@@ -22,6 +22,7 @@ from ansible_collections.dihya.migration.plugins.plugin_utils.report.document im
 )
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import ReportData, Step, parse_time
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases, utc
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.quality import quality
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.template import sentence_case, template_lines
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.vocabulary import (
     COMPONENTS,
@@ -53,6 +54,7 @@ def compose(data: ReportData, words: Words, timezone: datetime.tzinfo | None = N
         _steps(data, say),
         _figures(data, say),
         _tests(data, say),
+        quality(data, say),
         _freeze(data, say),
         _rollback(data, say),
         proved(data, say),

@@ -87,6 +87,8 @@ APPLICATIONS = (
     N_("{files} files of {path} are not those of its manifest"),
     N_("the command failed, or did not print {before} or {after}"),
     N_("nothing would prove that the new site answers"),
+    N_("it is not set, and the pages of the new site are to be measured"),
+    N_("Node.js is of version {version}, {wanted} is needed"),
 )
 ADVICE = (
     N_("correct the password"),
@@ -157,5 +159,11 @@ ADVICE = (
     N_("grant these roles to the user on the target, or use a superuser"),
     N_("set it to 0, or migration_commit to auto"),
     N_("run the backup again"),
+    N_("install Chromium on the mover, or name its program"),
+    N_("install certutil on the mover (Debian: libnss3-tools)"),
+    N_("run npm ci there with the package-lock.json of the role's files/page_tools"),
+    N_("install Node.js {wanted} on the mover, or name its program"),
+    N_("give the address of the new site, or measure no pages"),
+    N_("name pages by their path below url"),
 )
 FINDINGS: tuple[str, ...] = DATABASES + APPLICATIONS + ADVICE

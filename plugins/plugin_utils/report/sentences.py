@@ -63,6 +63,7 @@ RESULTS = (
     N_("Nothing was written since the freeze ({count} databases)."),
     N_("The fence moved, but no row was written ({count} databases)."),
     N_("{done} of {total} addresses answered as expected"),
+    N_("the pages of the old site are measured"),
     N_("copy of {name}: {files} files, {bytes} bytes, copied and read again from the disk"),
     N_("copy of {name}: {files} files, {bytes} bytes, copied and read again from the disk."),
     N_("copy of {name}: {files} files, {bytes} bytes, reused, its source and itself read again"),
@@ -86,6 +87,12 @@ OBSERVED = (
     N_("a login lacks privileges, see the findings"),
 )
 NOT_PROVED = (
+    N_("frontend_test_command is not set: no test of the front end was run"),
+    N_("frontend_e2e_command is not set: no end-to-end test was run"),
+    N_("frontend_pages is not set: accessibility, search engine basics and weight of the pages were not measured"),
+    N_("frontend_lighthouse_pages is not set: Lighthouse measured nothing"),
+    N_("frontend_source_url is not set: the pages were not compared with those of the old site"),
+    N_("accessibility: axe-core looks at {covered} of the {total} criteria of the RGAA, a person must look at all of them"),
     N_("password hashes are not in the backup: the login may not read pg_authid"),
     N_("password hashes of roles: a login may not read them"),
     N_("definitions of objects in database {name}: a backup holds no catalog to compare with"),
@@ -113,6 +120,13 @@ FAILURES = (
 MISMATCHES = (
     N_("{count} differences between source and target: {text}"),
     N_("and {count} more"),
+    N_("{page}: {rule} ({impact}), {before} before and {after} now"),
+    N_("{page}: {name} dropped from {before} to {after}, {count} points are allowed"),
+    N_("{page}: {name} is {after}, at least {count} is wanted"),
+    N_("{page}: {count} bytes, {total} are allowed"),
+    N_("{page}: {count} requests, {total} are allowed"),
+    N_("{page}: {count} bytes, {before} on the old site, {left} percent more are allowed"),
+    N_("{count} violations, {total} are allowed"),
     N_("database {name}: {object} is missing on the target"),
     N_("database {name}: {object} is on the target only"),
     N_("database {name}: {object} differs in {what}"),
@@ -157,6 +171,7 @@ TOOLS = (
     N_("{operation} of run {run} still works (pid {pid})"),
 )
 REMEDIES = (
+    N_("read {log} on this host, correct the pages and run again"),
     N_("read {log} on this host, correct the release and run again"),
     N_("read {log} on this host, correct the release or its environment and run again"),
     N_("look in the log of the application that serves this address"),
@@ -169,6 +184,8 @@ NAMES = (
     N_("{stack} tests"),
     N_("rows of {name}"),
     N_("capture"),
+    N_("quality of the pages"),
+    N_("scores of Lighthouse"),
 )
 SENTENCES: tuple[str, ...] = (
     TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS

@@ -163,6 +163,8 @@ KINDS = {
     "capture": N_("state before the freeze"),
     "reopen_script": N_("script that reopens the old site"),
     "row_digests": N_("digests of the rows"),
+    "page_audit": N_("record of the pages"),
+    "lighthouse": N_("record of Lighthouse"),
     "log": N_("log"),
     "database": N_("database"),
     "role": N_("role"),

@@ -145,6 +145,21 @@ def _migrate(journal: Writer) -> None:
     journal.step("frontend", "migrate", "new1", counts={"files": 31})
 
 
+QUALITY = {
+    "pages": ["/", "/{language}/"], "languages": ["fr", "ar"], "more": 2,
+    "scores": [
+        {"page": "/", "language": "", "what": "performance", "before": 90.0, "after": 87.5},
+        {"page": "/{language}/", "language": "ar", "what": "bytes", "before": 52_000, "after": 51_200},
+        {"page": "/", "language": "fr", "what": "requests", "after": 7},
+    ],
+    "violations": [
+        {"rule": "color-contrast", "impact": "serious", "page": "/{language}/", "language": "ar", "before": 3, "after": 3,
+         "verdict": "known", "criteria": "RGAA 3.2; WCAG 1.4.3"},
+        {"rule": "seo-sitemap", "impact": "moderate", "page": "", "language": "", "before": 1, "after": 0, "verdict": "gone"},
+    ],
+}
+
+
 def _verify(journal: Writer) -> None:
     journal.step("postgresql", "verify")
     journal.step(
@@ -154,7 +169,11 @@ def _verify(journal: Writer) -> None:
         tests=[{"name": "pytest", "verdict": "passed", "passed": 42, "failed": 0, "skipped": 1, "log": "/var/log/pytest.log"}],
     )
     journal.step(
-        "frontend", "verify", "new1", tests=[{"name": "npm test", "verdict": "passed", "passed": 1}, {"name": "axe", "verdict": "skipped"}]
+        "frontend",
+        "verify",
+        "new1",
+        tests=[{"name": "npm test", "verdict": "passed", "passed": 1}, {"name": "axe", "verdict": "skipped"}],
+        quality=QUALITY,
     )
 
 
