@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import json
+import os
+import sys
 import time
 
 import pytest
+from ansible.module_utils import basic
 
 from demo.postgres_server import PostgresServer
 from tests.support.move import Move, Sites
@@ -90,3 +95,34 @@ def fixture_move(sites, tmp_path):
     """A migration that has not begun, its source database filled; both servers are cleared after the test."""
     yield Move(sites, tmp_path, f"m{next(NUMBER)}").fill()
     sites.clear()
+
+
+def _become(main, output, options) -> None:
+    """Run a module's ``main`` in this forked process and end it."""
+    try:
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode()
+        basic._ANSIBLE_PROFILE = "legacy"
+        main()
+    except SystemExit:
+        pass
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+@pytest.fixture(name="run_module")
+def fixture_run_module(tmp_path):
+    """Runs a module of the collection in a process of its own and returns its result, ``failed`` included."""
+    def run(name: str, check_mode: bool = False, /, **options):
+        output = tmp_path / "result.json"
+        module = importlib.import_module(f"ansible_collections.dihya.migration.plugins.modules.{name}")
+        child = os.fork()  # a process of its own, as on a managed host, without importing everything again
+        if not child:
+            _become(module.main, output, {**options, "_ansible_check_mode": check_mode})
+        os.waitpid(child, 0)
+        result = {"failed": False, **json.loads(output.read_text())}
+        assert result.pop("invocation", None) is not None  # what the caller gave, not what the module found
+        return result
+    return run

@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The demo, migrated once for all tests of this folder, and a browser that trusts its authority or none."""
+"""The demo, migrated once for its tests, a browser that trusts its authority or none, and small sites to be measured."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import sys
 
 import pytest
 
+from demo import certificates
 from tests.support.needs import require_program
+from tests.support.page_tools import page_tools
 from tests.support.playbook import ROOT, Playbook
+from tests.support.website import Server
 
 PORTS = 7
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -87,3 +90,36 @@ def fixture_open_page(chromium, moved, tmp_path):
         yield page
         for browser in opened:
             browser.close()
+
+
+@pytest.fixture(scope="session", name="tools")
+def fixture_tools(chromium):
+    """Directory in which axe-core and Lighthouse are installed."""
+    del chromium  # without it they would be installed for nothing
+    return page_tools()
+
+
+@pytest.fixture(scope="session", name="authority")
+def fixture_authority(tmp_path_factory):
+    """Paths of an authority, and of a certificate for 127.0.0.1 and its key."""
+    directory = tmp_path_factory.mktemp("authority") / "certificates"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificates, "CERTIFICATES", directory)
+        for name in ("CA", "CERTIFICATE", "KEY"):
+            patch.setattr(certificates, name, directory / getattr(certificates, name).name)
+        certificates.make()
+        return certificates.CA, certificates.CERTIFICATE, certificates.KEY
+
+
+@pytest.fixture(name="serve")
+def fixture_serve(authority):
+    """Call with a directory to get the address of a server for it."""
+    servers = []
+
+    def start(root) -> str:
+        servers.append(Server(root, authority[1:]))
+        return servers[-1].url
+
+    yield start
+    for server in servers:
+        server.stop()

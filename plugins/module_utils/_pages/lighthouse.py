@@ -1,0 +1,144 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The engine of ``lighthouse``: run it on every page in the same browser, keep the scores, compare them with the old site's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import time
+from typing import Any, Callable
+
+from ansible_collections.dihya.migration.plugins.module_utils._app.probe import check_url, shown_url
+from ansible_collections.dihya.migration.plugins.module_utils._command import cut, find_tool, run
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._pages import scores, tools
+from ansible_collections.dihya.migration.plugins.module_utils._pages.browser import flags, private_home
+
+SUBJECTS = {name: name for name in ("chromium", "node", "package", "ca", "url", "pages", "runs", "drop", "minimum")}
+
+
+def _check_url(url: str) -> None:
+    if check_url(url).username is not None:  # it would stand in an argument list, which other users see
+        raise MigrationError("an address with a user name would be seen by other users: give it without")
+
+
+def _check_pages(pages: list[str]) -> None:
+    if not pages or any(not page.startswith("/") for page in pages):
+        raise MigrationError("a page is missing or does not begin with /: name pages by their path below url")
+
+
+def _check_runs(runs: int) -> None:
+    if runs < 1:
+        raise MigrationError("there is no run to measure: give 1 or more")
+
+
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "url": _check_url, "pages": _check_pages, "runs": _check_runs, "drop": lambda given: scores.points(given, "drop"),
+    "minimum": lambda given: scores.points(given, "minimum"),
+}
+
+
+def measure(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Measure, record, compare; in check mode only look whether that could be done. Raises with all refusals when there is one."""
+    began = time.monotonic()
+    findings = look(options)
+    if check_mode:
+        return tools.looked(findings)
+    tools.refuse(findings)
+    limits = (scores.points(options["drop"], "drop"), scores.points(options["minimum"], "minimum"))
+    before = read_baseline(options["baseline"], options["pages"]) if options["baseline"] else None
+    record = _measure_all(options)
+    return _result(record, before, limits, options, round(time.monotonic() - began, 3))
+
+
+def look(options: dict[str, Any]) -> list[tools.Finding]:
+    """What is missing on this host, and what is wrong with the options."""
+    subjects = {**SUBJECTS, **options["subjects"]}
+    found = tools.missing_browser(options, subjects)
+    for name, check in CHECKS.items():
+        try:
+            check(options[name])
+        except MigrationError as error:
+            found.append(tools.finding(subjects[name], *tools.parts(error)))
+    package = os.path.join(options["package"], "package.json")
+    missing = tools.missing_file(subjects["package"], package, tools.PACKAGES)
+    missing += tools.missing_file(subjects["package"], _program(options), tools.PACKAGES)
+    return found + (missing or tools.missing_node(subjects["node"], options["node"], package))
+
+
+def read_baseline(path: str, pages: list[str]) -> dict[str, Any]:
+    """The record of an earlier measurement; raises :class:`MigrationError` when it is missing, or one of other pages."""
+    try:
+        record = dict(read_json(path))
+        missing = [page for page in pages if page not in record["scores"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise MigrationError(f"{path} is no record of the old site: measure the old site first (the verb backup)") from None
+    if missing:
+        raise MigrationError(f"{path} is a record of other pages, without {cut(', '.join(missing))}: measure the old site again")
+    return record
+
+
+def _measure_all(options: dict[str, Any]) -> dict[str, Any]:
+    private_directory(os.path.dirname(options["dest"]))
+    found = {}
+    version = str(read_json(os.path.join(options["package"], "package.json")).get("version"))
+    with private_home(options["ca"]) as home:
+        for page in options["pages"]:
+            found[page] = scores.middle([_run_once(page, home, options) for _number in range(options["runs"])])
+    return {"site": shown_url(options["url"]), "lighthouse": version, "runs": options["runs"], "form_factor": options["form_factor"],
+            "scores": found}
+
+
+def _run_once(page: str, home: str, options: dict[str, Any]) -> scores.Scores:
+    """One run on one page. Its browser and every child lie in one process group, which a timeout ends."""
+    chromium = options["chromium"] if "/" in options["chromium"] else find_tool(options["chromium"])
+    output = os.path.join(home, "lighthouse.json")
+    argv = [
+        options["node"], _program(options), options["url"].rstrip("/") + page, "--output=json", f"--output-path={output}",
+        "--only-categories=" + ",".join(options["categories"]), "--chrome-flags=" + shlex.join(flags()), "--no-enable-error-reporting",
+        "--quiet", *(["--preset=desktop"] if options["form_factor"] == "desktop" else []),
+    ]
+    variables = {"CHROME_PATH": chromium, "HOME": home, "TMPDIR": home, "XDG_CONFIG_HOME": home, "CI": "1"}
+    done = run(argv, env=variables, cwd=home, timeout=options["timeout"], log=options["dest"] + ".log", check=False)
+    if done.status != 0 or not os.path.isfile(output):
+        raise MigrationError(f"Lighthouse could not measure {page} (exit status {done.status}): read {options['dest']}.log on this host")
+    found = scores.read_scores(read_json(output), options["categories"])
+    os.unlink(output)
+    return found
+
+
+def _result(
+    record: dict[str, Any], before: dict[str, Any] | None, limits: tuple[scores.Scores, scores.Scores], options: dict[str, Any],
+    duration: float,
+) -> dict[str, Any]:
+    """Keep the record, then say which scores dropped; raises when that is refused."""
+    for name in ("lighthouse", "form_factor"):
+        if before is not None and before.get(name) != record[name]:
+            raise MigrationError(f"the old site was measured otherwise ({name} {before.get(name)}, now {record[name]}): measure both alike")
+    rows = scores.rows(before["scores"] if before else None, record["scores"])
+    refused = scores.refusals(rows, *limits)
+    content = (json.dumps({**record, "comparison": rows, "refused": refused}, indent=1) + "\n").encode()
+    publish(options["dest"], content)
+    lowest = ", ".join(f"{name} {min(row['after'] for row in rows if row['what'] == name):g}" for name in options["categories"])
+    journal: dict[str, Any] = {
+        "summary": f"Lighthouse on {len(record['scores'])} pages, lowest scores: {lowest}", "duration": duration, "changed": False,
+        "proofs": [{"kind": "lighthouse", "path": options["dest"], "sha256": hashlib.sha256(content).hexdigest()}],
+        "versions": {"lighthouse": record["lighthouse"]}, "quality": {"scores": rows},
+    }
+    if before is not None or limits[1]:
+        journal["tests"] = [{"name": "scores of Lighthouse", "verdict": "failed" if refused else "passed",
+                             "passed": len(rows) - len(refused), "failed": len(refused), "skipped": 0, "log": options["dest"]}]
+    result = {"scores": rows, "journal": journal}
+    if refused:
+        message, remedy = cut("; ".join(refused)), f"read {options['dest']} on this host, correct the pages and run again"
+        journal["error"] = {"message": message, "subject": "scores of Lighthouse", "remedy": cut(remedy)}
+        raise MigrationError(f"{message}. To go on: {remedy}", **result)
+    return {**result, "changed": False, "msg": journal["summary"]}
+
+
+def _program(options: dict[str, Any]) -> str:
+    return os.path.join(options["package"], "cli", "index.js")
