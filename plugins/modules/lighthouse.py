@@ -11,8 +11,8 @@ short_description: Measure pages with Lighthouse, and refuse scores that dropped
 description:
   - Runs Lighthouse on every page and keeps the scores of its categories in O(dest), the median where there are several runs.
   - With the record of the old site in O(baseline), a score that dropped by more than O(drop) is refused.
-  - Certificates are always verified, O(ca) is trusted in addition. Lighthouse sends no report of errors; its browser is ended with it.
-  - Lighthouse itself opens a port of its browser on loopback while it measures.
+  - Certificates are always verified, O(ca) is trusted in addition. Lighthouse sends no report of errors.
+  - The browser listens on a free port of loopback while Lighthouse measures, which needs one. It ends with the run, a killed one too.
   - In check mode nothing is measured. The programs are looked at, and what must be corrected is returned.
 extends_documentation_fragment: [dihya.migration.app]
 requirements:
@@ -73,7 +73,7 @@ options:
   dest:
     description:
       - File for the record (JSON, mode 0600), replaced by every measurement. Its directory is made with mode 0700 when it is missing.
-      - What Lighthouse prints goes to a file of the same name with C(.log) behind it.
+      - What Lighthouse prints goes to a file of the same name with C(.log) behind it, what the browser prints to C(.browser.log).
     type: path
     required: true
   timeout:

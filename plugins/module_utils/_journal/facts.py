@@ -138,11 +138,11 @@ def text_or_details(value: Any, where: str) -> Any:
 VERDICTS = ("proved", "attested", "waived", "not_demonstrated", "failed")
 CREATED_KINDS = ("database", "role", "release", "unit", "process", "path", "snapshot")
 
-VIOLATION = {
+VIOLATION: dict[str, Check] = {
     "rule": text, "impact": text, "page": text, "language": text, "before": integer, "after": integer,
     "verdict": choice("new", "known", "gone", "found"), "criteria": text,
 }
-SCORE = {"page": text, "language": text, "what": text, "before": number, "after": number}
+SCORE: dict[str, Check] = {"page": text, "language": text, "what": text, "before": number, "after": number}
 
 VERB_FACTS = record({
     "summary": text,

@@ -28,6 +28,8 @@ QUIET = (
     "--disable-component-update", "--disable-default-apps", "--disable-domain-reliability", "--disable-sync", "--metrics-recording-only",
 )
 """Flags under which the browser asks the network for the pages it is told to open and for nothing else."""
+LISTEN = "--remote-debugging-port=0"
+"""Makes the browser listen on a free port of loopback too, for a tool that needs one."""
 START = 30.0
 """Seconds that the browser has to answer for the first time."""
 FIRST_FREE = 10
@@ -64,12 +66,13 @@ def private_home(ca: str | None) -> Iterator[str]:
 class Browser:
     """A running Chromium. ``call`` sends a command and waits for its answer; events that arrive meanwhile are kept in ``events``."""
 
-    def __init__(self, program: str, home: str, log: str) -> None:
+    def __init__(self, program: str, home: str, log: str, more: tuple[str, ...] = ()) -> None:
         path = program if "/" in program else find_tool(program)
         self._buffer, self._number, self.events = b"", 0, []  # type: bytes, int, list[dict[str, Any]]
         read_commands, self._commands = _pipe()
         self._answers, write_answers = _pipe()
-        arguments = [path, *flags(), "--remote-debugging-pipe", f"--user-data-dir={home}/profile", "about:blank"]
+        self._profile = os.path.join(home, "profile")
+        arguments = [path, *flags(), *more, "--remote-debugging-pipe", f"--user-data-dir={self._profile}", "about:blank"]
         actions = [
             (os.POSIX_SPAWN_DUP2, read_commands, 3), (os.POSIX_SPAWN_DUP2, write_answers, 4),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -87,6 +90,15 @@ class Browser:
     def version(self) -> dict[str, str]:
         """``product`` and ``userAgent`` of the browser; raises :class:`MigrationError` when it does not come up."""
         return self.call("Browser.getVersion", timeout=START)
+
+    def port(self) -> int:
+        """The port of loopback on which it listens too, when it was started with :data:`LISTEN`."""
+        written, deadline = os.path.join(self._profile, "DevToolsActivePort"), time.monotonic() + START
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, ValueError, IndexError), open(written, encoding="ascii") as stream:
+                return int(stream.read().splitlines()[0])
+            time.sleep(0.05)
+        raise Late("its port")
 
     def open_tab(self) -> str:
         """A new, empty tab of a profile of its own (no cookie or cache of another one); returns its session."""
@@ -160,10 +172,13 @@ class Late(MigrationError, TimeoutError):
 
 
 @contextlib.contextmanager
-def browsing(program: str, ca: str | None, log: str) -> Iterator[Browser]:
-    """A browser that trusts ``ca`` and the system's authorities; ended and forgotten afterwards. ``log`` gets what it prints."""
+def browsing(program: str, ca: str | None, log: str, *more: str) -> Iterator[Browser]:
+    """A browser that trusts ``ca`` and the system's authorities; ended and forgotten afterwards.
+
+    ``log`` gets what it prints, ``more`` are flags. When we die it ends by itself, because its pipe ends.
+    """
     with private_home(ca) as home:
-        browser = Browser(program, home, log)
+        browser = Browser(program, home, log, more)
         try:
             yield browser
         finally:

@@ -7,16 +7,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
+import tempfile
 import time
 from typing import Any, Callable
 
 from ansible_collections.dihya.migration.plugins.module_utils._app.probe import check_url, shown_url
-from ansible_collections.dihya.migration.plugins.module_utils._command import cut, find_tool, run
+from ansible_collections.dihya.migration.plugins.module_utils._command import cut, run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._pages import scores, tools
-from ansible_collections.dihya.migration.plugins.module_utils._pages.browser import flags, private_home
+from ansible_collections.dihya.migration.plugins.module_utils._pages.browser import LISTEN, browsing
 
 SUBJECTS = {name: name for name in ("chromium", "node", "package", "ca", "url", "pages", "runs", "drop", "minimum")}
 
@@ -86,29 +86,32 @@ def _measure_all(options: dict[str, Any]) -> dict[str, Any]:
     private_directory(os.path.dirname(options["dest"]))
     found = {}
     version = str(read_json(os.path.join(options["package"], "package.json")).get("version"))
-    with private_home(options["ca"]) as home:
-        for page in options["pages"]:
-            found[page] = scores.middle([_run_once(page, home, options) for _number in range(options["runs"])])
+    for page in options["pages"]:
+        found[page] = scores.middle([_run_once(page, options) for _number in range(options["runs"])])
     return {"site": shown_url(options["url"]), "lighthouse": version, "runs": options["runs"], "form_factor": options["form_factor"],
             "scores": found}
 
 
-def _run_once(page: str, home: str, options: dict[str, Any]) -> scores.Scores:
-    """One run on one page. Its browser and every child lie in one process group, which a timeout ends."""
-    chromium = options["chromium"] if "/" in options["chromium"] else find_tool(options["chromium"])
-    output = os.path.join(home, "lighthouse.json")
-    argv = [
-        options["node"], _program(options), options["url"].rstrip("/") + page, "--output=json", f"--output-path={output}",
-        "--only-categories=" + ",".join(options["categories"]), "--chrome-flags=" + shlex.join(flags()), "--no-enable-error-reporting",
-        "--quiet", *(["--preset=desktop"] if options["form_factor"] == "desktop" else []),
-    ]
-    variables = {"CHROME_PATH": chromium, "HOME": home, "TMPDIR": home, "XDG_CONFIG_HOME": home, "CI": "1"}
-    done = run(argv, env=variables, cwd=home, timeout=options["timeout"], log=options["dest"] + ".log", check=False)
-    if done.status != 0 or not os.path.isfile(output):
-        raise MigrationError(f"Lighthouse could not measure {page} (exit status {done.status}): read {options['dest']}.log on this host")
-    found = scores.read_scores(read_json(output), options["categories"])
-    os.unlink(output)
-    return found
+def _run_once(page: str, options: dict[str, Any]) -> scores.Scores:
+    """One run on one page, in a browser of ours: the one that Lighthouse would start outlives a run that is killed."""
+    log = options["dest"] + ".log"
+    with tempfile.TemporaryDirectory(prefix="dihya-lighthouse-") as home, \
+            browsing(options["chromium"], options["ca"], options["dest"] + ".browser.log", LISTEN) as browser:
+        browser.version()
+        output = os.path.join(home, "lighthouse.json")
+        argv = [
+            options["node"], _program(options), options["url"].rstrip("/") + page, "--output=json", f"--output-path={output}",
+            "--only-categories=" + ",".join(options["categories"]), f"--port={browser.port()}", "--no-enable-error-reporting", "--quiet",
+            *(["--preset=desktop"] if options["form_factor"] == "desktop" else []),
+        ]
+        variables = {"HOME": home, "TMPDIR": home, "XDG_CONFIG_HOME": home, "CI": "1"}
+        try:
+            done = run(argv, env=variables, cwd=home, timeout=options["timeout"], log=log, check=False)
+        except MigrationError as error:
+            raise MigrationError(f"Lighthouse on {page}: {error.message}: raise timeout, or look at the load of this host") from None
+        if done.status != 0 or not os.path.isfile(output):
+            raise MigrationError(f"Lighthouse could not measure {page} (exit status {done.status}): read {log} on this host")
+        return scores.read_scores(read_json(output), options["categories"])
 
 
 def _result(
