@@ -83,7 +83,11 @@ def test_everything_is_moved_and_proved(moved):
     assert {row["kind"] for row in migrated["created"]} >= {"release", "process"}
     verified = moved.handed_over("backend verify", "new")["facts"]["tests"]
     assert all(test["verdict"] == "passed" for test in verified) and len(verified) == 3
-    assert moved.handed_over("frontend verify", "mover")["facts"]["tests"][0]["passed"] == 1
+    page = moved.handed_over("frontend verify", "mover")["facts"]
+    assert page["tests"][0]["passed"] == 1
+    unmeasured = [text.partition(" ")[0] for text in page["not_proved"]]
+    assert unmeasured[-3:] == ["frontend_e2e_command", "frontend_pages", "frontend_lighthouse_pages"]
+    assert "frontend_pages is not set: accessibility" in moved.first.output  # what is not measured is said on the screen too
     for stack in ("backend", "frontend"):
         for place in ("backup", "second"):
             copies = list((moved.root / place / "shop").glob(f"{stack}_*"))
