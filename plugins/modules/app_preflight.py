@@ -27,10 +27,12 @@ options:
           - V(program) can be executed, V(python) can make a virtual environment, V(file) can be read.
           - V(port) is free, or held by the process of O(looks[].pid_file).
           - V(systemd) means that units can be installed.
+          - V(image) names an image by its digest.
+          - V(podman) means that containers can be run in this form (V(quadlet), V(podman)), with room for an archive of O(looks[].bytes).
           - V(backup) is C(DIRECTORY/NAME), whose newest complete copy still has every byte of its manifest.
         type: str
         required: true
-        choices: [path, name, writable, readable, program, python, port, systemd, file, backup]
+        choices: [path, name, writable, readable, program, python, port, systemd, file, image, podman, backup]
       subject:
         description: The variable that a finding names.
         type: str
@@ -44,7 +46,7 @@ options:
         elements: str
         default: []
       bytes:
-        description: What will be written to a V(writable) path.
+        description: What will be written to a V(writable) path, or by V(podman).
         type: int
         default: 0
       pid_file:
@@ -88,7 +90,7 @@ findings:
       type: bool
       returned: always
 seen:
-  description: What was measured, by subject (C(bytes), C(files), C(free_bytes), C(python), C(port), C(path)).
+  description: What was measured, by subject (C(bytes), C(files), C(free_bytes), C(python), C(port), C(podman), C(path)).
   returned: success
   type: dict
 journal:

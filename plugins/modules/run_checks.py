@@ -100,6 +100,10 @@ options:
         description: Regular expression of a line that speaks of an error.
         type: str
         default: '\b(ERROR|CRITICAL|FATAL)\b|^Traceback '
+      container:
+        description: Whether it is the log of a container, where each line of the application stands after C(TIME STREAM F).
+        type: bool
+        default: false
       allowed:
         description: Number of such lines that is no failure.
         type: int
@@ -190,6 +194,7 @@ LOG = {
     "path": {"type": "path", "required": True},
     "since": {"type": "int", "default": 0},
     "pattern": {"type": "str", "default": r"\b(ERROR|CRITICAL|FATAL)\b|^Traceback "},
+    "container": {"type": "bool", "default": False},
     "allowed": {"type": "int", "default": 0},
 }
 ARGUMENTS = {

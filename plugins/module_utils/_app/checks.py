@@ -25,6 +25,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._files import priv
 
 TAIL = 256 << 10
 LONGEST_FINDING = 64
+_CONTAINER_LINE = re.compile(r"^\S+ (?:stdout|stderr) [FP] ", re.M)
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -156,12 +157,16 @@ def new_errors(text: str, pattern: str) -> int:
     return sum(1 for line in text.splitlines() if expression.search(line))
 
 
-def scan_log(path: str, since: int, pattern: str) -> int | None:
-    """Errors written to ``path`` after its first ``since`` bytes (all of it when it has become shorter); None without file."""
+def scan_log(path: str, since: int, pattern: str, container: bool = False) -> int | None:
+    """Errors written to ``path`` after its first ``since`` bytes (all of it when it has become shorter); None without file.
+
+    In the log of a ``container`` the application's lines stand after time, stream and a letter.
+    """
     try:
         with open(path, "rb") as stream:
             stream.seek(since if os.fstat(stream.fileno()).st_size >= since else 0)
-            return new_errors(stream.read().decode("utf-8", "replace"), pattern)
+            text = stream.read().decode("utf-8", "replace")
+        return new_errors(_CONTAINER_LINE.sub("", text) if container else text, pattern)
     except FileNotFoundError:
         return None
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
-from ansible_collections.dihya.migration.plugins.module_utils._app import process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, podman, process_table
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -167,6 +167,37 @@ def _systemd(look: Look) -> Finding:
 def _file(look: Look) -> Finding:
     if not os.path.isfile(look.value) or not os.access(look.value, os.R_OK):
         return f"{look.value} is no readable file on this host", "correct the path, or give the user read permission"
+    look.facts.update(files=1, bytes=os.path.getsize(look.value))
+    return None
+
+
+def _image(look: Look) -> Finding:
+    try:
+        container_plan.parse_pin(look.value)
+    except MigrationError as error:
+        finding, _separator, remedy = error.message.partition(": ")
+        return finding, remedy
+    return None
+
+
+def _podman(look: Look) -> Finding:
+    """``value`` is a form; podman must know all that it needs, and have room for an image archive of ``bytes``."""
+    if not shutil.which("podman"):
+        return "podman is not installed on this host", "install podman, or choose the runtime systemd or process"
+    if look.value == "quadlet" and _systemd(look):
+        return "units of podman need root and a host that systemd manages", "use become on this host, or choose the form podman"
+    host, oldest = podman.Podman(), container_plan.OLDEST[look.value]
+    version = host.version()
+    look.facts["podman"] = ".".join(map(str, version))
+    if version < oldest:
+        return f"podman {look.facts['podman']} is too old for the form {look.value}", (
+            f"install podman {'.'.join(map(str, oldest))} or later" + (", or choose the form podman" if look.value == "quadlet" else ""))
+    storage = host.storage()
+    if storage is None:
+        return "podman does not work for this user", "run `podman info` on this host as this user and correct what it says"
+    free = shutil.disk_usage(storage).free
+    if free < look.bytes * 2.5:
+        return f"{free >> 20} MiB are free for images where {int(look.bytes * 2.5) >> 20} MiB are needed", f"free space below {storage}"
     return None
 
 
@@ -197,5 +228,7 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "port": _port,
     "systemd": _systemd,
     "file": _file,
+    "image": _image,
+    "podman": _podman,
     "backup": _backup,
 }

@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -185,22 +186,28 @@ def stop_processes(record: Record, timeout: float) -> None:
     raise MigrationError(f"processes of {record['name']} survive SIGKILL: look for a hanging disk or file system on this host")
 
 
-def wait_healthy(record: Record, health: Health | None, log_file: str) -> dict[str, Any]:
-    """Wait until the process answers well several times in a row; raises when it dies, stays silent or flaps."""
+def wait_healthy(
+    record: Record, health: Health | None, log_file: str, living: Callable[[], bool] | None = None
+) -> dict[str, Any]:
+    """Wait until the process answers well several times in a row; raises when it dies, stays silent or flaps.
+
+    ``living`` tells whether it still runs, where its recorded pid is not what tells.
+    """
+    lives = living or (lambda: process_table.is_alive(record))
     if health is None:
         time.sleep(PAUSE * 4)
-        if not process_table.is_alive(record):
+        if not lives():
             raise _unhealthy("it ended at once", log_file)
         return {}
     deadline = time.monotonic() + health.timeout
     row = good = asked = 0
     while True:
-        if not process_table.is_alive(record):
+        if not lives():
             raise _unhealthy("it ended before it was healthy", log_file)
         answer = probe(health.expected)
         asked += 1
         row, good = (0, good) if answer.why else (row + 1, good + 1)
-        if row >= health.successes and process_table.is_alive(record):
+        if row >= health.successes and lives():
             return answer.facts()
         if time.monotonic() > deadline:
             flaps = f"; {good} of {asked} answers were good: it flaps" if good else ""

@@ -99,7 +99,7 @@ def _check_pattern(text: str | None) -> None:
 
 def _search(item: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The verdict on one log as a test of the journal, and why."""
-    found = scan_log(item["path"], item["since"], item["pattern"])
+    found = scan_log(item["path"], item["since"], item["pattern"], item["container"])
     test = {"name": f"errors in {item['path']}"[:300], "verdict": "passed", "passed": 1, "failed": 0, "skipped": 0, "log": item["path"]}
     if found is None:
         return {**test, "verdict": "skipped", "passed": 0, "skipped": 1}, f"{item['path']} does not exist: its errors were not searched"

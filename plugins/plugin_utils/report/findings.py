@@ -91,6 +91,13 @@ APPLICATIONS = (
     N_("systemd does not manage this host"),
     N_("units can be installed by root only"),
     N_("{path} is no readable file on this host"),
+    N_("the image is not pinned by a digest"),
+    N_("an image is already built"),
+    N_("podman is not installed on this host"),
+    N_("units of podman need root and a host that systemd manages"),
+    N_("podman {version} is too old for the form {name}"),
+    N_("podman does not work for this user"),
+    N_("{files} MiB are free for images where {needed} MiB are needed"),
     N_("there is no complete backup {name} in {path}"),
     N_("{files} files of {path} are not those of its manifest"),
     N_("the command failed, or did not print {before} or {after}"),
@@ -186,5 +193,14 @@ ADVICE = (
     N_("install Node.js {wanted} on the mover, or name its program"),
     N_("give the address of the new site, or measure no pages"),
     N_("name pages by their path below url"),
+    N_("write it as NAME@sha256:…, with the Digest (from a registry) or the Id (from an archive) that `podman image inspect NAME:TAG` "
+       "tells"),
+    N_("leave it empty, and build before the image is made"),
+    N_("install podman, or choose the runtime systemd or process"),
+    N_("use become on this host, or choose the form podman"),
+    N_("install podman {version} or later"),
+    N_("install podman {version} or later, or choose the form podman"),
+    N_("run `podman info` on this host as this user and correct what it says"),
+    N_("free space below {path}"),
 )
 FINDINGS: tuple[str, ...] = DATABASES + APPLICATIONS + ADVICE
