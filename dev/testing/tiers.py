@@ -17,6 +17,7 @@ CONTAINERS = (Need("podman"), Need("runc"), Need("debootstrap"), Need("ssh", "op
 BROWSERS = (Need("chromium"), Need("certutil", "libnss3-tools"))
 PACKAGES = (Need("aapt"), Need("aapt2", "aapt"), Need("apksigner"), Need("zipalign"), Need("jarsigner", "default-jdk-headless"),
             Need("fdroid", "fdroidserver"), Need("/usr/share/android-framework-res/framework-res.apk", "android-framework-res"))
+PROXIES = (Need("/usr/sbin/haproxy", "haproxy"), Need("/usr/sbin/nginx", "nginx-light"))
 SERVERS = (POSTGRES_15, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
 
 
@@ -71,7 +72,7 @@ def integration() -> Tier:
     return Tier("integration", (
         pytest("integration-apps", *APPLICATIONS, timeout=2700, each=600),
         pytest("integration", "tests/integration", *(f"--ignore={path}" for path in APPLICATIONS), timeout=2700, each=600),
-    ), workers=2, needs=(*SERVERS, *PACKAGES))
+    ), workers=2, needs=(*SERVERS, *PACKAGES, *PROXIES))
 
 
 def chaos() -> Tier:
