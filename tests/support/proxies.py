@@ -86,8 +86,7 @@ class Proxy:
         root.mkdir(exist_ok=True)
         self.side.write_text(FIRST[kind].format(side=side))
         self.config.write_text(CONFIGURATIONS[kind].format(root=root, port=self.port, blue=blue, green=green))
-        test = {"nginx": [self.program, "-T", "-e", "stderr", "-c", str(self.config)],
-                "haproxy": [self.program, "-c", "-f", str(self.config)]}
+        test = {"nginx": [self.program, "-T", "-e", "stderr", "-c", str(self.config)]}  # the others as the module tests them
         addresses = {"blue": [f"127.0.0.1:{blue}"], "green": [f"127.0.0.1:{green}"]} if kind == "caddy" else {}
         self.options = {"proxy": kind, "file": str(self.side), "sides": list(SIDES), "config": str(self.config), "addresses": addresses,
                         "pid_file": str(root / f"{kind}.pid"), "admin": f"unix/{root}/admin", "test_command": test.get(kind)}
@@ -131,15 +130,15 @@ def get(port: int, path: str = "/", timeout: float = 20) -> tuple[int, str]:
 
 
 class Side:
-    """An application that says who it is; ``/slow`` takes two seconds."""
+    """An application that says who it is; ``/slow`` waits until ``gate`` is open."""
 
     def __init__(self, name: str) -> None:
-        self.asked = 0
+        self.gate = threading.Event()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(handler) -> None:  # noqa: N802, N805 (named by http.server; self is the side)
-                self.asked += 1
-                time.sleep(2 if handler.path == "/slow" else 0)
+                if handler.path == "/slow":
+                    self.gate.wait(20)
                 handler.send_response(200)
                 handler.end_headers()
                 handler.wfile.write(f"{name}\n".encode())

@@ -18,6 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._proxy import cadd
 from ansible_collections.dihya.migration.plugins.module_utils._proxy.table import PROXIES, check_request, content, example, refusal, side_of
 
 PAUSE = 0.1
+SETTLED = 10.0  # seconds after which a reload is in force even where a worker of before still answers
 
 
 @dataclass
@@ -93,7 +94,8 @@ def _move(options: dict[str, Any], found: str, done: Done) -> None:
         if not options["switch_back"]:
             raise
         _put(options, found, found)
-        _reload(options)
+        # In force once the workers of the wrong side have gone; long requests of theirs need not be waited for.
+        _wait({**options, "side": found, "drain_timeout": min(options["drain_timeout"], SETTLED)}, _reload(options))
         message = f"{error.message}. {found} is public again"
         raise MigrationError(message, **{**error.facts, "side": found, "switched_back": True}) from None
 
@@ -125,7 +127,7 @@ def _test(options: dict[str, Any]) -> None:
     argv = options["test_command"] or [word.format(config=config) for word in table.test]
     if not argv:
         return
-    done = run(argv, timeout=30, check=False)
+    done = run(argv, env=_paths(), timeout=30, check=False)
     if done.status:
         raise refusal("config", f"{os.path.basename(argv[0])} refuses its configuration (exit status {done.status}), no traffic was moved",
                       f"read what {' '.join(argv)} says on this host")
@@ -133,6 +135,11 @@ def _test(options: dict[str, Any]) -> None:
     if path not in told:
         raise refusal("file", f"the configuration of {options['proxy']} does not name {path}, no traffic was moved",
                       f"let it say {example(options['proxy'], options['name'], path)}")
+
+
+def _paths() -> dict[str, str]:
+    """Where proxies are found: Debian keeps them in directories that users have not on their path."""
+    return {"PATH": f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/local/sbin:/usr/sbin:/sbin"}
 
 
 def _configuration(path: str) -> str:
@@ -156,9 +163,13 @@ def _reload(options: dict[str, Any]) -> list[Stat]:
     parent = workers.master(options["pid_file"])
     before = workers.children(parent)
     if options["reload_command"]:
-        run(options["reload_command"], timeout=60)
+        run(options["reload_command"], env=_paths(), timeout=60)
     else:
         workers.signalled(parent, number)
+    # A worker that is forked has read the file; a second reload before that could not tell which ones are of before.
+    deadline = time.monotonic() + SETTLED
+    while set(workers.children(parent)) <= set(before) and time.monotonic() < deadline:
+        time.sleep(PAUSE)
     return before
 
 

@@ -48,24 +48,33 @@ def test_a_switch_and_its_way_back_lose_no_request_and_are_in_force_when_the_mod
     assert not again["changed"] and again["msg"] == "green is public already", again
 
 
-def test_a_request_under_way_is_answered_by_the_side_that_has_it_before_the_module_returns(proxy, run_module):
+@pytest.fixture
+def under_way(proxy, sides):
+    """A request that the blue side has and does not answer before its gate is open."""
     answers: list = []
-    asking = threading.Thread(target=lambda: answers.append((*proxy.get("/slow"), time.monotonic())))
-    asking.start()
-    time.sleep(0.5)
-    result = run_module("proxy_switch", side="green", probes=probes(proxy, "green"), **proxy.options)
-    ended = time.monotonic()
-    asking.join()
-    assert result["drained"] and answers[0][:2] == (200, "blue\n") and answers[0][2] <= ended + 0.05
-
-
-def test_a_request_that_outlasts_the_wait_is_said_and_not_cut_off(proxy, run_module):
-    answers: list = []
+    sides[0].gate.clear()
     asking = threading.Thread(target=lambda: answers.append(proxy.get("/slow")))
     asking.start()
-    time.sleep(0.5)
+    time.sleep(1)
+    yield sides[0].gate, asking, answers
+    sides[0].gate.set()
+    asking.join()
+
+
+def test_a_request_under_way_is_answered_by_the_side_that_has_it_before_the_module_returns(proxy, run_module, under_way):
+    gate, asking, answers = under_way
+    threading.Timer(4, gate.set).start()
+    result = run_module("proxy_switch", side="green", probes=probes(proxy, "green"), **proxy.options)
+    assert gate.is_set() and result["drained"]
+    asking.join()
+    assert answers == [(200, "blue\n")]
+
+
+def test_a_request_that_outlasts_the_wait_is_said_and_not_cut_off(proxy, run_module, under_way):
+    gate, asking, answers = under_way
     result = run_module("proxy_switch", side="green", probes=probes(proxy, "green"), drain_timeout=0.3, **proxy.options)
     assert not result["drained"] and result["left"] == 1 and "still under way" in result["msg"]
+    gate.set()
     asking.join()
     assert answers == [(200, "blue\n")]
 
