@@ -10,7 +10,11 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-NO_CLUSTER = pathlib.Path("/etc/postgresql-common/createcluster.d/dihya-tests.conf")
+# Files that keep Debian's packages from making or starting anything while they are installed.
+QUIETING = {
+    pathlib.Path("/etc/postgresql-common/createcluster.d/dihya-tests.conf"): "create_main_cluster = false\n",
+    pathlib.Path("/usr/sbin/policy-rc.d"): "#!/bin/sh\nexit 101\n",
+}
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,16 @@ def install(needs: list[Need]) -> None:
     print(f"  system packages: installing {' '.join(missing)}", flush=True)
     environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
     _quiet([*prefix, *environment, "apt-get", "update"])
-    quiet_cluster = "postgresql-15" in missing and not NO_CLUSTER.exists()
-    if quiet_cluster:  # the package would start a server that nobody asked for
-        _quiet([*prefix, "install", "-D", "/dev/stdin", str(NO_CLUSTER)], "create_main_cluster = false\n")
+    # Packages of servers would start servers that nobody asked for.
+    quieting = {path: text for path, text in QUIETING.items() if not path.exists()}
+    for path, text in quieting.items():
+        _quiet([*prefix, "install", "-D", "/dev/stdin", str(path)], text)
     try:
         for package in missing:  # one by one: a package that this release lacks must not cost the others
             _quiet([*prefix, *environment, "apt-get", "install", "--yes", "--no-install-recommends", package])
     finally:
-        if quiet_cluster:
-            _quiet([*prefix, "rm", "-f", str(NO_CLUSTER)])
+        for path in quieting:
+            _quiet([*prefix, "rm", "-f", str(path)])
 
 
 def _privilege() -> list[str] | None:

@@ -18,6 +18,7 @@ BROWSERS = (Need("chromium"), Need("certutil", "libnss3-tools"))
 PACKAGES = (Need("aapt"), Need("aapt2", "aapt"), Need("apksigner"), Need("zipalign"), Need("jarsigner", "default-jdk-headless"),
             Need("fdroid", "fdroidserver"), Need("/usr/share/android-framework-res/framework-res.apk", "android-framework-res"))
 SCHEMA_TOOLS = (Need("java", "default-jre-headless"), Need("mvn", "maven"))
+PROXIES = (Need("/usr/sbin/haproxy", "haproxy"), Need("/usr/sbin/nginx", "nginx-light"))
 SERVERS = (POSTGRES_15, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
 
 
@@ -72,7 +73,7 @@ def integration() -> Tier:
     return Tier("integration", (
         pytest("integration-apps", *APPLICATIONS, timeout=2700, each=600),
         pytest("integration", "tests/integration", *(f"--ignore={path}" for path in APPLICATIONS), timeout=2700, each=600),
-    ), workers=2, needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES))
+    ), workers=2, needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES))
 
 
 def chaos() -> Tier:

@@ -20,9 +20,11 @@ options:
       - V(started) runs the command; a process with another command, directory, environment or content of O(env_file) is replaced.
       - V(stopped) ends it and all its children.
       - V(reverted) ends it and starts again what it replaced, with what was recorded then.
+      - V(resumed) starts again what is recorded when it does not run, with what was recorded then; it must have been stopped with
+        O(keep_record=true).
       - V(observed) changes nothing and says whether it runs.
     type: str
-    choices: [started, stopped, reverted, observed]
+    choices: [started, stopped, reverted, resumed, observed]
     default: observed
   name:
     description:
@@ -50,6 +52,10 @@ options:
     description: Additional variables that are no secrets.
     type: dict
     default: {}
+  keep_record:
+    description: Whether the record stays when the process is stopped, so that O(state=resumed) can start it again.
+    type: bool
+    default: false
   port:
     description: TCP port of the application; the result says who listens on it, and a start is refused while a stranger does.
     type: int
@@ -136,7 +142,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.supervise imp
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["started", "stopped", "reverted", "observed"], "default": "observed"},
+    "state": {"type": "str", "choices": ["started", "stopped", "reverted", "resumed", "observed"], "default": "observed"},
     "name": {"type": "str"},
     "command": {"type": "list", "elements": "str"},
     "chdir": {"type": "path"},
@@ -144,6 +150,7 @@ ARGUMENTS = {
     "log_file": {"type": "path"},
     "env_file": {"type": "path"},
     "environment": {"type": "dict", "default": {}},
+    "keep_record": {"type": "bool", "default": False},
     "port": {"type": "int"},
     "health_url": {"type": "str"},
     "health_timeout": {"type": "float", "default": 60},

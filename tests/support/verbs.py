@@ -24,6 +24,8 @@ CANARY = "canary-5f1e"
 class Verbs:
     """Hosts ``mover``, ``old`` and ``new`` are this machine; what verbs hand over is checked and kept, of each the last in ``seen``."""
 
+    patience = 280  # seconds for one run
+
     def __init__(self, root: pathlib.Path, port: int) -> None:
         self.root, self.port = root, port
         self.playbook = Playbook(root / "ansible")
@@ -50,7 +52,7 @@ class Verbs:
     def run(self, steps: list[str], release: str = "one", then=(), arguments=(), **variables) -> Outcome:
         """Run ``steps``, after a failure ``then``; no secret may be in the output or in what was handed over."""
         given = {**self.variables(release), "steps": steps, "then": list(then), **variables}
-        outcome = self.playbook.run(PLAYBOOK, self.inventory(), given, arguments, timeout=280)
+        outcome = self.playbook.run(PLAYBOOK, self.inventory(), given, arguments, timeout=self.patience)
         for found in re.findall(r"@([A-Za-z0-9+/=]{20,})@", outcome.output):
             row = json.loads(base64.b64decode(found))
             assert CANARY not in json.dumps(row)

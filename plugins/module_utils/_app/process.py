@@ -65,7 +65,7 @@ class Health:
 
 @dataclass(frozen=True)
 class Plan:
-    """``action`` in none, start, restart, stop, revert; ``reason`` for people."""
+    """``action`` in none, start, restart, stop, revert, resume; ``reason`` for people."""
 
     action: str
     reason: str
@@ -83,6 +83,8 @@ def decide(state: str, name: str | None, record: Record | None, alive: bool, dig
         return Plan("restart", "the process runs with another release, command or environment")
     if not record:
         return Plan("none", "no process of ours is recorded")
+    if state == "resumed":
+        return Plan("none", "the process runs") if alive else Plan("resume", "the process does not run, it is started as it was")
     if name and record.get("name") != name:
         return Plan("none", "the recorded process is another release and is left alone")
     if state == "reverted":
@@ -146,10 +148,10 @@ def start(
     return started, answer
 
 
-def stop(pid_file: str, record: Record, stop_timeout: float) -> None:
-    """Stop the recorded process; the record stays while it knows of something to bring back."""
+def stop(pid_file: str, record: Record, stop_timeout: float, keep_record: bool = False) -> None:
+    """Stop the recorded process; the record stays while it knows of something to bring back, or with ``keep_record``."""
     stop_processes(record, stop_timeout)
-    if record.get("previous"):
+    if keep_record or record.get("previous"):
         publish_json(pid_file, {**record, "stopped": True})
     else:
         os.unlink(pid_file)
@@ -165,10 +167,17 @@ def revert(pid_file: str, record: Record, health: Health | None, stop_timeout: f
     if process_table.is_alive(previous):
         publish_json(pid_file, previous)
         return previous
-    definition = Definition(
-        previous["name"], tuple(previous["argv"]), previous["chdir"], previous["log_file"], previous["env_file"], previous["environment"]
-    )
-    return start(definition, pid_file, None, health, stop_timeout)[0]
+    return start(_defined(previous), pid_file, None, health, stop_timeout)[0]
+
+
+def resume(pid_file: str, record: Record, health: Health | None, stop_timeout: float) -> Record:
+    """Start the recorded process again as it was started; its new record."""
+    return start(_defined(record), pid_file, record, health, stop_timeout)[0]
+
+
+def _defined(record: Record) -> Definition:
+    names = ("name", "chdir", "log_file", "env_file", "environment")
+    return Definition(argv=tuple(record["argv"]), **{name: record[name] for name in names})
 
 
 def stop_processes(record: Record, timeout: float) -> None:

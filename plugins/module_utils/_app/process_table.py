@@ -21,6 +21,7 @@ class Stat:
 
     pid: int
     state: str
+    parent: int
     session: int
     start: int
 
@@ -29,7 +30,7 @@ def parse_stat(text: str) -> Stat:
     """The fields of one ``/proc/PID/stat``; the program's name in it may hold blanks and parentheses."""
     head, _bracket, tail = text.rpartition(")")
     fields = tail.split()
-    return Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[3]), int(fields[19]))
+    return Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
 
 
 def read_stat(pid: int) -> Stat | None:

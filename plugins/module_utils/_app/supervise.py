@@ -25,7 +25,7 @@ def supervise(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if definition and plan.action in ("start", "restart"):
         _refuse_foreign_port(options["port"], record)
     if not check_mode:
-        record, answer = _apply(plan.action, pid_file, definition, record, health, options["stop_timeout"])
+        record, answer = _apply(plan.action, options, definition, record, health)
         if definition and plan.action == "none" and record:
             answer = process.wait_healthy(record, health, definition.log_file)
     result = _result(record, options["port"])
@@ -36,17 +36,20 @@ def supervise(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def _apply(
-    action: str, pid_file: str, definition: process.Definition | None, record: process.Record | None,
-    health: process.Health | None, patience: float,
+    action: str, options: dict[str, Any], definition: process.Definition | None, record: process.Record | None,
+    health: process.Health | None,
 ) -> tuple[process.Record | None, dict[str, Any]]:
     """Do it; the record that holds afterwards and the health seen while starting."""
+    pid_file, patience = options["pid_file"], options["stop_timeout"]
     if definition and action in ("start", "restart"):
         return process.start(definition, pid_file, record, health, patience)
     if action == "stop" and record:
-        process.stop(pid_file, record, patience)
+        process.stop(pid_file, record, patience, options["keep_record"])
         return process.read_record(pid_file), {}
     if action == "revert" and record:
         return process.revert(pid_file, record, health, patience), {}
+    if action == "resume" and record:
+        return process.resume(pid_file, record, health, patience), {}
     return record, {}
 
 
@@ -87,7 +90,7 @@ def _result(record: process.Record | None, port: int | None) -> dict[str, Any]:
 
 def _journal(plan: process.Plan, record: process.Record | None, check_mode: bool, duration: float) -> dict[str, Any]:
     facts: dict[str, Any] = {"summary": plan.reason, "duration": round(duration, 3), "changed": plan.action != "none"}
-    if plan.action in ("start", "restart") and record and not check_mode:
+    if plan.action in ("start", "restart", "resume") and record and not check_mode:
         facts["created"] = [
             {"kind": "process", "name": str(record["name"]), "identity": f"{record['pid']}:{record['start']}:{record['boot']}"}
         ]

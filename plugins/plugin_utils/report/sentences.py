@@ -46,6 +46,11 @@ RESULTS = (
     N_("release {name} is staged, its schema moved, active and healthy"),
     N_("release {name} is staged and active"),
     N_("the image is on this host and has the pinned digest"),
+    N_("{count} of {total} variables are as in the live environment file"),
+    N_("{what} is public with release {name}"),
+    N_("release {name} is staged and healthy beside the live one"),
+    N_("{what} took the release in turn, out of rotation"),
+    N_("{what} still answers requests of before after {seconds} s and was left running: stop it when it is idle"),
     N_("nothing of release {name} is left"),
     N_("what ran before runs again"),
     N_("no back end ran here before"),
@@ -126,6 +131,11 @@ NOT_CARRIED = (
 FAILURES = (
     N_("the task failed; its output is on the screen of the run only"),
     N_("the host became unreachable"),
+    N_("{text}. {what} is public again"),
+    N_("{name} still has sessions after {seconds} s ({count} sessions, {what}): wait for them, or allow more time, it takes "
+       "sessions again"),
+    N_("{name} does not come up after {seconds} s ({count} sessions, {what}): look at its health check in HAProxy's configuration"),
+    N_("no other server than {name} takes sessions: bring another one into service first, users would have nobody"),
     N_("a task could not be loaded; the cause is on the screen of the run only"),
     N_("the run ended without saying so; closed by the next run"),
     N_("The maintenance window ends at {time}, before this migration would: it is undone. To migrate outside of the window, set "

@@ -177,6 +177,18 @@ def test_reverted_brings_back_exactly_what_ran_before(site):
     assert not site.ask("reverted", "new")["changed"] and site.ask("observed")["pid"] == back["pid"]
 
 
+def test_a_process_that_was_stopped_for_a_while_starts_again_as_it_was(site):
+    site.ask("started")
+    site.secrets(MORE="later")  # read anew, as its record names the file and never its content
+    assert site.ask("stopped", keep_record=True)["changed"] and site.pid_file.exists()
+    assert site.ask("resumed", check_mode=True)["changed"] and not site.ask("observed")["running"]
+    resumed = site.ask("resumed", "another name")
+    assert resumed["changed"] and resumed["running"] and site.answer() == "new canary-7" and resumed["port"] == "own"
+    assert not site.ask("resumed")["changed"]
+    site.ask("stopped")
+    assert not site.pid_file.exists() and not site.ask("resumed")["changed"]
+
+
 def test_a_failed_release_can_be_reverted(site):
     site.ask("started", "old")
     assert site.ask("started", "new", command=[sys.executable, "-c", "raise SystemExit(1)"])["failed"]

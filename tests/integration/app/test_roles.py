@@ -144,18 +144,23 @@ def test_drift_is_an_error(moved):
 
 def test_preflight_shows_every_finding_at_once_and_writes_nothing(moved):
     (moved.root / "empty").mkdir()
+    live = moved.root / "live.env"
+    live.write_text(f"SECRET={CANARY}\nMAIL=canary-of-the-mail\nDATABASE_URL=other\n")
     before = sorted(path for path in moved.root.rglob("*") if "ansible" not in path.parts)
     looked = moved.run(["backend preflight", "frontend preflight", "traffic preflight"], "../two", arguments=["--check"], **{
         "backend_path": "/etc", "backend_command": [], "backend_source_path": "/no/such/tree",
         "backend_release_path": str(moved.root / "empty"), "backend_port": 70000, "frontend_release_path": str(moved.root / "build"),
-        "traffic_switch": [], "traffic_probes": [],
+        "traffic_switch": [], "traffic_probes": [], "backend_source_env_file": str(live), "backend_environment_changes": ["MAIL"],
     })
     assert looked.rc == 0, looked.output[-4000:]
     found = {row["subject"]: row for (step, _host), seen in moved.seen.items() if "preflight" in step for row in seen["findings"]}
     assert set(found) >= {
         "backend_path", "backend_command", "backend_source_path", "backend_release_path", "backend_port",
-        "backend_release_name", "frontend_release_path", "frontend_release_name", "traffic_switch", "traffic_probes",
+        "backend_release_name", "backend_environment", "frontend_release_path", "frontend_release_name", "traffic_switch", "traffic_probes",
     }
     assert "is no build: index.html is missing" in found["frontend_release_path"]["finding"]
     assert all(row["remedy"] and row["blocking"] for row in found.values())
+    # Names and verdicts of the live environment, no value; the secret that both have is none of them.
+    assert found["backend_environment"]["finding"] == "DATABASE_URL differ from the live environment file"
+    assert "canary-of-the-mail" not in looked.output
     assert before == sorted(path for path in moved.root.rglob("*") if "ansible" not in path.parts)

@@ -1,0 +1,59 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The processes of a proxy: its master, and workers of before a reload, which live on until their requests are answered."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.dihya.migration.plugins.module_utils._app.process_table import Stat, read_stat
+from ansible_collections.dihya.migration.plugins.module_utils._proxy.table import refusal
+
+_ENDING = b"is shutting down"
+
+
+def master(pid_file: str) -> int:
+    """The living process that ``pid_file`` names; raises when there is none."""
+    try:
+        with open(pid_file, encoding="ascii") as stream:
+            pid = int(stream.readline())
+    except (OSError, ValueError):
+        raise refusal("pid_file", f"{pid_file} names no process", "start the proxy, or name its pid file") from None
+    if read_stat(pid) is None:
+        raise refusal("pid_file", f"the process of {pid_file} does not run", "start the proxy, or name its pid file")
+    return pid
+
+
+def children(parent: int) -> list[Stat]:
+    """Living children of ``parent``, the oldest first."""
+    found = (read_stat(int(entry)) for entry in os.listdir("/proc") if entry.isdigit())
+    return sorted((stat for stat in found if stat and stat.parent == parent), key=lambda stat: (stat.start, stat.pid))
+
+
+def signalled(pid: int, number: int) -> None:
+    """Send the master a signal; raises when it is not ours to signal."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        raise refusal("pid_file", f"process {pid} of the proxy ended", "start the proxy again") from None
+    except PermissionError:
+        raise refusal("pid_file", f"process {pid} of the proxy belongs to another user", "use become on this host") from None
+
+
+def leaving(proxy: str, parent: int, before: list[Stat]) -> int:
+    """How many workers of before the reload are still at work: those of ``before``, and those that an earlier reload left."""
+    now = children(parent)
+    old = {stat for stat in before if stat in now}
+    if proxy == "nginx":
+        old |= {stat for stat in now if _ENDING in _command_line(stat.pid)}
+    else:
+        old |= set(now[:-1])  # each generation of HAProxy is one process
+    return len(old)
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""

@@ -1,0 +1,158 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A back end that is replaced colour by colour behind a real nginx, while users go on asking."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import shutil
+import sys
+import threading
+import time
+
+import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._app import process
+
+from tests.support.proxies import Load, Proxy, get, unused_ports
+from tests.support.verbs import CANARY, Verbs
+
+SITE = pathlib.Path(__file__).parent / "site"
+VENV = pathlib.Path(sys.executable).parent.parent
+FORWARD = ["backend migrate", "backend verify", "backend commit"]
+BACK = ["backend rollback"]
+SLOW = """
+
+@app.get("/slow")
+def slow():
+    import time
+    time.sleep(2)
+    return RELEASE
+"""
+
+
+class Coloured(Verbs):
+    """A back end with two colours; release ``one`` is live without one."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.ports = dict(zip(("blue", "green"), unused_ports(2)))
+        super().__init__(root, self.ports["blue"])
+        shutil.copytree(SITE / "api", root / "build")
+        self.proxy = Proxy("nginx", root / "proxy", self.ports["blue"], self.ports["green"])
+
+    def release(self, name: str, test: str = "") -> None:
+        """Build release ``name``, with a test more."""
+        text = (SITE / "api" / "app.py").read_text().replace('"one"', f'"{name}"') + SLOW
+        (self.root / "build" / "app.py").write_text(text)
+        own = (SITE / "api" / "tests" / "test_readonly.py").read_text().replace('("one", "two")', f'("{name}",)')
+        (self.root / "build" / "tests" / "test_readonly.py").write_text(f"{own}\n\n{test}")
+
+    def variables(self, release: str, colour: str = "", live: str = "") -> dict:
+        port = self.ports[colour or "blue"]
+        given = {
+            "migration_id": "shop", "migration_transport": "local", "migration_run_id": "run", "migration_stacks": ["backend"],
+            "migration_backup_dir": str(self.root / "backup"), "migration_work_dir": str(self.root / "work"),
+            "backend_source_path": str(self.root / "build"), "backend_release_path": str(self.root / "build"),
+            "backend_release_name": release, "backend_path": str(self.root / "new"), "backend_venv": str(VENV), "backend_port": port,
+            "backend_environment": {"DATABASE_URL": f"sqlite:///{self.root}/app.db", "SECRET": CANARY},
+            "backend_command": ["gunicorn", "--threads", "4", "--graceful-timeout", "20", "--bind", f"127.0.0.1:{port}", "app:app"],
+        }
+        return {**given, **(self.colours(release, colour, live) if colour else {})}
+
+    def colours(self, release: str, colour: str, live: str) -> dict:
+        options = self.proxy.options
+        return {
+            "backend_strategy": "blue_green", "backend_colour": colour, "backend_live_colour": live,
+            "backend_live_port": self.ports["blue" if colour == "green" else "green"], "backend_proxy": "nginx",
+            "backend_proxy_file": options["file"], "backend_proxy_config": options["config"], "backend_proxy_pid_file": options["pid_file"],
+            "backend_proxy_test_command": options["test_command"], "backend_drain_timeout": 15,
+            "backend_proxy_probes": [{"url": f"{self.proxy.url}/health", "contains": f'"{release}"'}],
+        }
+
+    def move(self, steps: list[str], release: str, colour: str, live: str, then=(), **given):
+        return self.run(steps, release, then, **{**self.variables(release, colour, live), **given})
+
+    def public(self) -> str:
+        return json.loads(self.proxy.get("/health")[1])["release"]
+
+    def listening(self) -> set[str]:
+        found = set()
+        for colour, port in self.ports.items():
+            with contextlib.suppress(OSError):
+                found |= {colour} if get(port, "/health")[0] == 200 else set()
+        return found
+
+    def stop_all(self) -> None:
+        for path in (self.root / "new" / "shared" / "run").glob("*.json"):
+            process.stop_processes(process.read_record(str(path)), 5)
+        self.proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Release one is live on the blue port, deployed without colours; the proxy calls that side blue."""
+    world = Coloured(tmp_path_factory.mktemp("colours"))
+    world.release("one")
+    first = world.run(FORWARD, "one")
+    assert first.rc == 0, first.output[-4000:]
+    # It becomes blue by name: what an operator does once, when the proxy is told of two sides.
+    run = world.root / "new" / "shared" / "run"
+    (run / "backend.json").rename(run / "backend-blue.json")
+    yield world
+    world.stop_all()
+
+
+def test_the_new_release_takes_over_without_a_failed_request_and_requests_under_way_are_answered(site):
+    site.release("two")
+    with Load(site.proxy.port, "/health", pause=0.1) as load:
+        moved = site.move(["backend preflight", "backend migrate", "backend verify"], "two", "green", "blue")
+        assert moved.rc == 0, moved.output[-4000:]
+        assert site.public() == "one" and site.listening() == {"blue", "green"}
+        assert (site.root / "new" / "current").resolve().name == "one"
+        slow: list = []
+        asking = threading.Thread(target=lambda: slow.extend([site.proxy.get("/slow"), site.proxy.get("/slow")]))
+        asking.start()
+        time.sleep(0.2)
+        committed = site.move(["backend commit"], "two", "green", "blue")
+        asking.join()
+    assert committed.rc == 0, committed.output[-4000:]
+    assert load.failed() == [] and {json.loads(body)["release"] for _when, _status, body in load.answers} == {"one", "two"}
+    assert [status for status, _body in slow] == [200, 200]
+    assert site.public() == "two" and site.listening() == {"green"} and (site.root / "new" / "current").resolve().name == "two"
+    facts = site.handed_over("backend commit", "new")["facts"]
+    assert facts["summary"] == "green is public with release two" and "skipped" not in facts
+    again = site.move(["backend migrate", "backend commit", "backend probe commit"], "two", "green", "blue")
+    assert again.rc == 0 and {counts["changed"] for counts in again.recap().values()} == {0}, again.output[-6000:]
+
+
+def test_a_release_whose_tests_fail_never_gets_traffic(site):
+    site.release("three", "def test_bad(): assert False\n")
+    with Load(site.proxy.port, "/health", pause=0.1) as load:
+        failed = site.move(FORWARD, "three", "blue", "green", BACK)
+    assert failed.rc == 2 and "1 tests failed" in failed.output, failed.output[-4000:]
+    assert load.failed() == [] and {json.loads(body)["release"] for _when, _status, body in load.answers} == {"two"}
+    assert site.listening() == {"green"} and (site.root / "new" / "current").resolve().name == "two"
+    assert "three" not in {path.name for path in (site.root / "new" / "releases").iterdir()}
+    assert not (site.root / "new" / "shared" / ".env-blue").exists() or CANARY in (site.root / "new" / "shared" / ".env-blue").read_text()
+
+
+def test_users_are_back_on_the_old_release_at_once_when_the_new_one_answers_wrongly_in_public(site):
+    site.release("four")
+    wrong = [{"url": f"{site.proxy.url}/health", "contains": "what it never says"}]
+    with Load(site.proxy.port, "/health", pause=0.1) as load:
+        failed = site.move(FORWARD, "four", "blue", "green", BACK, backend_proxy_probes=wrong)
+    assert failed.rc == 2 and "green is public again" in failed.output, failed.output[-4000:]
+    assert load.failed() == [] and site.public() == "two" and site.listening() == {"green"}
+
+
+def test_a_rollback_after_the_switch_starts_the_old_colour_again_and_loses_no_request(site):
+    site.release("five")
+    with Load(site.proxy.port, "/health", pause=0.1) as load:
+        moved = site.move([*FORWARD, *BACK, *BACK], "five", "blue", "green")
+    assert moved.rc == 0, moved.output[-4000:]
+    assert site.handed_over("backend commit", "new")["facts"]["summary"] == "blue is public with release five"
+    assert load.failed() == [] and [body for _when, _status, body in load.answers if '"five"' in body]
+    assert site.public() == "two" and site.listening() == {"green"} and (site.root / "new" / "current").resolve().name == "two"
+    rows = [row["facts"]["changed"] for row in site.rows if row["step"] == "backend rollback" and row["host"] == "new"]
+    assert rows[-2:] == [True, False]
