@@ -110,9 +110,11 @@ def adapt_database(contents: Mapping[str, Any], change: Adaptation) -> dict[str,
         counts[change.role(owner) or owner] = counts.get(change.role(owner) or owner, 0) + count
     defaults = [[change.role(row[0]), row[1], row[2], adapt_acl(row[3], str(change.role(row[0])), change)]
                 for row in contents.get("default_acls", []) if change.role(row[0])]
-    return dict(entry(contents), large_object_owners=counts, default_acls=defaults,
-                objects={kind: {identity: entry(one) for identity, one in found.items()}
-                         for kind, found in contents.get("objects", {}).items()},
+    whole = entry(contents)
+    objects = {kind: {identity: entry(one) for identity, one in found.items()} for kind, found in contents.get("objects", {}).items()}
+    if "LARGE OBJECT" in objects:  # captured are those with grants, or of another owner than the database's
+        objects["LARGE OBJECT"] = {oid: one for oid, one in objects["LARGE OBJECT"].items() if one["acl"] or one["owner"] != whole["owner"]}
+    return dict(whole, large_object_owners=counts, default_acls=defaults, objects=objects,
                 changed_system_objects={} if change.limits.plain else contents.get("changed_system_objects", {}))
 
 

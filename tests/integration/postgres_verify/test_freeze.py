@@ -263,9 +263,9 @@ def test_the_script_opens_the_source_with_a_shell_alone(server, run, tmp_path):
 def test_a_copy_made_behind_the_freeze_gets_back_what_the_freeze_took(server, run, tmp_path):
     before = normal(server)["databases"]["frozen"]["objects"]
     run()
-    server.execute("CREATE DATABASE travelled TEMPLATE frozen")
+    taken = read_json(str(tmp_path / "f" / "capture.json"))
+    server.execute(f"CREATE DATABASE travelled TEMPLATE frozen OWNER {taken['databases']['frozen']['owner']}")
     try:
-        taken = read_json(str(tmp_path / "f" / "capture.json"))
         assert capture(endpoint_of(server), ["travelled"])["databases"]["travelled"]["objects"] != before
         options = (endpoint_of(server), "travelled", taken["databases"]["frozen"], taken["server_version"], "dihya/test/lift")
         assert privileges.give_back(*options) > 0

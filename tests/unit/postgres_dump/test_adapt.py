@@ -8,6 +8,7 @@ import copy
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import lead
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import (
     SERVICE_ROLES,
     Adaptation,
@@ -20,6 +21,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt im
     not_carried,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import check_leave_out, extensions_in, without
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_rights import lacking
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import managed
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import passwords_in, without_password
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.settle import default_statements, owner_statements, schema_of
@@ -42,6 +44,7 @@ TAKEN = {
             "acl": [["crm", "CONNECT", "crm"], ["rds_superuser", "CONNECT", "crm"], ["clerk", "CONNECT", "rds_superuser"]],
             "objects": {
                 "SCHEMA": {"app": {"owner": "crm", "acl": []}},
+                "LARGE OBJECT": {"1": {"owner": "postgres", "acl": []}, "2": {"owner": "clerk", "acl": []}},
                 "TABLE": {"app.t": {"owner": "postgres", "acl": [["postgres", "SELECT", "postgres"], ["clerk", "SELECT*", "postgres"]]}},
             },
             "large_object_owners": {"postgres": 2, "crm": 1},
@@ -79,6 +82,7 @@ def test_a_capture_is_adapted_as_a_whole():
     assert crm["acl"] == [["clerk", "CONNECT", "crm"], ["crm", "CONNECT", "crm"]]  # what the service granted, the owner grants
     assert crm["objects"]["TABLE"]["app.t"] == {"owner": "crm", "acl": [["clerk", "SELECT*", "crm"], ["crm", "SELECT", "crm"]]}
     assert crm["large_object_owners"] == {"crm": 3}
+    assert sorted(crm["objects"]["LARGE OBJECT"]) == ["2"]  # the other is now the database owner's, as all that are not named
     assert crm["default_acls"] == [["crm", "app", "r", [["clerk", "SELECT", "crm"]]]]
     assert crm["changed_system_objects"] == {}
 
@@ -91,7 +95,7 @@ def test_two_grants_that_become_one_keep_the_grant_option():
 def test_an_owner_that_stays_behind_is_still_named_as_one():
     adapted = adapt_capture(TAKEN, to_service(owners=()))
     assert adapted["databases"]["crm"]["objects"]["TABLE"]["app.t"]["owner"] == "postgres"
-    assert assumed(adapted, ["crm"]) == {"crm": {"crm", "postgres"}}
+    assert assumed(adapted, ["crm"]) == {"crm": {"clerk", "crm", "postgres"}}
 
 
 def test_everything_that_stays_behind_is_named_and_no_value_of_a_setting_is():
@@ -231,6 +235,23 @@ def test_an_object_that_only_a_superuser_can_make_blocks_until_it_is_left_out():
     assert blocking(facts(superuser_objects=objects, change=to_service(leave_out=["event trigger watch"]))) == [
         "only a superuser can create on the target: operator class app.o of database crm"]
     assert blocking(facts(superuser_objects=objects, change=to_service(Limits(), ()))) == []
+
+
+def test_a_login_that_may_not_revoke_reduce_or_end_is_told_each_of_them():
+    taken = dict(TAKEN, administrator="migrator")
+    told = list(lacking(taken, {"rds_superuser"}, {"TABLE": {"SELECT"}}, True, False))
+    assert [text.partition(":")[0] for text in told] == [
+        "user migrator may not revoke the right to connect to database crm, which crm granted",
+        "user migrator may not reduce what postgres granted in database crm",
+        "user migrator may not end the sessions of clerk, crm"]
+    assert list(lacking(taken, {"rds_superuser", "crm", "postgres"}, {"TABLE": {"SELECT"}}, True, True)) == []
+    assert list(lacking(taken, set(), {}, False, False)) == []  # a command stops the application
+
+
+def test_a_plain_login_grants_and_revokes_as_the_owner():
+    entry = {"owner": "crm"}
+    assert lead("TABLE", "t", entry, [], [["clerk", "SELECT", "crm"]], (), True) == [
+        'SET ROLE "crm"', 'GRANT SELECT ON TABLE t TO "clerk"', "RESET ROLE"]
 
 
 def test_each_role_whose_password_must_be_set_anew_is_named():
