@@ -151,7 +151,7 @@ left:
   returned: success, with O(state=switched)
   type: int
 switch_duration:
-  description: Seconds from the first byte written to the proxy being told, the test included.
+  description: Seconds from the first byte written until the proxy has read it, the test of its configuration included.
   returned: success, with O(state=switched)
   type: float
 findings:
