@@ -7,5 +7,6 @@ from __future__ import annotations
 workers = 2
 threads = 4
 graceful_timeout = 10
+preload_app = True  # imported once for both; no connection is made before they part
 worker_tmp_dir = "/dev/shm"
 control_socket_disable = True

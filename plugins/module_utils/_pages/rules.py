@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 from dataclasses import dataclass
 from typing import Any
 

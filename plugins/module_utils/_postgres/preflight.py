@@ -28,6 +28,7 @@ DUMP_RATE, RESTORE_RATE = 150e6, 30e6
 # What a database takes more on the target while its indexes are built.
 RESTORE_FACTOR = 1.2
 
+
 def findings(facts: dict[str, Any]) -> list[Finding]:
     """Everything that ``facts`` give reason to say, blocking findings first."""
     checks = [reachable, tools, backup_place, sealing]
