@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from xml.etree import ElementTree
 from dataclasses import dataclass
 from typing import Any
+from xml.etree import ElementTree
 
 from ansible_collections.dihya.migration.plugins.module_utils._pages.visit import Seen
 
