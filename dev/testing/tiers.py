@@ -65,7 +65,7 @@ def sanity() -> Tier:
 
 
 # About half of the integration tests by time; a directory that is not named here belongs to the other half.
-APPLICATIONS = tuple(f"tests/integration/{name}" for name in ("app", "bad_input", "benchmarks", "checklist", "demo", "failures", "mobile"))
+APPLICATIONS = tuple(f"tests/integration/{name}" for name in ("app", "bad_input", "benchmarks", "checklist", "demo", "failures"))
 
 
 def integration() -> Tier:
