@@ -35,9 +35,10 @@ TRY_AGAIN = 30.0
 NO_PASSWORD = "{} takes no password, only a passfile: the options of a long module stay on its host when the run dies"
 ENDED = "{} was ended from outside before it had a result (it crashed, was killed, or its host was restarted)"
 
-# Removes job files of runs that died, those without a wrapper; the brackets keep grep from finding itself.
+# Removes job files of runs that died, those without a wrapper; six seconds are for one whose controller is just reading it.
+# The brackets keep grep from finding itself.
 FORGET = (
-    "find {} -name 'j*' -type f -mmin +1 2>/dev/null | while read -r f; do n=${{f##*/}}; n=${{n%.*}}; "
+    "find {} -name 'j*' -type f -mmin +0.1 2>/dev/null | while read -r f; do n=${{f##*/}}; n=${{n%.*}}; "
     'grep -qas "${{n%?}}[${{n#"${{n%?}}"}}]" /proc/[0-9]*/cmdline || rm -f "$f"; done'
 )
 
