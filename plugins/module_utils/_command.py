@@ -62,18 +62,21 @@ def run(
     log: str | None = None,
     check: bool = True,
     on_death: int = signal.SIGTERM,
+    name: str | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Finished:
     """Run ``argv`` to its end and return what it printed.
 
     ``env`` is added to :func:`environment`. ``log`` names a file (published 0600) that keeps the whole output.
-    ``on_death`` is the signal that ends it when we die.
+    ``on_death`` is the signal that ends it when we die. ``name`` is what messages call the program, when not its file name;
+    ``pass_fds`` are descriptors that it gets.
     Raises :class:`MigrationError` when the program cannot start, exceeds ``timeout`` seconds (it is killed with its
     process group) or, with ``check``, exits with another status than 0. The message names the program and the
     status only: what a server printed may contain rows, so it stays in ``log``.
     """
-    program = os.path.basename(argv[0])
+    program = name or os.path.basename(argv[0])
     started = time.monotonic()
-    process = start(argv, env=env, on_death=on_death, cwd=cwd, text=True, errors="backslashreplace",
+    process = start(argv, env=env, on_death=on_death, cwd=cwd, text=True, errors="backslashreplace", pass_fds=pass_fds,
                     stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:

@@ -15,17 +15,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 
-Finding = dict[str, Any]
 Spec = Mapping[str, Any]
 
 IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 MOMENT_FIELDS = frozenset({"start", "end", "when", "until"})
-
-
-def finding(subject: str, text: str, remedy: str) -> Finding:
-    """One blocking finding."""
-    return {"subject": subject, "finding": text, "remedy": remedy, "blocking": True}
 
 
 def check_option(name: str, spec: Spec, value: Any, host: str) -> list[Finding]:

@@ -43,7 +43,7 @@ def python_image(place: pathlib.Path, packages: tuple[str, ...]) -> str:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).symlink_to(shell if name == "bin/sh" else program)
     for name in ("tmp", "etc", "root"):
-        (place / name).mkdir()
+        (place / name).mkdir(exist_ok=True)  # an interpreter may live below one of them
     (place / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     for distribution in required:
         _install(distribution, place / "packages", program)

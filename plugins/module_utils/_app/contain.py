@@ -13,8 +13,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._app import container, container_plan, env_file, process, process_table
 from ansible_collections.dihya.migration.plugins.module_utils._app.container_plan import Definition
 from ansible_collections.dihya.migration.plugins.module_utils._app.podman import Podman
-from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Expectation, check_url
-from ansible_collections.dihya.migration.plugins.module_utils._app.process import Health, Plan, Record
+from ansible_collections.dihya.migration.plugins.module_utils._app.process import Plan, Record
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 NOT_AT_BOOT = "that the container starts with the machine: without systemd nothing here starts it"
@@ -73,7 +72,7 @@ def _plan(options: dict[str, Any], record: Record | None, running: bool, definit
         return process.decide(options["state"], options["name"], record, running, definition.digest() if definition else None)
     if not record or not running or (options["name"] and record["name"] != options["name"]):
         raise MigrationError("the container that is to start with the machine does not run: start it first")
-    if record["form"] == "podman" or "[Install]" in record["unit"]:
+    if record["form"] == "podman" or container_plan.at_boot(record["unit"]) == record["unit"]:
         return Plan("none", "nothing is left to do so that it starts with the machine")
     return Plan("enable", "the unit did not start with the machine yet")
 
@@ -82,9 +81,9 @@ def _apply(
     host: Podman, action: str, options: dict[str, Any], definition: Definition | None, record: Record | None
 ) -> tuple[Record | None, dict[str, Any]]:
     """Do it; the record that holds afterwards and the health seen while starting."""
-    path, patience, health = options["record_file"], options["stop_timeout"], _health(options)
+    path, patience, health = options["record_file"], options["stop_timeout"], process.health_of(options)
     if definition and action in ("start", "restart"):
-        _refuse_foreign_port(options["port"], record)
+        process.refuse_foreign_port(options["port"], record)
         return container.start(host, definition, path, record, health, patience)
     if definition and record:
         return record, process.wait_healthy(record, health, definition.log_file, lambda: container.alive(host, record))
@@ -124,21 +123,6 @@ def _definition(options: dict[str, Any], image: str, variables: dict[str, str]) 
         tuple(options["command"] or ()), options["user"] or "", tuple(options["volumes"]),
         {str(name): str(value) for name, value in options["environment"].items()}, variables,
     )
-
-
-def _health(options: dict[str, Any]) -> Health | None:
-    if not options["health_url"]:
-        return None
-    check_url(options["health_url"])
-    return Health(Expectation(options["health_url"], ca=options["ca"], timeout=5.0, min_tls="1.2"), options["health_timeout"], 3)
-
-
-def _refuse_foreign_port(port: int | None, record: Record | None) -> None:
-    ours = process_table.members(record) if record else []
-    if record and record.get("previous"):
-        ours += process_table.members(record["previous"])
-    if port and process_table.port_holder(port, ours) == "foreign":
-        raise MigrationError(f"port {port} is held by a process that is not ours: stop it, or choose another port")
 
 
 def _result(

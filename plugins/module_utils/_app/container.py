@@ -116,9 +116,8 @@ def abandon(host: Podman, name: str) -> None:
 
 def enable(record_file: str, record: Record) -> None:
     """Let the recorded unit start with the machine, and prove that it will."""
-    text = record["unit"]
-    if "[Install]" not in text:
-        text += "\n[Install]\nWantedBy=multi-user.target\n"
+    text = container_plan.at_boot(record["unit"])
+    if text != record["unit"]:
         _install(record["service"], text)
         publish_json(record_file, {**record, "unit": text})
     told = podman.systemctl("is-enabled", f"{record['service']}.service", check=False).stdout.strip()
@@ -128,7 +127,7 @@ def enable(record_file: str, record: Record) -> None:
 
 def _record(definition: Definition, previous: Record | None) -> Record:
     mark = secrets.token_hex(16)
-    unit = container_plan.unit_text(definition, mark, boot=False) if definition.form == "quadlet" else ""
+    unit = container_plan.unit_text(definition, mark) if definition.form == "quadlet" else ""
     known = {"name": definition.name, "service": definition.service, "form": definition.form, "image": definition.image, "unit": unit}
     size = os.stat(definition.log_file).st_size if os.path.exists(definition.log_file) else 0
     return {

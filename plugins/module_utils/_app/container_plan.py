@@ -17,6 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 FORMS = ("quadlet", "podman")
 OLDEST = {"podman": (4, 0), "quadlet": (4, 6)}
 """The first version of podman that knows all that a form needs."""
+INSTALL = "[Install]"
 LABEL = "dihya.migration.tool"
 _PIN = re.compile(r"([a-z0-9](?:[a-z0-9._:/-]*[a-z0-9])?)@(sha256:[0-9a-f]{64})\Z")
 
@@ -96,8 +97,8 @@ def run_arguments(definition: Definition, mark: str) -> list[str]:
     ]
 
 
-def unit_text(definition: Definition, mark: str, boot: bool) -> str:
-    """The Quadlet file of the application; with ``boot`` it also starts when the machine does."""
+def unit_text(definition: Definition, mark: str) -> str:
+    """The Quadlet file of the application, which does not start with the machine yet: see :func:`at_boot`."""
     names = secret_names(definition.name, definition.secrets)
     empty = {name: "" for name, value in definition.secrets.items() if not value}
     variables = {**definition.environment, **empty, process_table.MARK: mark}
@@ -113,9 +114,13 @@ def unit_text(definition: Definition, mark: str, boot: bool) -> str:
         f"PodmanArgs={' '.join(map(_quoted, arguments))}",
         *([f"Exec={' '.join(map(_quoted, definition.command))}"] if definition.command else []), "",
         "[Service]", "Restart=on-failure",
-        *(["", "[Install]", "WantedBy=multi-user.target"] if boot else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def at_boot(unit: str) -> str:
+    """The Quadlet file ``unit``, so that it also starts when the machine does."""
+    return unit if INSTALL in unit else f"{unit}\n{INSTALL}\nWantedBy=multi-user.target\n"
 
 
 def _escaped(text: str) -> str:

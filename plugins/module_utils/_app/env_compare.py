@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._app import env_file
 from ansible_collections.dihya.migration.plugins.module_utils._command import cut
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._finding import finding
 
 SAME, DIFFERS, MISSING, NEW, EXPECTED = "same", "differs", "missing", "new", "expected"
 REMEDIES = {
@@ -47,12 +48,12 @@ def compare(options: Mapping[str, Any]) -> dict[str, Any]:
         found = verdicts(_read(options["path"]), options["digests"], options["salt"], options["may_differ"])
     except MigrationError as error:
         remedy = "correct the path or the file, or let the user read it"
-        findings.append({"subject": subject["path"], "finding": cut(error.message), "remedy": remedy, "blocking": True})
+        findings.append(finding(subject["path"], cut(error.message), remedy))
     for verdict, (text, remedy) in REMEDIES.items():
         names = [name for name, seen in found.items() if seen == verdict]
         if names:
-            findings.append({"subject": subject["digests"], "finding": cut(text.format(names=", ".join(names))),
-                             "remedy": remedy.format(subject=subject["may_differ"]), "blocking": True})
+            findings.append(finding(subject["digests"], cut(text.format(names=", ".join(names))),
+                                    remedy.format(subject=subject["may_differ"])))
     counts = {verdict: sum(1 for seen in found.values() if seen == verdict) for verdict in (SAME, EXPECTED, NEW, DIFFERS, MISSING)}
     summary = f"{counts[SAME]} of {len(found)} variables are as in the live environment file"
     journal = {"summary": summary, "changed": False, "counts": {f"variables_{name}": number for name, number in counts.items()}}

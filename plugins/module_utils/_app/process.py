@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._app import env_file, process_table
-from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Expectation, probe
+from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Expectation, check_url, probe
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish_json, read_json
@@ -61,6 +61,15 @@ class Health:
     timeout: float = 60.0
     successes: int = 3
     interval: float = 0.3
+
+
+def health_of(options: dict[str, Any]) -> Health | None:
+    """What ``health_url`` and the options beside it ask for; None when no address is given."""
+    if not options["health_url"]:
+        return None
+    check_url(options["health_url"])
+    expected = Expectation(options["health_url"], ca=options["ca"], timeout=5.0, min_tls="1.2")
+    return Health(expected, options["health_timeout"], options.get("health_successes", Health.successes))
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,15 @@ def read_record(pid_file: str) -> Record | None:
     if not isinstance(record, dict) or not {"name", "pid", "start", "boot"} <= set(record):
         raise MigrationError(f"{pid_file} is no record of this module: move it away, or name another pid_file")
     return record
+
+
+def refuse_foreign_port(port: int | None, record: Record | None) -> None:
+    """Raise when ``port`` is held by a process that is neither the recorded one nor the one that it replaced."""
+    ours = process_table.members(record) if record else []
+    if record and record.get("previous"):
+        ours += process_table.members(record["previous"])
+    if port and process_table.port_holder(port, ours) == "foreign":
+        raise MigrationError(f"port {port} is held by a process that is not ours: stop it, or choose another port")
 
 
 def alive(record: Record | None) -> bool:

@@ -9,8 +9,6 @@ import time
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._app import process, process_table
-from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Expectation, check_url
-from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 
 def supervise(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -18,12 +16,12 @@ def supervise(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     began = time.monotonic()
     pid_file = options["pid_file"]
     definition = _definition(options) if options["state"] == "started" else None
-    health = _health(options)
+    health = process.health_of(options)
     record = process.read_record(pid_file)
     plan = process.decide(options["state"], options["name"], record, process.alive(record), definition.digest() if definition else None)
     answer: dict[str, Any] = {}
     if definition and plan.action in ("start", "restart"):
-        _refuse_foreign_port(options["port"], record)
+        process.refuse_foreign_port(options["port"], record)
     if not check_mode:
         record, answer = _apply(plan.action, options, definition, record, health)
         if definition and plan.action == "none" and record:
@@ -58,22 +56,6 @@ def _definition(options: dict[str, Any]) -> process.Definition:
     return process.Definition(
         options["name"], tuple(options["command"]), os.path.realpath(options["chdir"]), options["log_file"], options["env_file"], variables
     )
-
-
-def _health(options: dict[str, Any]) -> process.Health | None:
-    if not options["health_url"]:
-        return None
-    check_url(options["health_url"])
-    expected = Expectation(options["health_url"], ca=options["ca"], timeout=5.0, min_tls="1.2")
-    return process.Health(expected, options["health_timeout"], options["health_successes"])
-
-
-def _refuse_foreign_port(port: int | None, record: process.Record | None) -> None:
-    ours = process_table.members(record) if record else []
-    if record and record.get("previous"):
-        ours += process_table.members(record["previous"])
-    if port and process_table.port_holder(port, ours) == "foreign":
-        raise MigrationError(f"port {port} is held by a process that is not ours: stop it, or choose another port")
 
 
 def _result(record: process.Record | None, port: int | None) -> dict[str, Any]:

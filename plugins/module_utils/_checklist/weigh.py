@@ -12,6 +12,7 @@ from typing import Any, Optional
 from ansible_collections.dihya.migration.plugins.module_utils._checklist import evidence, statements, texts
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.times import parse
 from ansible_collections.dihya.migration.plugins.module_utils._command import cut
+from ansible_collections.dihya.migration.plugins.module_utils._finding import finding
 
 Reader = Callable[[str], Optional[bytes]]
 """The bytes of a file on this host, None when there is no such file that may be read."""
@@ -83,11 +84,6 @@ def _take_evidence(inputs: Inputs, read: Reader, seen: dict[str, list[Observatio
         elif found[0] != "proved" or seen[entry["item"]] or entry["item"] in texts.FROM_FILES + texts.ATTESTABLE:
             seen[entry["item"]].append(Observation(*found))
     return findings
-
-
-def finding(subject: str, text: str, remedy: str, blocking: bool = True) -> dict[str, Any]:
-    """A finding in the form that all parts of a migration share."""
-    return {"subject": subject, "finding": text, "remedy": remedy, "blocking": blocking}
 
 
 def _item(item: str, seen: list[Observation], phase: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any, Callable
 
 from ansible_collections.dihya.migration.plugins.module_utils._command import cut
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 from ansible_collections.dihya.migration.plugins.module_utils._mobile import judge, reading, translations
-from ansible_collections.dihya.migration.plugins.module_utils._mobile.judge import Finding, finding
 from ansible_collections.dihya.migration.plugins.module_utils._mobile.packages import read_package
 from ansible_collections.dihya.migration.plugins.module_utils._mobile.repository import read_repository, read_tree
 

@@ -11,13 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Finding = dict[str, Any]
+from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
+
 Facts = Mapping[str, Any]
-
-
-def finding(subject: str, text: str, remedy: str) -> Finding:
-    """One blocking finding."""
-    return {"subject": subject, "finding": text, "remedy": remedy, "blocking": True}
 
 
 def identity(subject: str, package: Facts, application: str) -> list[Finding]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._mobile.judge import Finding, finding
+from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 
 _ARGUMENT = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(,\s*(?:plural|select|selectordinal)\s*,|[,}])")
 SHOWN = 5

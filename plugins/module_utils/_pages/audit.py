@@ -4,18 +4,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 import urllib.parse
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Expectation, check_url, probe, shown_url
-from ansible_collections.dihya.migration.plugins.module_utils._command import cut
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish, read_json
-from ansible_collections.dihya.migration.plugins.module_utils._pages import tools
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
+from ansible_collections.dihya.migration.plugins.module_utils._pages import record, tools
 from ansible_collections.dihya.migration.plugins.module_utils._pages.browser import browsing
 from ansible_collections.dihya.migration.plugins.module_utils._pages.compare import Budgets, Record, compare, place, refusals
 from ansible_collections.dihya.migration.plugins.module_utils._pages.rules import (
@@ -29,6 +26,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._pages.rules impor
 )
 from ansible_collections.dihya.migration.plugins.module_utils._pages.visit import Seen, visit
 
+NAME = "quality of the pages"
 SHOWN = 40
 """Violations that results and journal list; the record has all of them."""
 BY_HAND = "accessibility: axe-core looks at {covered} of the {total} criteria of the RGAA, a person must look at all of them"
@@ -50,8 +48,7 @@ def audit(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         return tools.looked(findings + (_unanswered(visits, options, subjects) if asks else []))
     tools.refuse(findings)
     before = read_baseline(options["baseline"], visits) if options["baseline"] else None
-    record = _measure(visits, options)
-    return _result(record, before, options, round(time.monotonic() - began, 3))
+    return _result(_measure(visits, options), before, options, round(time.monotonic() - began, 3))
 
 
 def plan_visits(url: str, pages: list[str], languages: list[str]) -> list[Seen]:
@@ -71,15 +68,11 @@ def plan_visits(url: str, pages: list[str], languages: list[str]) -> list[Seen]:
 
 def read_baseline(path: str, visits: list[Seen]) -> Record:
     """The record of an earlier audit; raises :class:`MigrationError` when it is missing, or one of other pages."""
-    try:
-        record = dict(read_json(path))
-        known = {(one["page"], one["language"]) for one in record["pages"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise MigrationError(f"{path} is no record of the old site: audit the old site first (the verb backup)") from None
-    missing = [place({"page": one.page, "language": one.language}) for one in visits if (one.page, one.language) not in known]
-    if missing:
-        raise MigrationError(f"{path} is a record of other pages, without {cut(', '.join(missing))}: audit the old site again")
-    return record
+    def lacking(found: Record) -> list[str]:
+        known = {(one["page"], one["language"]) for one in found["pages"]}
+        return [place({"page": one.page, "language": one.language}) for one in visits if (one.page, one.language) not in known]
+
+    return record.read(path, lacking, "audit")
 
 
 def _unanswered(visits: list[Seen], options: dict[str, Any], subjects: dict[str, str]) -> list[tools.Finding]:
@@ -126,38 +119,31 @@ def _site(options: dict[str, Any]) -> Site:
     return Site(options["url"], robots, get(urllib.parse.urlsplit(named[0]).path or "/sitemap.xml" if named else "/sitemap.xml"))
 
 
-def _result(record: Record, before: Record | None, options: dict[str, Any], duration: float) -> dict[str, Any]:
+def _result(now: Record, before: Record | None, options: dict[str, Any], duration: float) -> dict[str, Any]:
     """Keep the record, then say what became worse; raises when that is refused."""
-    if before is not None and before.get("axe") != record["axe"]:
-        used = f"the old site was audited with axe-core {before.get('axe')}, the new one with {record['axe']}"
+    if before is not None and before.get("axe") != now["axe"]:
+        used = f"the old site was audited with axe-core {before.get('axe')}, the new one with {now['axe']}"
         raise MigrationError(f"{used}: audit both with the same")
-    rows, budgets = compare(before, record), Budgets(**options["budgets"])
-    refused = refusals(rows, options["impacts"], before, record, budgets)
-    content = (json.dumps({**record, "comparison": rows, "refused": refused}, indent=1, ensure_ascii=False) + "\n").encode()
-    publish(options["dest"], content)
+    rows, budgets = compare(before, now), Budgets(**options["budgets"])
+    refused = refusals(rows, options["impacts"], before, now, budgets)
+    proof = record.keep("page_audit", options["dest"], now, rows, refused)
     counts = {verdict: sum(1 for row in rows if row["verdict"] == verdict) for verdict in ("new", "known", "gone", "found")}
     journal: dict[str, Any] = {
-        "summary": _summary(record, rows, counts, before is not None), "duration": duration, "changed": False,
-        "proofs": [{"kind": "page_audit", "path": options["dest"], "sha256": hashlib.sha256(content).hexdigest()}],
-        "versions": {"axe-core": record["axe"], "chromium": record["browser"]},
-        "quality": {"pages": sorted({one["page"] for one in record["pages"]}), "languages": options["languages"],
+        "summary": _summary(now, rows, counts, before is not None), "duration": duration, "changed": False,
+        "proofs": [proof],
+        "versions": {"axe-core": now["axe"], "chromium": now["browser"]},
+        "quality": {"pages": sorted({one["page"] for one in now["pages"]}), "languages": options["languages"],
                     "violations": [_shown(row) for row in rows[:SHOWN]], "more": max(0, len(rows) - SHOWN),
-                    "scores": _weights(record, before)},
-        "not_proved": [BY_HAND.format(covered=record["criteria"], total=CRITERIA)],
+                    "scores": _weights(now, before)},
+        "not_proved": [BY_HAND.format(covered=now["criteria"], total=CRITERIA)],
     }
-    result = {"violations": journal["quality"]["violations"], "counts": counts, "pages": record["pages"],
-              "criteria": {"covered": record["criteria"], "total": CRITERIA}, "journal": journal}
+    result = {"violations": journal["quality"]["violations"], "counts": counts, "pages": now["pages"],
+              "criteria": {"covered": now["criteria"], "total": CRITERIA}, "journal": journal}
     if before is not None or budgets != Budgets():
         worse = len({(row["page"], row["language"]) for row in rows if row["verdict"] == "new" and row["page"]})
-        journal["tests"] = [{"name": "quality of the pages", "verdict": "failed" if refused else "passed",
-                             "passed": len(record["pages"]) - worse, "failed": len(refused), "skipped": 0, "log": options["dest"]}]
-    if refused:
-        more = f"; and {len(refused) - 5} more" if len(refused) > 5 else ""
-        message = cut("; ".join(refused[:5]) + more)
-        remedy = f"read {options['dest']} on this host, correct the pages and run again"
-        journal["error"] = {"message": message, "subject": "quality of the pages", "remedy": cut(remedy)}
-        raise MigrationError(f"{message}. To go on: {remedy}", **result)
-    return {**result, "changed": False, "msg": journal["summary"]}
+        journal["tests"] = [record.test(NAME, len(now["pages"]) - worse, refused, options["dest"])]
+    more = [f"and {len(refused) - 5} more"] if len(refused) > 5 else []
+    return record.end(result, NAME, refused[:5] + more, options["dest"])
 
 
 def _summary(record: Record, rows: list[dict[str, Any]], counts: dict[str, int], compared: bool) -> str:

@@ -4,20 +4,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tempfile
 import time
 from typing import Any, Callable
 
 from ansible_collections.dihya.migration.plugins.module_utils._app.probe import check_url, shown_url
-from ansible_collections.dihya.migration.plugins.module_utils._command import cut, run
+from ansible_collections.dihya.migration.plugins.module_utils._command import run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish, read_json
-from ansible_collections.dihya.migration.plugins.module_utils._pages import scores, tools
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._pages import record, scores, tools
 from ansible_collections.dihya.migration.plugins.module_utils._pages.browser import LISTEN, browsing
 
+NAME = "scores of Lighthouse"
 SUBJECTS = {name: name for name in ("chromium", "node", "package", "ca", "url", "pages", "runs", "drop", "minimum")}
 
 
@@ -51,8 +50,7 @@ def measure(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     tools.refuse(findings)
     limits = (scores.points(options["drop"], "drop"), scores.points(options["minimum"], "minimum"))
     before = read_baseline(options["baseline"], options["pages"]) if options["baseline"] else None
-    record = _measure_all(options)
-    return _result(record, before, limits, options, round(time.monotonic() - began, 3))
+    return _result(_measure_all(options), before, limits, options, round(time.monotonic() - began, 3))
 
 
 def look(options: dict[str, Any]) -> list[tools.Finding]:
@@ -72,14 +70,7 @@ def look(options: dict[str, Any]) -> list[tools.Finding]:
 
 def read_baseline(path: str, pages: list[str]) -> dict[str, Any]:
     """The record of an earlier measurement; raises :class:`MigrationError` when it is missing, or one of other pages."""
-    try:
-        record = dict(read_json(path))
-        missing = [page for page in pages if page not in record["scores"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise MigrationError(f"{path} is no record of the old site: measure the old site first (the verb backup)") from None
-    if missing:
-        raise MigrationError(f"{path} is a record of other pages, without {cut(', '.join(missing))}: measure the old site again")
-    return record
+    return record.read(path, lambda found: [page for page in pages if page not in found["scores"]], "measure")
 
 
 def _measure_all(options: dict[str, Any]) -> dict[str, Any]:
@@ -115,32 +106,25 @@ def _run_once(page: str, options: dict[str, Any]) -> scores.Scores:
 
 
 def _result(
-    record: dict[str, Any], before: dict[str, Any] | None, limits: tuple[scores.Scores, scores.Scores], options: dict[str, Any],
+    now: dict[str, Any], before: dict[str, Any] | None, limits: tuple[scores.Scores, scores.Scores], options: dict[str, Any],
     duration: float,
 ) -> dict[str, Any]:
     """Keep the record, then say which scores dropped; raises when that is refused."""
     for name in ("lighthouse", "form_factor"):
-        if before is not None and before.get(name) != record[name]:
-            raise MigrationError(f"the old site was measured otherwise ({name} {before.get(name)}, now {record[name]}): measure both alike")
-    rows = scores.rows(before["scores"] if before else None, record["scores"])
+        if before is not None and before.get(name) != now[name]:
+            raise MigrationError(f"the old site was measured otherwise ({name} {before.get(name)}, now {now[name]}): measure both alike")
+    rows = scores.rows(before["scores"] if before else None, now["scores"])
     refused = scores.refusals(rows, *limits)
-    content = (json.dumps({**record, "comparison": rows, "refused": refused}, indent=1) + "\n").encode()
-    publish(options["dest"], content)
+    proof = record.keep("lighthouse", options["dest"], now, rows, refused)
     lowest = ", ".join(f"{name} {min(row['after'] for row in rows if row['what'] == name):g}" for name in options["categories"])
     journal: dict[str, Any] = {
-        "summary": f"Lighthouse on {len(record['scores'])} pages, lowest scores: {lowest}", "duration": duration, "changed": False,
-        "proofs": [{"kind": "lighthouse", "path": options["dest"], "sha256": hashlib.sha256(content).hexdigest()}],
-        "versions": {"lighthouse": record["lighthouse"]}, "quality": {"scores": rows},
+        "summary": f"Lighthouse on {len(now['scores'])} pages, lowest scores: {lowest}", "duration": duration, "changed": False,
+        "proofs": [proof],
+        "versions": {"lighthouse": now["lighthouse"]}, "quality": {"scores": rows},
     }
     if before is not None or limits[1]:
-        journal["tests"] = [{"name": "scores of Lighthouse", "verdict": "failed" if refused else "passed",
-                             "passed": len(rows) - len(refused), "failed": len(refused), "skipped": 0, "log": options["dest"]}]
-    result = {"scores": rows, "journal": journal}
-    if refused:
-        message, remedy = cut("; ".join(refused)), f"read {options['dest']} on this host, correct the pages and run again"
-        journal["error"] = {"message": message, "subject": "scores of Lighthouse", "remedy": cut(remedy)}
-        raise MigrationError(f"{message}. To go on: {remedy}", **result)
-    return {**result, "changed": False, "msg": journal["summary"]}
+        journal["tests"] = [record.test(NAME, len(rows) - len(refused), refused, options["dest"])]
+    return record.end({"scores": rows, "journal": journal}, NAME, refused, options["dest"])
 
 
 def _program(options: dict[str, Any]) -> str:

@@ -12,17 +12,12 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._command import run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
+from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 
-Finding = dict[str, Any]
 CHROMIUM = "install Chromium on the mover, or name its program"
 CERTUTIL = "install certutil on the mover (Debian: libnss3-tools)"
 PACKAGES = "run npm ci there with the package-lock.json of the role's files/page_tools"
 NODE = "install Node.js {wanted} on the mover, or name its program"
-
-
-def finding(subject: str, text: str, remedy: str) -> Finding:
-    """One finding as every preflight returns it."""
-    return {"subject": subject, "finding": text, "remedy": remedy, "blocking": True}
 
 
 def missing_program(subject: str, name: str, remedy: str) -> list[Finding]:

@@ -11,7 +11,7 @@ import time
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, private_directory, publish_json, read_json
-from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, is_alive, start_time
+from ansible_collections.dihya.migration.plugins.module_utils._lease import is_alive, this_process
 
 PREFIX = ".partial-"
 OWNER = ".owner"  # suffix of the file that tells who works in a staging directory
@@ -29,7 +29,7 @@ def stage(root: str, name: str) -> str:
     try:
         private_directory(root)
         path = os.path.join(root, f"{PREFIX}{name}-{secrets.token_hex(6)}")
-        publish_json(path + OWNER, {"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot_id()})
+        publish_json(path + OWNER, this_process())
         os.mkdir(path, 0o700)
     except OSError as error:
         raise MigrationError(f"the backup directory {root} cannot be written: {error.strerror}") from None

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import (
     SOURCE,
     TARGET,
-    Finding,
-    finding,
     managed,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import MEANING

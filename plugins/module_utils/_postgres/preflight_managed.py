@@ -7,18 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import REMEDIES, adapt_capture, assumed, not_carried
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import KINDS
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
 
 # What findings about a server are about: the inventory's variable for it.
 SOURCE, TARGET = "postgresql_source", "postgresql_target"
-Finding = dict[str, Any]
-
-
-def finding(subject: str, text: str, remedy: str, blocking: bool = True) -> Finding:
-    """One finding in the form that the transaction collects."""
-    return {"subject": subject, "finding": text, "remedy": remedy, "blocking": blocking}
 
 
 def managed(facts: dict[str, Any]) -> Iterator[Finding]:

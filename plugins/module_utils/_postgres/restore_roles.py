@@ -19,6 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
     set_statements,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits import assumable, become
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.passfile import passwords_by_role
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import RestorePlan
 
 
@@ -91,29 +92,10 @@ def verifier(connection: Any, role: Mapping[str, Any], given: Mapping[str, str])
 
 def passwords_in(passfile: str | None) -> dict[str, str]:
     """Passwords by role of a libpq password file, lines that name a role only."""
-    found: dict[str, str] = {}
     if not passfile:
-        return found
+        return {}
     try:
         with open(passfile, encoding="utf-8") as stream:
-            lines = stream.read().split("\n")
+            return passwords_by_role(stream.read())
     except OSError:
-        return found  # libpq goes on without it too
-    for line in lines:
-        parts = _split(line)
-        if len(parts) == 5 and parts[3] != "*":
-            found.setdefault(parts[3], parts[4])
-    return found
-
-
-def _split(line: str) -> list[str]:
-    parts, escaped = [""], False
-    for letter in line:
-        if escaped or letter not in ":\\":
-            parts[-1] += letter
-            escaped = False
-        elif letter == "\\":
-            escaped = True
-        else:
-            parts.append("")
-    return parts
+        return {}  # libpq goes on without it too

@@ -7,20 +7,19 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._command import cut, find_tool, kill_group, run, start
+from ansible_collections.dihya.migration.plugins.module_utils._command import cut, find_tool, run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import schema_files
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import Catalog, read_catalog
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, database_argument, libpq_environment
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.passfile import passfile_password
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_tools import (
     HISTORY,
     TOOLS,
@@ -30,7 +29,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_t
     jdbc_url,
     liquibase_changes,
     own_tables,
-    passfile_password,
     split_table,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Touched, compare
@@ -102,11 +100,13 @@ def move_schema(request: SchemaRequest) -> dict[str, Any]:
 
 def look(request: SchemaRequest, read_only: bool) -> State:
     """Where the database stands; raises when its history does not fit the files."""
-    applied = _applied(request)
     if request.tool == "sql":
-        only, pending = schema_files.plan(schema_files.read_files(request.path), _recorded(request), request.baseline)
-        return State(list(applied or []), only + pending)
+        recorded = _recorded(request)
+        only, pending = schema_files.plan(schema_files.read_files(request.path), recorded, request.baseline)
+        return State(schema_files.ordered(list(recorded)), only + pending)
     tool = TOOLS[request.tool]
+    found = _history(request, tool.versions)
+    applied = None if found is None else [row[0] for row in found]
     if applied is None and read_only and not tool.empty:
         return State([], [FIRST])  # the tool would make its table to tell
     if tool.strange and applied is not None:
@@ -117,24 +117,19 @@ def look(request: SchemaRequest, read_only: bool) -> State:
     return State(list(applied or []), flyway_pending(output) if request.tool == "flyway" else liquibase_changes(output))
 
 
-def _applied(request: SchemaRequest) -> list[str] | None:
-    """The versions on record, None where there is no record yet."""
+def _history(request: SchemaRequest, query: str) -> list[tuple[Any, ...]] | None:
+    """What ``query`` finds in the tool's record (``{}`` is its table, of plain names only), None where there is no record yet."""
     with transaction(request.server, request.database, None, request.application_name) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (request.history,))
         if not cursor.fetchone()[0]:
             return None
-        cursor.execute(TOOLS[request.tool].versions.format(request.history))
-        names = [row[0] for row in cursor.fetchall()]
-        return schema_files.ordered(names) if request.tool == "sql" else names
+        cursor.execute(query.format(request.history))
+        return list(cursor.fetchall())
 
 
 def _recorded(request: SchemaRequest) -> dict[str, str]:
     """sha256 by name of the SQL files on record."""
-    if _applied(request) is None:
-        return {}
-    with transaction(request.server, request.database, None, request.application_name) as connection, connection.cursor() as cursor:
-        cursor.execute(f"SELECT name, sha256 FROM {request.history}")  # plain names only, see split_table
-        return dict(cursor.fetchall())
+    return dict(_history(request, TOOLS["sql"].versions) or [])
 
 
 def _catalog(request: SchemaRequest) -> Catalog:
@@ -165,25 +160,15 @@ def _ask(request: SchemaRequest, words: Sequence[str], read_only: bool, step: st
     program = request.command or list(tool.program)
     program = program if "/" in program[0] else [find_tool(program[0]), *program[1:]]
     variables = {**request.environment, **dict(tool.quiet)}
+    log = None if request.look_only else _log(request, step)
     with _in_memory(_configuration(request, read_only)) as (descriptor, path):
-        process = start([*program, *(word.format(file=path) for word in words)], env=variables, on_death=signal.SIGTERM, cwd=request.path,
-                        pass_fds=(descriptor,), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                        text=True, errors="backslashreplace")
-        try:
-            out, err = process.communicate(timeout=request.timeout)
-        except BaseException as error:
-            kill_group(process)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise MigrationError(f"{request.tool} did not end within {request.timeout:g} s and was stopped") from None
-            raise
-    log = "" if request.look_only else _log(request, step)
-    if log:
-        publish(log, (out + err).encode())
-    if process.returncode != 0:
-        why = clue(out + err)
-        raise MigrationError(f"{request.tool} failed with exit status {process.returncode}" + (f" ({why})" if why else "")
+        done = run([*program, *(word.format(file=path) for word in words)], env=variables, cwd=request.path, timeout=request.timeout,
+                   log=log, check=False, name=request.tool, pass_fds=(descriptor,))
+    if done.status != 0:
+        why = clue(done.stdout + done.stderr)
+        raise MigrationError(f"{request.tool} failed with exit status {done.status}" + (f" ({why})" if why else "")
                              + (f"; what it printed is in {log}" if log else ""))
-    return out
+    return done.stdout
 
 
 def _configuration(request: SchemaRequest, read_only: bool) -> str:

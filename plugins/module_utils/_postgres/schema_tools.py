@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import urllib.parse
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -58,7 +57,7 @@ TOOLS = {
         strange=(*_LIQUIBASE, "unexpected-changesets", "--verbose"), empty=False, beside=("databasechangeloglock",),
         quiet=(("LIQUIBASE_ANALYTICS_ENABLED", "false"), ("LIQUIBASE_SHOW_BANNER", "false")),
     ),
-    "sql": SchemaTool(versions="SELECT name FROM {} ORDER BY name"),
+    "sql": SchemaTool(versions="SELECT name, sha256 FROM {} ORDER BY name"),
 }
 HISTORY = {"flyway": "public.flyway_schema_history", "liquibase": "public.databasechangelog", "sql": "public.schema_files"}
 
@@ -130,23 +129,3 @@ def clue(output: str) -> str:
     """Why a tool failed, as far as that can be told without its own words, which may hold rows: code, SQLSTATE, class."""
     found = [match.group(1) for pattern in CLUES for match in [re.search(pattern, output)] if match]
     return ", ".join(found)
-
-
-def passfile_password(text: str, endpoint: Endpoint, database: str) -> str:
-    """The password that libpq would take from a password file that says ``text``; raises when there is none."""
-    wanted = (endpoint.host, str(endpoint.port), database, endpoint.user)
-    for line in text.splitlines():
-        fields = _fields(line)
-        if len(fields) == 5 and all(field in ("*", value) for field, value in zip(fields, wanted)):
-            return fields[4]
-    raise MigrationError(f"the passfile has no password of user {endpoint.user} on {endpoint}")
-
-
-def _fields(line: str) -> list[str]:
-    """The fields of a line of a password file; the last one may hold colons."""
-    if line.startswith("#"):
-        return []
-    parts: Sequence[str] = re.split(r"(?<!\\)((?:\\\\)*):", line)
-    fields = ["".join(parts[at:at + 2]) for at in range(0, len(parts), 2)]
-    fields = [*fields[:4], ":".join(fields[4:])] if len(fields) > 5 else fields
-    return [re.sub(r"\\(.)", r"\1", field) for field in fields]

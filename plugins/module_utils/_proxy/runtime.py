@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from ansible_collections.dihya.migration.plugins.module_utils._finding import finding
 from ansible_collections.dihya.migration.plugins.module_utils._proxy.table import refusal
 
 PAUSE = 0.1
@@ -99,7 +100,7 @@ def _observed(options: dict[str, Any], servers: list[Server]) -> dict[str, Any]:
     problems += [(f"{name} takes no sessions now ({found[name].status})", "bring it into service first") for name in down]
     if sum(1 for server in servers if server.serves) < 2:
         problems.append(("fewer than two servers take sessions", "one is needed for users while another one is replaced"))
-    findings = [{"subject": "server", "finding": problem, "remedy": remedy, "blocking": True} for problem, remedy in problems]
+    findings = [finding("server", problem, remedy) for problem, remedy in problems]
     summary = f"{len(servers)} servers in {options['backend']}, {len(findings)} things would keep them from being replaced one by one"
     journal = {"summary": summary, "changed": False}
     return {"changed": False, "msg": summary, "findings": findings, "servers": _shown(servers), "journal": journal}

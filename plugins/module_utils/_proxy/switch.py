@@ -14,6 +14,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.verdicts impo
 from ansible_collections.dihya.migration.plugins.module_utils._command import run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import publish
+from ansible_collections.dihya.migration.plugins.module_utils._finding import finding
 from ansible_collections.dihya.migration.plugins.module_utils._proxy import caddy, workers
 from ansible_collections.dihya.migration.plugins.module_utils._proxy.table import PROXIES, check_request, content, example, refusal, side_of
 
@@ -68,7 +69,7 @@ def _observed(options: dict[str, Any], found: str) -> dict[str, Any]:
         except MigrationError as error:
             seen = error.facts.get("journal", {}).get("error") or {"message": error.message, "subject": "config", "remedy": "correct it"}
             subject = options["subjects"].get(seen["subject"], seen["subject"])
-            findings.append({"subject": subject, "finding": seen["message"], "remedy": seen["remedy"], "blocking": True})
+            findings.append(finding(subject, seen["message"], seen["remedy"]))
     summary = f"{found or 'no side'} is public, {len(findings)} things would keep it from being switched"
     return {"changed": False, "msg": summary, "side": found, "findings": findings, "journal": {"summary": summary, "changed": False}}
 

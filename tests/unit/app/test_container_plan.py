@@ -44,7 +44,7 @@ def test_no_value_of_a_secret_stands_in_options_tools_or_unit():
     mark = "m1"
     texts = [
         *container_plan.run_arguments(PLAIN, mark), *container_plan.tool_prefix("/usr/bin/podman", PLAIN),
-        container_plan.unit_text(PLAIN, mark, True),
+        container_plan.at_boot(container_plan.unit_text(PLAIN, mark)),
     ]
     assert not any("canary" in text for text in texts)
     for text in ("--secret=api-2.TOKEN,type=env,target=TOKEN", "--env=EMPTY=", "--pull=never"):
@@ -53,7 +53,8 @@ def test_no_value_of_a_secret_stands_in_options_tools_or_unit():
 
 
 def test_a_unit_starts_with_the_machine_only_once_it_may():
-    before, after = (container_plan.unit_text(PLAIN, "m1", boot) for boot in (False, True))
+    before = container_plan.unit_text(PLAIN, "m1")
+    after = container_plan.at_boot(before)
     assert "[Install]" not in before and after == before + "\n[Install]\nWantedBy=multi-user.target\n"
     assert 'Exec="serve" "50%% of $$X"' in before and f"Image={B}" in before and "Secret=api-2.TOKEN,type=env,target=TOKEN" in before
 

@@ -10,7 +10,7 @@ import pathlib
 import pytest
 import yaml
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._postgres import schema_files, schema_tools
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import passfile, schema_files, schema_tools
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import compare
 
@@ -77,9 +77,9 @@ def test_a_failure_is_told_without_the_tools_own_words():
 
 def test_the_password_is_found_as_libpq_finds_it():
     text = "# a:b:c:d:e\n*:*:*:other:no\ndb.example:5432:*:crm:wrong port\n*:5433:crm:c\\:r:no\n*:*:*:crm:a\\\\b\\:c\n*:*:*:crm:later\n"
-    assert schema_tools.passfile_password(text, SERVER, "crm") == "a\\b:c"
+    assert passfile.passfile_password(text, SERVER, "crm") == "a\\b:c"
     with pytest.raises(MigrationError, match="no password of user crm"):
-        schema_tools.passfile_password("*:*:*:other:secret\n", SERVER, "crm")
+        passfile.passfile_password("*:*:*:other:secret\n", SERVER, "crm")
 
 
 def test_the_role_knows_the_tables_of_every_tool():
