@@ -6,14 +6,10 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
-
-import pytest
-import testinfra
 
 from tests.support.canaries import find_secrets
+from tests.support.machines import WORK, machine
 
-WORK = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 AUTHORITY = "/opt/site/tls/ca.pem"
 COUNTS = "SELECT (SELECT count(*) FROM catalogue.book), (SELECT count(*) FROM catalogue.author), (SELECT count(*) FROM lending.loan)"
 
@@ -21,41 +17,35 @@ PLACES = "/var/lib/dihya-migration /root/.ansible /root/.ansible_async"
 KINDS = "-path '*/run/*' -o -name 'id_*' -o -name 'j[0-9]*' -o -name '*.pgpass'"
 
 
-@pytest.fixture(name="machine")
-def fixture_machine():
-    """Call with a name to get that machine."""
-    return lambda name: testinfra.get_host(f"ansible://{name}?force_ansible=True", ansible_inventory=str(WORK / "inventory"))
+def query(name, sql):
+    return machine(name).check_output(f"runuser -u postgres -- psql -XAtq -h /srv/postgresql -d dihya_demo -c \"{sql}\"")
 
 
-def query(machine, sql):
-    return machine.check_output(f"runuser -u postgres -- psql -XAtq -h /srv/postgresql -d dihya_demo -c \"{sql}\"")
-
-
-def test_the_public_address_serves_the_new_release_over_verified_tls(machine):
+def test_the_public_address_serves_the_new_release_over_verified_tls():
     answer = machine("mover").check_output(f"curl -sf --cacert {AUTHORITY} https://mover/api/health")
     assert json.loads(answer) == {"status": "ok", "version": "2.0.0", "database_major": 18, "schema": "0004"}
     headers = machine("mover").check_output(f"curl -sfI --cacert {AUTHORITY} https://mover/")
     assert "X-Public-Side: new" in headers
 
 
-def test_a_write_at_the_public_address_lands_on_the_new_site_alone(machine):
-    before = {name: int(query(machine(name), "SELECT count(*) FROM lending.loan")) for name in ("old", "new")}
-    book, member = query(machine("new"), "SELECT (SELECT min(id) FROM catalogue.book), (SELECT min(id) FROM lending.member)").split("|")
+def test_a_write_at_the_public_address_lands_on_the_new_site_alone():
+    before = {name: int(query(name, "SELECT count(*) FROM lending.loan")) for name in ("old", "new")}
+    book, member = query("new", "SELECT (SELECT min(id) FROM catalogue.book), (SELECT min(id) FROM lending.member)").split("|")
     body = json.dumps({"book_id": int(book), "member_id": int(member)})
     status = machine("mover").check_output(
         f"curl -s -o /dev/null -w '%{{http_code}}' --cacert {AUTHORITY} -H 'Content-Type: application/json'"
         f" -H \"Idempotency-Key: $(cat /proc/sys/kernel/random/uuid)\" -d '{body}' https://mover/api/loans")
-    after = {name: int(query(machine(name), "SELECT count(*) FROM lending.loan")) for name in ("old", "new")}
+    after = {name: int(query(name, "SELECT count(*) FROM lending.loan")) for name in ("old", "new")}
     assert status == "201"
     assert after == {"old": before["old"], "new": before["new"] + 1}
 
 
-def test_old_and_new_hold_the_same_books_and_authors(machine):
-    old, new = (query(machine(name), COUNTS).split("|")[:2] for name in ("old", "new"))
+def test_old_and_new_hold_the_same_books_and_authors():
+    old, new = (query(name, COUNTS).split("|")[:2] for name in ("old", "new"))
     assert old == new and int(old[0]) > 1000
 
 
-def test_every_step_is_in_the_journal_and_the_migration_is_complete(machine):
+def test_every_step_is_in_the_journal_and_the_migration_is_complete():
     lines = machine("mover").check_output("cat /var/lib/dihya-migration/journal/molecule-default/journal.jsonl").splitlines()
     events = [json.loads(line) for line in lines]
     done = {(event["stack"], event["verb"]) for event in events if event["status"] in ("ok", "not_applicable")}
@@ -64,7 +54,7 @@ def test_every_step_is_in_the_journal_and_the_migration_is_complete(machine):
     assert [event["facts"]["outcome"] for event in events if event["verb"] == "end"] == ["ok"]
 
 
-def test_every_backup_of_the_databases_is_encrypted_and_was_restored_for_trial(machine):
+def test_every_backup_of_the_databases_is_encrypted_and_was_restored_for_trial():
     manifests = machine("mover").check_output("find /var/backups/dihya-migration -path '*/postgresql*' -name manifest.json").splitlines()
     found = {path: json.loads(machine("mover").check_output(f"cat {path}")) for path in manifests}
     assert any(manifest["restorable_on"] == [18] for manifest in found.values())
@@ -75,14 +65,14 @@ def test_every_backup_of_the_databases_is_encrypted_and_was_restored_for_trial(m
             assert machine("mover").check_output(f"head -c 21 {os.path.dirname(path)}/{name}") == "age-encryption.org/v1", name
 
 
-def test_no_key_or_file_of_the_run_is_left(machine):
+def test_no_key_or_file_of_the_run_is_left():
     for name in ("mover", "old", "new"):
         assert machine(name).check_output("grep -c . /root/.ssh/authorized_keys") == "1", name
         left = machine(name).check_output(f"find {PLACES} \\( {KINDS} \\) 2>/dev/null || true")
         assert left == "", name
 
 
-def test_no_password_is_in_journal_report_or_scratch(machine, tmp_path):
+def test_no_password_is_in_journal_report_or_scratch(tmp_path):
     secrets = json.loads((WORK / "artefacts" / "secrets.json").read_text(encoding="utf-8"))
     for name in ("mover", "old", "new"):
         packed = machine(name).run("tar -C / --ignore-failed-read -czf - var/lib/dihya-migration root/.ansible 2>/dev/null | base64 -w 0")

@@ -5,45 +5,36 @@
 from __future__ import annotations
 
 import json
-import os
-import pathlib
 
 import pytest
-import testinfra
 
-WORK = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
-
-
-@pytest.fixture(name="machine")
-def fixture_machine():
-    """Call with a name to get that machine."""
-    return lambda name: testinfra.get_host(f"ansible://{name}?force_ansible=True", ansible_inventory=str(WORK / "inventory"))
+from tests.support.machines import WORK, machine
 
 
-def digests(machine, path):
-    return machine.check_output(f"cd {path} && find . -type f -not -name '.release*' | LC_ALL=C sort | xargs -d '\\n' sha256sum")
+def digests(name, path):
+    return machine(name).check_output(f"cd {path} && find . -type f -not -name '.release*' | LC_ALL=C sort | xargs -d '\\n' sha256sum")
 
 
-def test_the_new_machine_serves_the_new_build(machine):
+def test_the_new_machine_serves_the_new_build():
     new = machine("new")
     assert "the second release" in new.check_output("curl -sf http://new/")
     assert new.file("/srv/site/current").is_symlink
-    assert digests(new, "/srv/site/current/") == digests(machine("mover"), "/srv/new-build")
+    assert digests("new", "/srv/site/current/") == digests("mover", "/srv/new-build")
 
 
-def test_the_old_machine_is_as_it_was(machine):
+def test_the_old_machine_is_as_it_was():
     old = machine("old")
     assert "the first release" in old.check_output("curl -sf http://old/")
     assert old.file("/srv/site/current").linked_to == "/srv/site/releases/1"
 
 
 @pytest.mark.parametrize("where", ["/var/backups/dihya-migration/molecule-frontend", "/var/backups/elsewhere/molecule-frontend"])
-def test_a_copy_of_the_old_build_lies_on_the_mover(machine, where):
+def test_a_copy_of_the_old_build_lies_on_the_mover(where):
     found = machine("mover").check_output(f"find {where} -name index.html -exec cat {{}} +")
     assert found.strip() == "<title>the first release</title>"
 
 
-def test_no_key_of_the_run_is_left(machine):
+def test_no_key_of_the_run_is_left():
     for name in ("mover", "old", "new"):
         assert machine(name).check_output("grep -c . /root/.ssh/authorized_keys") == "1"
         assert machine(name).check_output("find /var/lib/dihya-migration -name 'id_*' -o -path '*/run/*' 2>/dev/null || true") == ""

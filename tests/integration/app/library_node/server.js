@@ -1,4 +1,4 @@
-// The library's API on loopback; a proxy stands before it.
+// The library's API, on loopback unless told otherwise; a proxy stands before it.
 const http = require("node:http");
 const library = require("./lib/library");
 
@@ -21,5 +21,5 @@ const server = http.createServer((request, response) => {
     });
 });
 
-server.listen(Number(process.env.PORT), "127.0.0.1");
+server.listen(Number(process.env.PORT), process.env.HOST || "127.0.0.1");
 process.on("SIGTERM", () => server.close(() => library.close()));

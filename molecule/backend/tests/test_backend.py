@@ -1,0 +1,101 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""After release one took over and release two failed its own tests: one serves, nothing of two is left, and all of it is on record."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.canaries import find_secrets
+from tests.support.machines import WORK, machine
+
+PUBLIC = {"django": "http://web/health", "node": "http://mover:8000/health"}
+MACHINES = {"django": ("web",), "node": ("app1", "app2")}
+LIBRARY = {"release": "one", "languages": {"ar": 1, "fr": 1, "tzm": 1}, "lent": 1}
+
+
+def query(database, sql):
+    return machine("mover").check_output(f"runuser -u postgres -- psql -XAtq -d {database} -c \"{sql}\"").splitlines()
+
+
+@pytest.fixture(name="events")
+def fixture_events():
+    """Call with an application and a release to get the journal of that migration."""
+    def read(application, release):
+        text = machine("mover").check_output(f"cat /var/lib/dihya-migration/journal/{application}-{release}/journal.jsonl")
+        return [json.loads(line) for line in text.splitlines()]
+    return read
+
+
+@pytest.mark.parametrize("application", PUBLIC)
+def test_release_one_serves_what_the_old_site_held(application):
+    for _turn in range(4):  # HAProxy asks each machine in turn
+        answer = machine("mover").check_output(f"curl -sf --max-time 10 {PUBLIC[application]}")
+        assert json.loads(answer) == LIBRARY
+
+
+def test_django_runs_as_the_one_unit_that_starts_with_the_machine():
+    web = machine("web")
+    live = web.service("library-blue")
+    assert live.is_running and live.is_enabled
+    assert web.file("/etc/nginx/public_side").content_string == "map $host $public_side { default blue; }\n"
+    assert not web.service("library").is_running and not web.service("library").is_enabled
+    assert not web.file("/etc/systemd/system/library-green.service").exists
+    assert web.check_output("systemctl show --property=ActiveState --value library-green") == "inactive"
+
+
+def test_node_runs_on_both_machines_and_both_are_in_rotation():
+    for name in MACHINES["node"]:
+        record = json.loads(machine(name).file("/srv/library/shared/run/backend.json").content_string)
+        assert record["name"] == "backend one"
+        running = machine(name).check_output("pgrep -f 'node server[.]js'").splitlines()
+        assert running == [str(record["pid"])], name
+    ask = "python3 -c \"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy/admin.sock'); " \
+          "s.sendall(b'show stat\\n'); print(s.makefile().read())\""
+    rows = [line.split(",") for line in machine("mover").check_output(ask).splitlines() if line.startswith("library,app")]
+    assert {row[1]: row[17] for row in rows} == {"app1": "UP", "app2": "UP"}
+
+
+@pytest.mark.parametrize("application", MACHINES)
+def test_nothing_of_release_two_is_left(application):
+    for name in MACHINES[application]:
+        assert machine(name).file("/srv/library/current").linked_to == "/srv/library/releases/one"
+        assert sorted(machine(name).file("/srv/library/releases").listdir()) == ["one", "zero"]
+        assert machine(name).check_output("pgrep -fc releases/[t]wo || true") == "0"
+        assert machine(name).check_output("find /srv/library/shared -name '.two*'") == ""
+
+
+def test_the_second_machine_never_saw_the_release_that_failed_on_the_first():
+    assert machine("app1").file("/srv/library/shared/log/two.log").exists
+    assert not machine("app2").file("/srv/library/shared/log/two.log").exists
+
+
+def test_code_goes_back_and_data_stays():
+    # What release two added stands: release one lives with it, and taking it back is nobody's but the operator's.
+    django = query("library_django", "SELECT name FROM django_migrations WHERE app = 'loans' ORDER BY id")
+    assert [name[:4] for name in django] == ["0001", "0002", "0003", "0004", "0005", "0006"]
+    node = query("library_node", "SELECT name FROM knex_migrations ORDER BY id")
+    assert len(node) == 5 and node[-1] == "20260414103000_one_copy_each.js"
+
+
+@pytest.mark.parametrize("application", MACHINES)
+def test_the_journal_tells_of_the_success_of_one_and_the_way_back_of_two(events, application):
+    def outcomes(release):
+        return [event["facts"]["outcome"] for event in events(application, release) if event["verb"] == "end"]
+    assert outcomes("one")[0] == "ok" and outcomes("two") == ["rolled_back"]
+    failed = [event for event in events(application, "two") if event["status"] == "failed"]
+    assert "1 tests failed" in failed[0]["facts"]["error"]["message"]
+    back = {event["host"] for event in events(application, "two") if event["verb"] == "rollback" and event["status"] == "ok"}
+    assert set(MACHINES[application]) <= back
+
+
+def test_no_password_is_in_journal_report_or_scratch(tmp_path):
+    secrets = json.loads((WORK / "artefacts" / "secrets.json").read_text(encoding="utf-8"))
+    for name in ("mover", "web", "app1", "app2"):
+        # A restore point is the environment file of before, for root alone: what a way back brings back.
+        packed = machine(name).run("tar -C / --exclude='*/snapshots/*' --ignore-failed-read -czf - var/lib/dihya-migration root/.ansible"
+                                   " 2>/dev/null | base64 -w 0")
+        (tmp_path / f"{name}.b64").write_text(packed.stdout, encoding="ascii")
+    assert find_secrets([tmp_path, WORK / "artefacts" / "reports"], secrets) == []

@@ -1,0 +1,25 @@
+#!/bin/bash
+# image.sh SUITE SCRIPT POSTGRESQL TAG BASE REGISTRY CACHE FOLDER
+# Makes the image of one release of Debian where it is not here yet, once for each recipe; about two minutes where no registry is
+# named. A scenario that runs beside another one waits here for what the other makes.
+set -euo pipefail
+suite=$1 script=$2 postgresql=$3 tag=$4 base=$5 registry=$6 cache=$7 folder=$8
+mkdir -p "$cache/packages"
+exec 9>"$cache/$suite.lock"
+flock 9
+if podman image exists "$tag"; then exit 0; fi
+
+if [ -z "$registry" ]; then
+    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2>/dev/null |
+        grep -oE '^(deb|URIs:) *(\[[^]]*\] *)?https?://[^ ]*debian/?( |$)' | grep -oE 'https?://[^ ]*' | head -n 1) || true
+    root=$(mktemp -d "$cache/root.XXXXXX")
+    trap 'rm -rf "$root"' EXIT
+    debootstrap --variant=minbase --cache-dir="$cache/packages" "$suite" "$root" "${mirror:-http://deb.debian.org/debian}" \
+        "/usr/share/debootstrap/scripts/$script"
+    tar -C "$root" -c . | podman import - "$base"
+fi
+podman build --network=host --isolation=chroot --label="dihya-migration=$suite" --build-arg=BASE="$base" \
+    --build-arg=POSTGRESQL="$postgresql" --tag="$tag" --file="$folder/Containerfile" "$folder"
+# Images of older recipes; one that still runs stays.
+podman images --quiet --filter="label=dihya-migration=$suite" --filter="before=$tag" | xargs -r podman rmi || true
+echo made

@@ -1,0 +1,17 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The machines of a Molecule scenario, as its tests reach them: by ssh alone, which costs a tenth of an Ansible run a question."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import testinfra
+
+WORK = pathlib.Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", ""))
+
+
+def machine(name: str) -> testinfra.host.Host:
+    """The machine with this name."""
+    return testinfra.get_host(f"ssh://{name}", ssh_config=str(WORK / "ssh_config"))
