@@ -13,7 +13,7 @@ import testinfra
 WORK = pathlib.Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", ""))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def machine(name: str) -> testinfra.host.Host:
     """The machine with this name; how it encodes its answers is asked once."""
     return testinfra.get_host(f"ssh://{name}", ssh_config=str(WORK / "ssh_config"))
