@@ -30,9 +30,10 @@ options:
           - V(image) names an image by its digest.
           - V(podman) means that containers can be run in this form (V(quadlet), V(podman)), with room for an archive of O(looks[].bytes).
           - V(backup) is C(DIRECTORY/NAME), whose newest complete copy still has every byte of its manifest.
+          - V(bucket) is a dictionary with C(remote) and C(config), as M(dihya.migration.build_copy) takes them, which rclone can list.
         type: str
         required: true
-        choices: [path, name, writable, readable, program, python, port, systemd, file, image, podman, backup]
+        choices: [path, name, writable, readable, program, python, port, systemd, file, image, podman, backup, bucket]
       subject:
         description: The variable that a finding names.
         type: str

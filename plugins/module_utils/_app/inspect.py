@@ -18,6 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.process impor
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import machine
+from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 Finding = Optional[tuple[str, str]]
@@ -214,6 +215,18 @@ def _backup(look: Look) -> Finding:
     return (f"{len(damaged)} files of {newest} are not those of its manifest", "run the backup again") if damaged else None
 
 
+def _bucket(look: Look) -> Finding:
+    """``value`` is ``{remote, config}``: rclone can list it. Whether it may be written to is only known when it is."""
+    try:
+        (place,) = Bucket.from_options([look.value])
+        place.names()
+    except MigrationError as error:
+        reason = error.message.removeprefix("buckets: ").removeprefix(f"{look.value['remote']} cannot be listed: ")
+        return (f"the place {look.value['remote']} cannot be used: {reason}",
+                "correct it or its configuration of rclone, or name another place")
+    return None
+
+
 def _is_complete(path: str) -> bool:
     return os.path.isfile(os.path.join(path, _manifest.NAME))
 
@@ -231,4 +244,5 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "image": _image,
     "podman": _podman,
     "backup": _backup,
+    "bucket": _bucket,
 }

@@ -100,12 +100,14 @@ APPLICATIONS = (
     N_("{files} MiB are free for images where {needed} MiB are needed"),
     N_("there is no complete backup {name} in {path}"),
     N_("{files} files of {path} are not those of its manifest"),
+    N_("the place {name} cannot be used: {reason}"),
     N_("the command failed, or did not print {before} or {after}"),
     N_("nothing would prove that the new site answers"),
     N_("it is not set, and the pages of the new site are to be measured"),
     N_("Node.js is of version {version}, {wanted} is needed"),
 )
 ADVICE = (
+    N_("correct it or its configuration of rclone, or name another place"),
     N_("correct the password"),
     N_("give it in postgresql_roles, or take the login of postgresql_target"),
     N_("correct the files, or postgresql_schema_path and the variables beside it, until the tool can tell what is pending"),
