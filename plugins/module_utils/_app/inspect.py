@@ -91,8 +91,9 @@ def _writable(look: Look) -> Finding:
 def _vacant(look: Look) -> Finding:
     """A directory that a tree is put into, absent or empty."""
     wrong = _replaceable(look)
-    if wrong is None and os.path.isdir(look.value) and os.listdir(look.value):
-        return f"{look.value} is not empty", "move away what is there, or let backend_media_overwrite say that it is to be replaced"
+    if wrong is None and os.path.isdir(look.value) and (not os.access(look.value, os.R_OK) or os.listdir(look.value)):
+        return f"{look.value} holds something already", (
+            "move away what is there, or let backend_media_overwrite say that it is to be replaced")
     return wrong
 
 

@@ -93,7 +93,7 @@ def test_what_was_uploaded_between_the_passes_arrives_and_all_is_proved_equal(mo
 
 
 def test_run_again_changes_nothing(moved):
-    again = moved.run(["backend backup", "backend migrate", "backend commit", "backend probe backup", "backend probe commit"])
+    again = moved.run(["backend migrate", "backend commit", "backend probe backup", "backend probe commit"])
     assert again.rc == 0, again.output[-4000:]
     assert {counts["changed"] for counts in again.recap().values()} == {0}, again.output[-6000:]
 
@@ -128,7 +128,7 @@ def test_preflight_finds_everything_that_would_stop_uploaded_files(moved):
     nowhere = moved.root / "nowhere"
     assert found >= {
         ("backend_strategy", "the live release uses its uploaded files while they would be replaced"),
-        ("backend_media_paths[0].target", f"{moved.target} is not empty"),
+        ("backend_media_paths[0].target", f"{moved.target} holds something already"),
         ("backend_media_paths[1].path", "/no/such is no directory on this host"),
         ("backend_media_paths[1].target", f"{nowhere} is no directory that this user may write"),
         ("backend_media_paths[2].path", f"it lies inside {moved.uploads}, which is moved as well"),
