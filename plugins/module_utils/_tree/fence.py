@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._tree import system
-from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, Entry, counts, first_names, raw
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, ROOT, Entry, counts, first_names, raw
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 
 TICK = 50_000_000
@@ -68,8 +68,13 @@ def _take(request: Request) -> dict[str, Any]:
         since = time.time_ns() - TICK
         # Pages that a program has mapped and not written yet would hide what it writes next.
         system.sync_filesystem(os.path.realpath(raw(request.path)))
-        entries = _look(request.path)
-        moving = [entry.path for entry in entries if entry.ctime_ns >= since]
+        try:
+            entries = _look(request.path)
+            moving = [entry.path for entry in entries if entry.ctime_ns >= since]
+        except MigrationError as error:
+            if not error.facts.get("moving"):
+                raise
+            moving = [ROOT]
         if not moving:
             break
         if time.monotonic() >= until:
