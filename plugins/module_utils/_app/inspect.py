@@ -89,6 +89,33 @@ def _writable(look: Look) -> Finding:
     return None
 
 
+def _vacant(look: Look) -> Finding:
+    """A directory that a tree is put into, absent or empty."""
+    wrong = _replaceable(look)
+    if wrong is None and os.path.isdir(look.value) and (not os.access(look.value, os.R_OK) or os.listdir(look.value)):
+        return f"{look.value} holds something already", (
+            "move away what is there, or let backend_media_overwrite say that it is to be replaced")
+    return wrong
+
+
+def _replaceable(look: Look) -> Finding:
+    """The same, whatever is in it: it must be possible to put another directory in its place."""
+    wrong = _writable(look)
+    if wrong:
+        return wrong
+    if os.path.islink(look.value) or (os.path.lexists(look.value) and not os.path.isdir(look.value)):
+        return f"{look.value} is no directory of its own", "name the directory itself, not a link to it"
+    if os.path.ismount(look.value):
+        return f"{look.value} is a mount point, which cannot be put in place in one step", "name a directory below it"
+    if not os.access(os.path.dirname(look.value), os.W_OK | os.X_OK) and not (look.chdir and _is_below(look.value, look.chdir)):
+        return f"{os.path.dirname(look.value)} is no directory that this user may write", "make it, or use become on this host"
+    return None
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return os.path.normpath(path).startswith(os.path.normpath(directory) + "/")
+
+
 def _readable(look: Look) -> Finding:
     bad = path_problem(look.value)
     if bad:
@@ -235,6 +262,8 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "path": lambda look: path_problem(look.value),
     "name": lambda look: name_problem(look.value),
     "writable": _writable,
+    "vacant": _vacant,
+    "replaceable": _replaceable,
     "readable": _readable,
     "program": _program,
     "python": _python,

@@ -237,6 +237,15 @@ STRATEGIES = (
     N_("{what} stand in the live environment file only"),
     N_("the environment file {path} cannot be read ({reason})"),
     N_("line {number} of {path} is not KEY=VALUE: write one variable a line"),
+    N_("{path} holds something already"),
+    N_("{path} is no directory of its own"),
+    N_("{path} is a mount point, which cannot be put in place in one step"),
+    N_("the live release uses its uploaded files while they would be replaced"),
+    N_("each of {what} may hold uploaded files of its own"),
+    N_("it is not in both groups, backend and source"),
+    N_("it lies inside a release, which never changes"),
+    N_("the application itself lies in it"),
+    N_("it lies inside {path}, which is moved as well"),
 )
 STRATEGY_ADVICE = (
     N_("make it, or use become on this host"),
@@ -265,5 +274,15 @@ STRATEGY_ADVICE = (
     N_("correct the vault, or name what is meant to differ in {what}"),
     N_("add them to the vault, or name what is no longer needed in {what}"),
     N_("correct the path or the file, or let the user read it"),
+    N_("move away what is there, or let backend_media_overwrite say that it is to be replaced"),
+    N_("name the directory itself, not a link to it"),
+    N_("name a directory below it"),
+    N_("choose offline, or leave backend_media_paths empty when both releases use the same directory"),
+    N_("put the host that holds the uploaded files into both"),
+    N_("bring them together on one of these hosts, and name it"),
+    N_("name a host that is"),
+    N_("choose a directory below backend_path/shared, and name it in backend_shared"),
+    N_("choose a directory of their own for uploaded files"),
+    N_("name each directory once"),
 )
 FINDINGS: tuple[str, ...] = DATABASES + APPLICATIONS + STRATEGIES + ADVICE + STRATEGY_ADVICE

@@ -49,6 +49,13 @@ RESULTS = (
     N_("the image is on this host and has the pinned digest"),
     N_("{count} of {total} variables are as in the live environment file"),
     N_("{what} is public with release {name}"),
+    N_("uploaded files: {files} files, {bytes} bytes copied while users go on"),
+    N_("uploaded files: {files} files, {bytes} bytes lie beside their place"),
+    N_("uploaded files: {files} files, {bytes} bytes copied under the freeze, {added} added, {changed} changed and {removed} "
+       "removed since the pass before"),
+    N_("uploaded files: {files} files, {bytes} bytes are in place, read again from the disk and equal to those of the source"),
+    N_("uploaded files: {files} files, {bytes} bytes, nothing was written while they were copied"),
+    N_("uploaded files: {files} files, {bytes} bytes, nothing was written since they were copied"),
     N_("release {name} is staged and healthy beside the live one"),
     N_("release {name} is staged and healthy beside the live one, its schema moved"),
     N_("{what} took the release in turn, out of rotation"),
@@ -117,6 +124,7 @@ NOT_PROVED = (
     N_("restore drill: the locale {name} for amounts of money is not installed on this host"),
     N_("restore drill: roles and settings that the target already had were not restored"),
     N_("restore drill: its time includes what else the target was doing"),
+    N_("{count} uploaded files changed while they were copied and were left to the pass under the freeze"),
 )
 # What a restore left behind, and what preflight says of it beforehand.
 NOT_CARRIED = (
@@ -203,6 +211,13 @@ TOOLS = (
     N_("it ended before it was healthy"),
     N_("{url} was not healthy within {seconds} s: {what}"),
     N_("{operation} of run {run} still works (pid {pid})"),
+    N_("{path} was written to after it was copied ({what}): find what writes there despite the freeze"),
+    N_("{path} is being written to ({what}): stop what writes there"),
+    N_("{path} is not what was copied ({what}): do not trust this disk"),
+    N_("{path} is not empty: move away what is there, or say that it is to be replaced"),
+    N_("{path} was not copied whole since the fence was taken: copy it again"),
+    N_("{path} is no longer the directory that was put there"),
+    N_("The uploaded files on the target hosts are not those of the last pass: roll back and run the migration again."),
 )
 REMEDIES = (
     N_("read {log} on this host, correct the pages and run again"),

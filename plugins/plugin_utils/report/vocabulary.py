@@ -127,6 +127,11 @@ COUNTS = {
     "copies": N_("copies"),
     "findings": N_("points to be known"),
     "other_sessions": N_("sessions of others"),
+    "uploads": N_("uploaded files"),
+    "upload_bytes": N_("volume of the uploaded files"),
+    "uploads_added": N_("uploaded files added since the pass before"),
+    "uploads_changed": N_("uploaded files changed since the pass before"),
+    "uploads_removed": N_("uploaded files removed since the pass before"),
 }
 NOT_PROVED = {
     "not_proved": N_("not proved"),
