@@ -208,6 +208,7 @@ ADVICE = (
 )
 JOBS = (
     N_("no host is in the group jobs"),
+    N_("the mover is in the group jobs, and on neither side"),
     N_("no job of this host is named"),
     N_("no cron works on this host"),
     N_("{name} does not exist on this host"),
@@ -226,6 +227,7 @@ JOBS = (
 JOB_ADVICE = (
     N_("put the hosts that have jobs into it, and into source or target"),
     N_("name some, or take the host out of the group jobs"),
+    N_("give a machine that is both two inventory names"),
     N_("install and start cron"),
     N_("correct it, or name the jobs of each side in the variables of its group"),
     N_("install it there, stopped and disabled"),

@@ -48,7 +48,7 @@ def fixture_manager(tmp_path_factory):
     systemd.unit("helper.service", "[Service]", "ExecStart=/bin/sleep 1000")
     systemd.unit("report.timer", *TIMER)
     systemd.unit("report.service", "[Service]", "Type=oneshot", "ExecStart=/bin/sleep 3")
-    systemd.unit("dying.service", "[Service]", "ExecStart=/bin/false", "Restart=always", "RestartSec=200ms", "StartLimitIntervalSec=0",
-                 "[Install]", "WantedBy=default.target")
+    systemd.unit("dying.service", "[Unit]", "StartLimitIntervalSec=0", "[Service]", "ExecStart=/bin/false", "Restart=always",
+                 "RestartSec=200ms", "[Install]", "WantedBy=default.target")
     yield systemd
     systemd.stop()

@@ -50,9 +50,9 @@ def fixture_site(tmp_path):
 
 def test_no_job_runs_from_before_the_freeze_until_traffic_has_moved(site):
     site.workers["new1"].state.touch()
-    refused = site.run("migrate")
-    assert refused.returncode != 0 and site.outcome() == "refused", refused.stdout[-3000:]
-    assert "worker-new1 runs on the target already: it would run on both sides" in refused.stdout
+    refused = site.run("migrate", "--check")
+    assert refused.returncode != 0 and site.events() == [], refused.stdout[-3000:]
+    assert "stop: jobs_commands: worker-new1 runs on the target already: it would run on both sides" in refused.stdout
     assert [worker.runs for worker in site.workers.values()] == [True, True] and "worker" not in " ".join(site.moments())
     site.workers["new1"].state.unlink()
     (site.directory / "trace.mover").unlink()
