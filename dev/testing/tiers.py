@@ -19,7 +19,8 @@ PACKAGES = (Need("aapt"), Need("aapt2", "aapt"), Need("apksigner"), Need("zipali
             Need("fdroid", "fdroidserver"), Need("/usr/share/android-framework-res/framework-res.apk", "android-framework-res"))
 SCHEMA_TOOLS = (Need("java", "default-jre-headless"), Need("mvn", "maven"))
 PROXIES = (Need("/usr/sbin/haproxy", "haproxy"), Need("/usr/sbin/nginx", "nginx-light"), Need("wrk"))
-SERVERS = (POSTGRES_15, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
+PG_CRON = Need("/usr/share/postgresql/15/extension/pg_cron.control", "postgresql-15-cron")
+SERVERS = (POSTGRES_15, PG_CRON, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ DATABASES = (
     N_("standby: {what}"),
     N_("tablespace: {what}"),
     N_("subscription: {what}"),
+    N_("pg_cron works in database {name}: its jobs would write behind the freeze, and run on both sides"),
     N_("unlogged table: {what}"),
     N_("foreign table: {what}"),
     N_("the program age is not installed"),
@@ -140,6 +141,8 @@ ADVICE = (
     N_("make standbys of the target by hand"),
     N_("everything is restored in the target's default tablespace"),
     N_("it arrives disabled: enable it by hand"),
+    N_("note its jobs, drop the extension and take it out of shared_preload_libraries; schedule them on the target after the commit "
+       "point"),
     N_("it is copied as it is"),
     N_("install the package age on the mover"),
     N_("name the file of one recipient's identity on the mover"),
@@ -204,6 +207,43 @@ ADVICE = (
     N_("install podman {version} or later, or choose the form podman"),
     N_("run `podman info` on this host as this user and correct what it says"),
     N_("free space below {path}"),
+)
+JOBS = (
+    N_("no host is in the group jobs"),
+    N_("the mover is in the group jobs, and on neither side"),
+    N_("no job of this host is named"),
+    N_("no cron works on this host"),
+    N_("{name} does not exist on this host"),
+    N_("{name} is no name of a unit"),
+    N_("systemd does not answer about {name}"),
+    N_("units can be started and stopped by root only"),
+    N_("{name} ends by itself"),
+    N_("{name} cannot be started (systemd says {reason})"),
+    N_("{path} is no plain file with an absolute path"),
+    N_("cron reads no file that is called {name}"),
+    N_("{path} has no content for the target"),
+    N_("the status command of {name} did not print on or off"),
+    N_("{name} runs on the target already: it would run on both sides"),
+    N_("{name} does not run on the source, and would start on the target"),
+)
+JOB_ADVICE = (
+    N_("put the hosts that have jobs into it, and into source or target"),
+    N_("name some, or take the host out of the group jobs"),
+    N_("give a machine that is both two inventory names"),
+    N_("install and start cron"),
+    N_("correct it, or name the jobs of each side in the variables of its group"),
+    N_("install it there, stopped and disabled"),
+    N_("write its name with its ending (.service, .timer …); with the scope user, let the manager of this user run (linger)"),
+    N_("name its jobs in jobs_commands"),
+    N_("use become on this host, or choose the scope user"),
+    N_("name the timer that begins it"),
+    N_("correct its file"),
+    N_("name the crontab itself"),
+    N_("use letters, digits, - and _"),
+    N_("give its lines in content"),
+    N_("let it print on while the job runs or would run by itself, else off"),
+    N_("stop, disable or remove it there, it starts after the commit point"),
+    N_("take it off the list if it is not wanted"),
 )
 STRATEGIES = (
     N_("{path} is no directory that this user may write"),
@@ -285,4 +325,4 @@ STRATEGY_ADVICE = (
     N_("choose a directory of their own for uploaded files"),
     N_("name each directory once"),
 )
-FINDINGS: tuple[str, ...] = DATABASES + APPLICATIONS + STRATEGIES + ADVICE + STRATEGY_ADVICE
+FINDINGS: tuple[str, ...] = DATABASES + APPLICATIONS + JOBS + STRATEGIES + ADVICE + JOB_ADVICE + STRATEGY_ADVICE
