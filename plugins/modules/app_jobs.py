@@ -19,10 +19,10 @@ options:
       - V(stopped) stops the jobs and keeps them from starting by themselves. What a timer began is waited for, not killed.
       - V(started) starts them, and lets them start with the machine where they can.
       - V(restored) brings back each job as the record says it was, and removes the record; what is not in the record is left alone.
-      - V(off) changes nothing, and fails while a job runs or would run by itself.
+      - V(quiet) changes nothing, and fails while a job runs or would run by itself.
       - V(observed) changes nothing, and finds everything that would keep the jobs from moving.
     type: str
-    choices: [stopped, started, restored, off, observed]
+    choices: [stopped, started, restored, quiet, observed]
     default: observed
   site:
     description: The side of the migration on which this host stands; jobs of the target must be off until its commit.
@@ -135,7 +135,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 
 COMMAND = {"type": "list", "elements": "str", "required": True}
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["stopped", "started", "restored", "off", "observed"], "default": "observed"},
+    "state": {"type": "str", "choices": ["stopped", "started", "restored", "quiet", "observed"], "default": "observed"},
     "site": {"type": "str", "choices": ["source", "target"], "required": True},
     "units": {"type": "list", "elements": "str", "default": []},
     "scope": {"type": "str", "choices": ["system", "user"], "default": "system"},

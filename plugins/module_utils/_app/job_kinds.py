@@ -222,4 +222,3 @@ def declared(options: dict[str, Any]) -> list[Job]:
     commands = [Command(one["name"], tuple(one["status"]), tuple(one["start"]), tuple(one["stop"]), timeout)
                 for one in options.get("commands", [])]
     return [*units, *crontabs, *commands]
-

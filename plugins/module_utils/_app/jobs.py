@@ -26,9 +26,9 @@ SETTLE = 1.0  # seconds after which a service that dies at once is seen to have 
 DAEMONS = ("anacron", "cron", "crond", "fcron")
 # By state what is said when it is reached, and when jobs stand against it.
 REACHED = {"stopped": "{count} jobs are stopped", "started": "{count} jobs run", "restored": "{count} jobs are as before",
-           "off": "{count} jobs are off"}
+           "quiet": "{count} jobs are off"}
 MISSED = {"stopped": "{count} of {total} jobs do not stop: {text}", "started": "{count} of {total} jobs do not start: {text}",
-          "restored": "{count} of {total} jobs are not as before: {text}", "off": "{count} of {total} jobs run, and none may: {text}"}
+          "restored": "{count} of {total} jobs are not as before: {text}", "quiet": "{count} of {total} jobs run, and none may: {text}"}
 
 
 def work(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -36,20 +36,20 @@ def work(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     began = time.monotonic()
     if options["state"] == "observed":
         result = _observed(options)
-    elif options["state"] == "off":
-        result = _off(declared(options))
+    elif options["state"] == "quiet":
+        result = _quiet(declared(options))
     else:
         result = Transition(options, check_mode).run()
     result["journal"].update(changed=result["changed"], duration=round(time.monotonic() - began, 3), summary=result["msg"])
     return result
 
 
-def _off(jobs: list[Job]) -> dict[str, Any]:
+def _quiet(jobs: list[Job]) -> dict[str, Any]:
     """Prove that no job runs, or would by itself."""
     running = [job.name for job in jobs if job.found()["on"]]
     if running:
-        raise _missed("off", running, len(jobs))
-    return _reached("off", jobs, [], {job.name: False for job in jobs})
+        raise _missed("quiet", running, len(jobs))
+    return _reached("quiet", jobs, [], {job.name: False for job in jobs})
 
 
 @dataclass

@@ -46,11 +46,11 @@ def files(place: pathlib.Path) -> dict:
 def test_units_stop_for_good_and_come_back_exactly_as_they_were(jobs, units, manager):
     before = {name: manager.state(name) for name in UNITS}
     assert jobs("stopped", True, **units)["changes"] == UNITS and {name: manager.state(name) for name in UNITS} == before
-    assert jobs("off", **units)["failed"]
+    assert jobs("quiet", **units)["failed"]
     stopped = jobs("stopped", **units)
     assert stopped["changed"] and stopped["jobs"] == dict.fromkeys(UNITS, False), stopped
     assert [manager.state(name) for name in UNITS] == [("inactive", "disabled"), ("inactive", "disabled"), ("inactive", "static")]
-    assert not jobs("off", **units)["failed"] and not jobs("stopped", **units)["changed"]
+    assert not jobs("quiet", **units)["failed"] and not jobs("stopped", **units)["changed"]
     restored = jobs("restored")  # from the record alone, whatever the inventory says by now
     assert restored["changed"] and {name: manager.state(name) for name in UNITS} == before
     assert not jobs("restored")["changed"]
@@ -60,7 +60,7 @@ def test_what_a_timer_began_is_waited_for_and_counts_as_its_work(jobs, units, ma
     manager.control("start", "--no-block", "report.service")
     manager.control("disable", "--now", "report.timer")
     only = {**units, "units": ["report.timer"]}
-    assert "report.timer" in jobs("off", **only)["msg"]
+    assert "report.timer" in jobs("quiet", **only)["msg"]
     hasty = jobs("stopped", **{**only, "timeout": 0.2})
     assert hasty["failed"] and "report.service, which report.timer began, still works" in hasty["msg"]
     assert not jobs("stopped", **only)["failed"] and manager.state("report.service")[0] == "inactive"
@@ -137,7 +137,7 @@ def test_a_job_that_cannot_be_started_keeps_no_other_one_from_starting(jobs, tmp
 
 def test_a_status_that_is_neither_on_nor_off_proves_nothing(jobs):
     vague = {"name": "vague", "status": ["echo", "perhaps"], "start": ["true"], "stop": ["true"]}
-    assert "did not print on or off" in jobs("off", commands=[vague])["msg"]
+    assert "did not print on or off" in jobs("quiet", commands=[vague])["msg"]
 
 
 def test_everything_that_stands_against_them_is_found_at_once(jobs, units, manager, tmp_path):
