@@ -13,8 +13,8 @@ import socket
 import time
 from typing import Any
 
-from demo import certificates, processes
-from demo.layout import CA, HOST, NAME, NEW, OLD, PUBLIC, PUBLIC_PORT, PYTHON, DemoError, Site
+from demo import processes
+from demo.layout import CA, CERTIFICATE, HOST, KEY, NAME, NEW, OLD, PUBLIC, PUBLIC_PORT, PYTHON, DemoError, Site
 
 SOCKET = "admin.sock"
 SWITCH = PUBLIC / "switch"
@@ -35,7 +35,7 @@ def _config(port: int, routes: list[dict], admin: dict[str, Any]) -> dict[str, A
         "storage": {"module": "file_system", "root": "caddy"},
         "apps": {
             "http": {"servers": {"https": _server(port, routes)}, "grace_period": "30s"},
-            "tls": {"certificates": {"load_files": [{"certificate": str(certificates.CERTIFICATE), "key": str(certificates.KEY)}]}},
+            "tls": {"certificates": {"load_files": [{"certificate": str(CERTIFICATE), "key": str(KEY)}]}},
         },
     }
 

@@ -14,10 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from demo.layout import CA, CERTIFICATES, HOST, NAME
-
-CERTIFICATE = CERTIFICATES / "site.pem"
-KEY = CERTIFICATES / "site.key"
+from demo.layout import CA, CERTIFICATE, CERTIFICATES, HOST, KEY, NAME
 
 
 def _name(text: str) -> x509.Name:

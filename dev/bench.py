@@ -23,7 +23,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv" / "bin" / "python"
-AREAS = ("migration", "postgresql", "trees", "report")
+AREAS = ("migration", "postgresql", "trees", "traffic", "report")
 
 
 def main() -> int:

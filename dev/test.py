@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs every test there is: ``python dev/test.py [unit|sanity|integration|chaos|molecule|browser]`` (or TIER=… in the environment).
+"""Runs every test there is: ``python dev/test.py [unit|sanity|molecule|integration|chaos|browser]`` (or TIER=… in the environment).
 
-Sets up what is missing, runs every tier even when one failed, lists each skip with its reason, and ends with exactly
+Sets up what is missing, runs every step even when one failed, two beside each other, lists each skip with its reason, and ends with exactly
 one line ``N passed, N failed, N skipped``. The exit status is not 0 when a test failed or when none ran.
 """
 
@@ -23,10 +23,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from dev.testing.results import Counts  # noqa: E402
-from dev.testing.steps import Runner  # noqa: E402
+from dev.testing.steps import Runner, Step  # noqa: E402
 from dev.testing.system import install  # noqa: E402
 from dev.testing.tiers import Tier, tiers  # noqa: E402
 
+WORKERS = 2  # most steps wait for one process at a time
 PYTHON = ROOT / ".venv" / "bin" / "python"
 
 
@@ -43,10 +44,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shutil.rmtree(ROOT / "build" / "junit", ignore_errors=True)
     begun = time.monotonic()
-    counts = Counts()
-    for tier in tiers(ROOT):
-        if chosen in (None, tier.name):
-            counts += run_tier(tier)
+    counts = run_tiers([tier for tier in tiers(ROOT) if chosen in (None, tier.name)])
     return close(counts, time.monotonic() - begun)
 
 
@@ -60,24 +58,35 @@ def set_up_and_enter(chosen: str | None) -> int:
     os.execv(PYTHON, [str(PYTHON), str(ROOT / "dev" / "test.py"), "--ready", *([chosen] if chosen else [])])
 
 
-def run_tier(tier: Tier) -> Counts:
-    """Run the steps of one tier, as many at a time as it allows."""
-    print(tier.name, flush=True)
-    begun = time.monotonic()
-    install(list(tier.needs))
-    runner = Runner(ROOT)
+def run_tiers(chosen: list[Tier], root: pathlib.Path = ROOT) -> Counts:
+    """Run the lanes of all tiers, in their order and some at a time, so that no core is idle while another tier has work."""
+    install(list(dict.fromkeys(need for tier in chosen for need in tier.needs)))
+    runner = Runner(root)
     counts = Counts()
-    with concurrent.futures.ThreadPoolExecutor(tier.workers) as pool:
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         try:
-            for part in pool.map(runner.run, tier.steps):
-                counts += part
+            lanes = [(tier, [pool.submit(run_lane, runner, lane) for lane in tier.lanes]) for tier in chosen]
+            for tier, futures in lanes:
+                counts += sum_up(tier, [future.result() for future in futures])
         except BaseException:  # interrupted: the pool waits for its steps, so they must end first
             runner.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return counts
+
+
+def run_lane(runner: Runner, steps: tuple[Step, ...]) -> Counts:
+    """Run steps one after the other."""
+    return sum((runner.run(step) for step in steps), Counts())
+
+
+def sum_up(tier: Tier, parts: list[Counts]) -> Counts:
+    """What became of a tier, printed; one that holds no test has failed."""
+    counts = sum(parts, Counts())
     if not (counts.ran or counts.skipped):
-        print(f"  {tier.name} holds no test: counted as a failure", flush=True)
+        print(f"{tier.name} holds no test: counted as a failure", flush=True)
         counts += Counts(failed=1)
-    print(f"  {tier.name}: {counts.line()} in {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"{tier.name}: {counts.line()}", flush=True)
     return counts
 
 

@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The tiers of the test run, fast ones first, and the steps of each."""
+"""The tiers of the test run and the steps of each."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ BROWSERS = (Need("chromium"), Need("certutil", "libnss3-tools"))
 PACKAGES = (Need("aapt"), Need("aapt2", "aapt"), Need("apksigner"), Need("zipalign"), Need("jarsigner", "default-jdk-headless"),
             Need("fdroid", "fdroidserver"), Need("/usr/share/android-framework-res/framework-res.apk", "android-framework-res"))
 SCHEMA_TOOLS = (Need("java", "default-jre-headless"), Need("mvn", "maven"))
-PROXIES = (Need("/usr/sbin/haproxy", "haproxy"), Need("/usr/sbin/nginx", "nginx-light"))
-SERVERS = (POSTGRES_15, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
+PROXIES = (Need("/usr/sbin/haproxy", "haproxy"), Need("/usr/sbin/nginx", "nginx-light"), Need("wrk"))
+PG_CRON = Need("/usr/share/postgresql/15/extension/pg_cron.control", "postgresql-15-cron")
+SERVERS = (POSTGRES_15, PG_CRON, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
 
 
 @dataclass(frozen=True)
 class Tier:
-    """A part of the run; ``workers`` steps of it run at a time, ``needs`` are system programs it can use."""
+    """A part of the run. Its ``lanes`` run beside each other, the steps of one in turn; ``needs`` are system programs it can use."""
 
     name: str
-    steps: tuple[Step, ...]
-    workers: int = 1
+    lanes: tuple[tuple[Step, ...], ...]
     needs: tuple[Need, ...] = ()
 
 
@@ -44,24 +44,24 @@ def pytest(name: str, *arguments: str, timeout: float, each: int) -> Step:
 
 
 def unit() -> Tier:
-    """Needs nothing but the virtual environment; two steps at a time."""
+    """Needs nothing but the virtual environment."""
     return Tier("unit", (
-        pytest("unit", "tests/unit", timeout=180, each=30),
-        Step("ansible-lint", (tool("ansible-lint"), "--offline", "--strict", "--nocolor"), timeout=180),
-        Step("ruff", (tool("ruff"), "check", "--no-cache", ".")),
-        Step("mypy", (sys.executable, "-m", "dev.testing.type_check")),
-        Step("role-readme", (sys.executable, "dev/role_readme.py", "--check")),
-        Step("changelog", (tool("antsibull-changelog"), "lint")),
-    ), workers=2)
+        (pytest("unit", "tests/unit", timeout=180, each=30),),
+        (Step("ansible-lint", (tool("ansible-lint"), "--offline", "--strict", "--nocolor"), timeout=180),),
+        (Step("ruff", (tool("ruff"), "check", "--no-cache", ".")),),
+        (Step("mypy", (sys.executable, "-m", "dev.testing.type_check")),),
+        (Step("role-readme", (sys.executable, "dev/role_readme.py", "--check")),),
+        (Step("changelog", (tool("antsibull-changelog"), "lint")),),
+    ))
 
 
 def sanity() -> Tier:
     """What Ansible and Galaxy ask of a collection, on a copy of the committed and new files."""
-    return Tier("sanity", (
+    return Tier("sanity", ((
         Step("galaxy-build", (sys.executable, "-m", "dev.testing.collection", "build")),
         Step("documentation", (sys.executable, "-m", "dev.testing.collection", "docs")),
         Step("ansible-test", (sys.executable, "-m", "dev.testing.collection", "sanity"), timeout=900),
-    ))
+    ),))
 
 
 # About half of the integration tests by time; a directory that is not named here belongs to the other half.
@@ -69,32 +69,40 @@ APPLICATIONS = tuple(f"tests/integration/{name}" for name in ("app", "bad_input"
 
 
 def integration() -> Tier:
-    """Real servers on loopback, in two halves beside each other: most tests wait for one process at a time."""
+    """Real servers on loopback."""
     return Tier("integration", (
-        pytest("integration-apps", *APPLICATIONS, timeout=2700, each=600),
-        pytest("integration", "tests/integration", *(f"--ignore={path}" for path in APPLICATIONS), timeout=2700, each=600),
-    ), workers=2, needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES))
+        (pytest("integration-apps", *APPLICATIONS, timeout=2700, each=600),),
+        (pytest("integration", "tests/integration", *(f"--ignore={path}" for path in APPLICATIONS), timeout=2700, each=600),),
+    ), needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES))
 
 
 def chaos() -> Tier:
     """Kills, full disks and races: a seeded sample, with ``CHAOS=full`` all of them."""
     whole = os.environ.get("CHAOS") == "full"
-    return Tier("chaos", (pytest("chaos", "tests/chaos", timeout=7200 if whole else 900, each=600 if whole else 300),), needs=SERVERS)
+    return Tier("chaos", ((pytest("chaos", "tests/chaos", timeout=7200 if whole else 900, each=600 if whole else 300),),), needs=SERVERS)
 
 
 def molecule(root: pathlib.Path) -> Tier:
+<<<<<<< HEAD
     """Every scenario in real containers, two beside each other: most of the time one waits for a machine that answers."""
     scenarios = sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
     return Tier("molecule", tuple(
         Step(f"molecule-{name}", (sys.executable, "-m", "dev.testing.containers", "test", name), timeout=1200) for name in scenarios),
         workers=2, needs=CONTAINERS)
+=======
+    """Every scenario in real containers, one after the other: they share an image."""
+    scenarios = sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
+    return Tier("molecule", (tuple(
+        Step(f"molecule-{name}", (sys.executable, "-m", "dev.testing.containers", "test", name), timeout=900) for name in scenarios),),
+        needs=CONTAINERS)
+>>>>>>> main
 
 
 def browser() -> Tier:
     """A real browser opens what the demo built."""
-    return Tier("browser", (pytest("browser", "tests/browser", timeout=700, each=600),), needs=BROWSERS)
+    return Tier("browser", ((pytest("browser", "tests/browser", timeout=700, each=600),),), needs=BROWSERS)
 
 
 def tiers(root: pathlib.Path) -> list[Tier]:
-    """All tiers in the order in which they run."""
-    return [unit(), sanity(), integration(), chaos(), molecule(root), browser()]
+    """All tiers in the order in which they begin: fast ones first, then such that the longest do not end alone."""
+    return [unit(), sanity(), molecule(root), integration(), chaos(), browser()]

@@ -23,6 +23,8 @@ options:
         description:
           - V(path) is a plain absolute path, V(name) is safe as one component of a path.
           - V(writable) is a directory that exists or can be made, with O(looks[].bytes) free.
+          - V(vacant) is a directory, absent or empty, in whose place another one can be put, with O(looks[].bytes) free. Its parent exists,
+            unless it lies below O(looks[].chdir). V(replaceable) is the same, whatever is in it.
           - V(readable) is a tree whose files can all be read, and which holds O(looks[].contains).
           - V(program) can be executed, V(python) can make a virtual environment, V(file) can be read.
           - V(port) is free, or held by the process of O(looks[].pid_file).
@@ -30,9 +32,10 @@ options:
           - V(image) names an image by its digest.
           - V(podman) means that containers can be run in this form (V(quadlet), V(podman)), with room for an archive of O(looks[].bytes).
           - V(backup) is C(DIRECTORY/NAME), whose newest complete copy still has every byte of its manifest.
+          - V(bucket) is a dictionary with C(remote) and C(config), as M(dihya.migration.build_copy) takes them, which rclone can list.
         type: str
         required: true
-        choices: [path, name, writable, readable, program, python, port, systemd, file, image, podman, backup]
+        choices: [path, name, writable, vacant, replaceable, readable, program, python, port, systemd, file, image, podman, backup, bucket]
       subject:
         description: The variable that a finding names.
         type: str
@@ -46,14 +49,14 @@ options:
         elements: str
         default: []
       bytes:
-        description: What will be written to a V(writable) path, or by V(podman).
+        description: What will be written to a V(writable), V(vacant) or V(replaceable) path, or by V(podman).
         type: int
         default: 0
       pid_file:
         description: Record of the process that may hold a V(port).
         type: path
       chdir:
-        description: Directory to which a relative V(program) belongs.
+        description: Directory to which a relative V(program) belongs; the one below which the parent of a V(vacant) path will be made.
         type: path
 """
 

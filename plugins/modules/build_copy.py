@@ -43,6 +43,12 @@ options:
       - With O(source_host) the sender reads all its files to tell their digests. A change of nothing but extended attributes is not seen.
     type: bool
     default: false
+  tolerate_changes:
+    description:
+      - Leave out files that change while they are copied, and count them, instead of refusing the source. What is copied is proved all the
+        same. For a first pass over a tree that is in use; a second one, when nothing writes there any more, takes the rest.
+    type: bool
+    default: false
   keep:
     description: How many complete copies of this name to keep, the oldest go first. The one just verified is never removed. All by default.
     type: int
@@ -158,6 +164,14 @@ reused:
   description: Whether the newest copy is identical and was kept.
   returned: always
   type: bool
+left_out:
+  description: Number of files left out because of O(tolerate_changes).
+  returned: always
+  type: int
+since_before:
+  description: How many files and links were C(added), C(changed) and C(removed) since the newest copy before this one; null without one.
+  returned: always
+  type: dict
 copies:
   description: The second copies, C(path), C(changed), C(reused) and C(manifest) each.
   returned: always, empty in check mode
@@ -200,7 +214,7 @@ def main() -> None:
             SOURCE,
             src={"type": "path", "required": True}, dest={"type": "path", "default": ""}, name={"type": "str"},
             reuse={"type": "bool", "default": True}, incremental={"type": "bool", "default": False}, keep={"type": "int"},
-            allow_empty={"type": "bool", "default": False},
+            allow_empty={"type": "bool", "default": False}, tolerate_changes={"type": "bool", "default": False},
             second_copy={"type": "bool", "default": False}, copies={"type": "list", "elements": "path", "default": []},
             buckets={"type": "list", "elements": "dict", "default": [], "options": BUCKET},
             progress_file={"type": "path"}, lease_file={"type": "path"}, run_id={"type": "str"},

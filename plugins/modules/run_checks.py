@@ -72,7 +72,9 @@ options:
         type: bool
         default: false
       done_file:
-        description: An empty file written after success; while it exists the command is not run again.
+        description: >-
+          An empty file written after success, its directory made with mode 0700 when it is missing; while it exists the command is not
+          run again.
         type: path
   keep_going:
     description: Whether the commands after a failed one are run.

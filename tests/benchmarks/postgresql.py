@@ -7,6 +7,7 @@ each in a process of its own with two jobs. The peers prove nothing. A server-si
 from __future__ import annotations
 
 import shutil
+import statistics
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import compression_of
@@ -49,7 +50,8 @@ def compare(bench: Bench, both: Servers, size: str) -> Result:
         Row(f"peak memory of the largest module process, {size} against a tenth of it (MB)", peaks, [small] * len(peaks), 150, "ours"),
     ]
     settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
-    return Result(rows, [f"{both.versions()}. Settings of both servers: {settings}.", profile(runs[-1], found["tools"][-1])])
+    return Result(rows, [f"{both.versions()}. Settings of both servers: {settings}.", profile(runs[-1], found["tools"][-1]),
+                         limit(found["tools"], found["file"], proofs)])
 
 
 def profile(run: dict[str, Ran], bare: dict[str, float]) -> str:
@@ -57,6 +59,13 @@ def profile(run: dict[str, Ran], bare: dict[str, float]) -> str:
     parts = ", ".join(f"{name} {run[name].seconds:.2f} s (by its own clock {run[name].result['duration']:.2f})" for name in MODULES)
     return (f"Last round: {parts}; bare: dump {bare['dump']:.2f} s, restore {bare['restore']:.2f} s. The rows alone are proved in "
             f"{run['rows'].seconds:.2f} s.")
+
+
+def limit(bare: list[dict[str, float]], through_a_file: list[float], proofs: list[float]) -> str:
+    """How near to the goal the same tools could come."""
+    tools_alone, guide = (statistics.median(each) for each in ([sum(one.values()) for one in bare], through_a_file))
+    return (f"The limit: `pg_dump` and `pg_restore` alone, with {JOBS} jobs and no proof, take {tools_alone / guide:.2f} of the guide's "
+            f"sequence, with the row proof after them {(tools_alone + statistics.median(proofs)) / guide:.2f}.")
 
 
 def ours(bench: Bench, both: Servers, database: str) -> dict[str, Ran]:

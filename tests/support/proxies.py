@@ -41,6 +41,7 @@ HAPROXY = """defaults
     timeout client 20s
     timeout server 20s
 frontend public
+    option idle-close-on-response
     bind 127.0.0.1:{port}
     use_backend %[str(public_side),map({root}/side)]
 backend blue

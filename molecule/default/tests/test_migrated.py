@@ -45,6 +45,12 @@ def test_old_and_new_hold_the_same_books_and_authors():
     assert old == new and int(old[0]) > 1000
 
 
+def test_uploaded_files_are_on_the_new_site():
+    old, new = (machine(name).check_output(f"cd {path} && find . -type f -exec sha256sum {{}} +")
+                for name, path in (("old", "/srv/demo/uploads"), ("new", "/srv/demo/backend/shared/uploads")))
+    assert old == new and "./2026/cover.jpg" in old
+
+
 def test_every_step_is_in_the_journal_and_the_migration_is_complete():
     lines = machine("mover").check_output("cat /var/lib/dihya-migration/journal/molecule-default/journal.jsonl").splitlines()
     events = [json.loads(line) for line in lines]

@@ -135,6 +135,7 @@ def run_one(command: Command, log_dir: str) -> Outcome:
     outcome.verdict, outcome.why = judge(command, status, outcome.counts)
     outcome.told = {name: find(pattern, text) for name, pattern in command.tells.items()}
     if command.done_file and outcome.verdict == "passed":
+        private_directory(os.path.dirname(command.done_file))
         publish(command.done_file, b"")
     return outcome
 

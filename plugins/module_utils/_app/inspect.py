@@ -18,6 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.process impor
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import machine
+from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 Finding = Optional[tuple[str, str]]
@@ -86,6 +87,33 @@ def _writable(look: Look) -> Finding:
     if look.bytes and free < look.bytes * 1.2:
         return f"{free >> 20} MiB are free where {int(look.bytes * 1.2) >> 20} MiB are needed", "free space, or choose another file system"
     return None
+
+
+def _vacant(look: Look) -> Finding:
+    """A directory that a tree is put into, absent or empty."""
+    wrong = _replaceable(look)
+    if wrong is None and os.path.isdir(look.value) and (not os.access(look.value, os.R_OK) or os.listdir(look.value)):
+        return f"{look.value} holds something already", (
+            "move away what is there, or let backend_media_overwrite say that it is to be replaced")
+    return wrong
+
+
+def _replaceable(look: Look) -> Finding:
+    """The same, whatever is in it: it must be possible to put another directory in its place."""
+    wrong = _writable(look)
+    if wrong:
+        return wrong
+    if os.path.islink(look.value) or (os.path.lexists(look.value) and not os.path.isdir(look.value)):
+        return f"{look.value} is no directory of its own", "name the directory itself, not a link to it"
+    if os.path.ismount(look.value):
+        return f"{look.value} is a mount point, which cannot be put in place in one step", "name a directory below it"
+    if not os.access(os.path.dirname(look.value), os.W_OK | os.X_OK) and not (look.chdir and _is_below(look.value, look.chdir)):
+        return f"{os.path.dirname(look.value)} is no directory that this user may write", "make it, or use become on this host"
+    return None
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return os.path.normpath(path).startswith(os.path.normpath(directory) + "/")
 
 
 def _readable(look: Look) -> Finding:
@@ -214,6 +242,18 @@ def _backup(look: Look) -> Finding:
     return (f"{len(damaged)} files of {newest} are not those of its manifest", "run the backup again") if damaged else None
 
 
+def _bucket(look: Look) -> Finding:
+    """``value`` is ``{remote, config}``: rclone can list it. Whether it may be written to is only known when it is."""
+    try:
+        (place,) = Bucket.from_options([look.value])
+        place.names()
+    except MigrationError as error:
+        reason = error.message.removeprefix("buckets: ").removeprefix(f"{look.value['remote']} cannot be listed: ")
+        return (f"the place {look.value['remote']} cannot be used: {reason}",
+                "correct it or its configuration of rclone, or name another place")
+    return None
+
+
 def _is_complete(path: str) -> bool:
     return os.path.isfile(os.path.join(path, _manifest.NAME))
 
@@ -222,6 +262,8 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "path": lambda look: path_problem(look.value),
     "name": lambda look: name_problem(look.value),
     "writable": _writable,
+    "vacant": _vacant,
+    "replaceable": _replaceable,
     "readable": _readable,
     "program": _program,
     "python": _python,
@@ -231,4 +273,5 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "image": _image,
     "podman": _podman,
     "backup": _backup,
+    "bucket": _bucket,
 }

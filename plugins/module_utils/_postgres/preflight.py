@@ -32,7 +32,7 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     """Everything that ``facts`` give reason to say, blocking findings first."""
     checks = [reachable, tools, backup_place, sealing]
     if facts["source"]["reachable"]:
-        checks += [source_version, chosen, readable, locks, stragglers, clients]
+        checks += [source_version, chosen, readable, locks, scheduled, stragglers, clients]
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
@@ -148,6 +148,15 @@ def locks(facts: dict[str, Any]) -> Iterator[Finding]:
             # PostgreSQL leaves some slack beyond the nominal size, about half as much again.
             yield finding(SOURCE, f"database {name} has {tables} tables, the lock table of the source is made for {room}",
                           "raise max_locks_per_transaction and restart the source", tables > 1.5 * room)
+
+
+def scheduled(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Databases in which pg_cron works: its launcher keeps them from being frozen, and it makes itself in no database of another name."""
+    for name, content in good(facts).items():
+        if content.get("schedulers") or any(one["name"] == "pg_cron" for one in content["extensions"]):
+            yield finding(SOURCE, f"pg_cron works in database {name}: its jobs would write behind the freeze, and run on both sides",
+                          "note its jobs, drop the extension and take it out of shared_preload_libraries; schedule them on the target "
+                          "after the commit point")
 
 
 def stragglers(facts: dict[str, Any]) -> Iterator[Finding]:

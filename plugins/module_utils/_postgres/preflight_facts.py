@@ -51,6 +51,9 @@ UNION ALL SELECT 'standby', application_name FROM pg_catalog.pg_stat_replication
 UNION ALL SELECT 'tablespace', spcname FROM pg_catalog.pg_tablespace WHERE spcname !~ '^pg_' ORDER BY 1, 2"""
 SUBSCRIPTIONS = "SELECT 'subscription' AS kind, subname AS name FROM pg_catalog.pg_subscription WHERE subdbid = (SELECT oid FROM " \
                 "pg_catalog.pg_database WHERE datname = current_database())"
+# Its launcher connects to the database whose jobs it runs, whether the extension is made there or not.
+SCHEDULERS = "SELECT DISTINCT backend_type AS name FROM pg_catalog.pg_stat_activity WHERE datname = current_database()" \
+             " AND backend_type ~ '^pg_cron'"
 EXTENSIONS = "SELECT extname AS name, extversion AS version FROM pg_catalog.pg_extension ORDER BY 1"
 AVAILABLE = "SELECT name, pg_catalog.array_agg(version) AS versions, pg_catalog.bool_or({open}) AS open" \
             " FROM pg_catalog.pg_available_extension_versions GROUP BY 1"
@@ -231,7 +234,8 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
                     "icu_columns": rows(connection, ICU_COLUMNS)[0]["columns"],
                     "unreadable": [row["name"] for row in rows(connection, UNREADABLE)],
                     "hidden": [row["name"] for row in rows(connection, HIDDEN)],
-                    "subscriptions": rows(connection, SUBSCRIPTIONS), "column_options": rows(connection, COLUMN_OPTIONS)}
+                    "subscriptions": rows(connection, SUBSCRIPTIONS), "schedulers": rows(connection, SCHEDULERS),
+                    "column_options": rows(connection, COLUMN_OPTIONS)}
         except MigrationError as error:
             contents[name] = {"error": error.message}
         except psycopg2.Error as error:

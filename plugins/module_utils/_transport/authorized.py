@@ -21,7 +21,7 @@ LIST = "; ".join([
 # What it has beside the names on standard input, which are known to be unchanged since the moment of the list.
 REST = '; '.join([
     't=${SSH_ORIGINAL_COMMAND#rest }', 'case "$t" in *[!0-9.]*) exit 4 ;; esac', 'k=$(mktemp) || exit 4', """trap 'rm -f "$k"' EXIT""",
-    'sort -z > "$k"', 'find . -print0 | sort -z | comm -z -23 - "$k" | TAR --no-recursion --null --files-from=- || exit $?'])
+    'sort -z > "$k"', 'find . -print0 | sort -z | comm -z -23 - "$k" | TAR --no-recursion --null --files-from=-; s=$?'])
 FIND = r'''find . \( -newerct "@$t" -printf 'changed %p\0' \) , \( -type s -printf 'socket %p\0' \)'''
 
 
@@ -61,12 +61,14 @@ def forced_command(path: str, exclude: Sequence[str] = ()) -> str:
     """The shell command that sends the tree at ``path``, whole, or (asked to ``list`` and then for the ``rest``) what the receiver lacks.
 
     The archive comes first, then a mark that it is whole, then what changed meanwhile, and the sockets (tar leaves them out without
-    failing). Exit status 1: changed under tar's eyes, 2: unreadable, 3: no such directory, 4: asked for what it does not do.
+    failing). Exit status 1: changed under tar's eyes, and named in what changed; 2: unreadable, 3: no such directory, 4: asked for what
+    it does not do.
     """
     tar = " ".join([TAR, *tar_excludes(exclude)])
     script = "; ".join([
         "LC_ALL=C", "export LC_ALL", f"cd -- {shlex.quote(path)} || exit 3", f'case "$SSH_ORIGINAL_COMMAND" in list) {LIST}; exit 0 ;; '
-        f'"rest "*) {REST.replace("TAR", tar)} ;; *) t=$(date +%s.%N); {tar} . || exit $? ;; esac', r"printf 'dihya-end\n'", FIND,
+        f'"rest "*) {REST.replace("TAR", tar)} ;; *) t=$(date +%s.%N); {tar} .; s=$? ;; esac', "[ $s -le 1 ] || exit $s",
+        r"printf 'dihya-end\n'", f"{FIND} || exit $?", "exit $s",
     ])
     # Whatever the login shell is, sh reads the script.
     return f"exec /bin/sh -c {shlex.quote(script)}"

@@ -31,6 +31,7 @@ SSH_SAYS = (
     (b"Could not resolve", "its name is unknown"),
     (b"No route to host", "there is no route to it"),
 )
+CHANGED = 1
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}\Z")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 
@@ -76,17 +77,21 @@ class PullHost:
 
 def pull_tree(host: PullHost, target: bytes, exclude: Sequence[str], progress: Progress,
               owner: tuple[int, int] | None = None, meanwhile: Callable[[list[Entry]], None] = lambda entries: None,
-              base: copying.Base | None = None) -> list[Entry]:
+              base: copying.Base | None = None, left_out: list[bytes] | None = None) -> list[Entry]:
     """Receive the tree that ``host`` sends into ``target`` (its parent exists), prove it on the disk, return its entries.
 
     With ``base``, an earlier copy, only what is not in it travels: the sender says the digest of every file it has now.
+    With ``left_out`` files that change meanwhile are no reason to fail: they are left out and added to it.
     Raises :class:`MigrationError` when the host cannot be reached, the stream is cut or hostile, or the tree changed while it was sent.
     """
     since, same = _ask_for_list(host, base, exclude) if base is not None else ("", [])
     asked = f"rest {since}" if base is not None else "tree"
     progress.begin("receive")
-    with _asking(host, asked, b"".join(b"./" + entry.path + b"\0" for entry in same)) as stream:
+    with _asking(host, asked, b"".join(b"./" + entry.path + b"\0" for entry in same), left_out is not None) as stream:
         received = receive(stream, target, exclude, progress, owner, host.outside_links)
+    if left_out is not None:
+        left_out += copying.leave_out(target, received.entries, received.moved)
+        received.moved = []
     _require_quiet(host, received)
     if base is not None:
         _take_from(base, same, received, target)
@@ -97,8 +102,11 @@ def pull_tree(host: PullHost, target: bytes, exclude: Sequence[str], progress: P
 
 
 @contextlib.contextmanager
-def _asking(host: PullHost, asked: str, said: bytes = b"") -> Iterator[IO[bytes]]:
-    """What ``host`` answers when it is asked, having been told ``said``; raises unless it ends well and is read to its end."""
+def _asking(host: PullHost, asked: str, said: bytes = b"", tolerant: bool = False) -> Iterator[IO[bytes]]:
+    """What ``host`` answers when it is asked, having been told ``said``; raises unless it ends well and is read to its end.
+
+    ``tolerant`` of a tree that changes while it is sent: the stream itself names what did.
+    """
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as told:
         told.write(said)
         told.seek(0)
@@ -118,7 +126,7 @@ def _asking(host: PullHost, asked: str, said: bytes = b"") -> Iterator[IO[bytes]
             kill_group(process)
             if process.stdout is not None:
                 process.stdout.close()
-        if status != 0:
+        if status not in ((0, CHANGED) if tolerant else (0,)):
             raise _broken(host, status, errors)
 
 
@@ -184,6 +192,6 @@ def _broken(host: PullHost, status: int, errors: IO[bytes]) -> MigrationError:
     if status == 255:
         reason = next((meaning for words, meaning in SSH_SAYS if words in said), "the connection failed or was cut")
         return MigrationError(f"{host.user}@{host.host} port {host.port} cannot be pulled from: {reason}")
-    reasons = {0: "its stream ended early", 1: "the source changed while it was sent", 2: "it could not read all of the tree",
+    reasons = {0: "its stream ended early", CHANGED: "the source changed while it was sent", 2: "it could not read all of the tree",
                3: "the tree is missing there", 4: "it does not send parts of a tree", 127: "a program is missing there (GNU tar, find)"}
     return MigrationError(f"{host.host} did not send a whole tree: {reasons.get(status, f'its command ended with status {status}')}")

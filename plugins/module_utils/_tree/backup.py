@@ -48,6 +48,7 @@ class Request:
     keep: int | None = None
     allow_empty: bool = False
     incremental: bool = False
+    tolerate_changes: bool = False
     second_copy: bool = False
     copies: list[str] = field(default_factory=list)
     buckets: list[dict[str, Any]] = field(default_factory=list)
@@ -143,6 +144,7 @@ class _Made:
     changed: bool
     removed: list[str] = field(default_factory=list)
     digest: str | None = None
+    left_out: list[bytes] = field(default_factory=list)
 
 
 def _source_facts(request: Request, name: str) -> dict[str, Any]:
@@ -194,10 +196,10 @@ def _local(request: Request, name: str, progress: Progress) -> _Made:
     with _staged(request, name) as stage:
         copying.require_space(stage.path, entries)
         pages = _Pages(request, name)
-        copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude,
-                          meanwhile=lambda: pages.write(entries), base=_base(request, newest))
+        left = copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude,
+                                 meanwhile=lambda: pages.write(entries), base=_base(request, newest), tolerant=request.tolerate_changes)
         path = _publish(request, name, stage, pages)
-    return _Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest)
+    return _Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest, left)
 
 
 def _base(request: Request, newest: Newest | None) -> copying.Base | None:
@@ -216,14 +218,15 @@ def _pulled(request: Request, name: str, progress: Progress) -> _Made:
     with _staged(request, name) as stage:
         tree = os.path.join(stage.path, TREE.encode())
         pages = _Pages(request, name)
-        received = pull_tree(host, tree, request.exclude, progress, meanwhile=pages.write, base=_base(request, newest))
+        left: list[bytes] | None = [] if request.tolerate_changes else None
+        received = pull_tree(host, tree, request.exclude, progress, meanwhile=pages.write, base=_base(request, newest), left_out=left)
         require_content(request.src, received, request.allow_empty)
         differs = differing(received, newest.entries, (*copying.SAME, "sha256")) if newest else []
         if request.reuse and newest and not differs and not _damaged(newest, warnings, progress):
             return _kept(request, name, newest, "identical to the newest copy", warnings)
         reason = f"differs from the newest copy: {first_names(differs)}" if differs else "no complete copy to reuse"
         path = _publish(request, name, stage, pages)
-    return _Made(path, received, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest)
+    return _Made(path, received, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest, left or [])
 
 
 def _difference(request: Request, root: bytes, entries: list[Entry], newest: Newest | None, warnings: list[str],
@@ -332,7 +335,8 @@ def _result(request: Request, name: str, made: _Made, duration: float) -> dict[s
     digest = made.digest or (tree_digest(made.entries) if known else None)
     result: dict[str, Any] = {
         "changed": made.changed, "reused": made.reused, "path": made.path, "files": number["files"], "bytes": number["bytes"],
-        "sha256": digest, "duration": round(duration, 3), "removed": made.removed, "msg": f"{name}: {verb}, {made.reason}",
+        "sha256": digest, "left_out": len(made.left_out), "since_before": since_before(made) if known else None,
+        "duration": round(duration, 3), "removed": made.removed, "msg": f"{name}: {verb}, {made.reason}",
         "warnings": made.warnings,
         "diff": {"before": summary(made.before.entries) if made.before else "", "after": summary(made.entries),
                  "before_header": "newest copy", "after_header": made.path},
@@ -345,6 +349,16 @@ def _result(request: Request, name: str, made: _Made, duration: float) -> dict[s
         if request.second_copy:
             result["journal"]["evidence"] = [second_copy(name, request.src, made.path, sha256)]
     return result
+
+
+def since_before(made: _Made) -> dict[str, int] | None:
+    """How many files and links were added, changed and removed since the copy before; None when there is none."""
+    if made.before is None:
+        return None
+    before, now = ({entry.path: entry for entry in entries if entry.type != DIRECTORY} for entries in (made.before.entries, made.entries))
+    differs = set(differing(before.values(), now.values(), (*copying.SAME, "sha256")))
+    return {"added": len(differs - before.keys()), "changed": len(differs & before.keys() & now.keys()),
+            "removed": len(differs - now.keys())}
 
 
 def second_copy(name: str, first: str, second: str, sha256: str) -> dict[str, Any]:

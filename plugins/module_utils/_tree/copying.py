@@ -61,11 +61,12 @@ class Base:
 
 
 def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Progress, owner: tuple[int, int] | None = None,
-              exclude: Sequence[str] = (), meanwhile: Callable[[], None] = lambda: None, base: Base | None = None) -> None:
+              exclude: Sequence[str] = (), meanwhile: Callable[[], None] = lambda: None, base: Base | None = None,
+              tolerant: bool = False) -> list[bytes]:
     """Copy the scanned ``entries`` of ``source`` to ``target``, complete them with their digests, and prove the copy on the disk.
 
     Files that are those of ``base`` become further names of them. ``owner`` (uid, gid) replaces the source's owners. ``meanwhile`` is
-    called once the entries are complete, while the disk is read.
+    called once the entries are complete, while the disk is read. ``tolerant`` leaves out files that change meanwhile; they are returned.
     Raises :class:`MigrationError` when the source changed meanwhile or the
     copy, read again from the disk, is not the source.
     """
@@ -74,7 +75,15 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
     make_directories(target, entries)
     progress.begin("copy", sum(weights))
 
-    def bring(entry: Entry) -> tuple[str, dict[str, bytes] | None]:
+    def bring(entry: Entry) -> tuple[str, dict[str, bytes] | None] | None:
+        try:
+            return bring_still(entry)
+        except MigrationError as error:
+            if tolerant and "changed_path" in error.facts:
+                return None
+            raise
+
+    def bring_still(entry: Entry) -> tuple[str, dict[str, bytes] | None]:
         full, new = place(source, entry.path), place(target, entry.path)
         known = base.same(entry) if base is not None else None
         if base is not None and known is not None:
@@ -84,22 +93,38 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
         return content.copy_file(full, entry, new, chosen_owner(entry, owner))
     crew = Crew(bring, files, weights)
     read = {entry.path: result for entry, result in zip(files, crew.results(progress.advance))}
+    left = leave_out(target, entries, [path for path, result in read.items() if result is None])
     for entry in entries:
         if entry.is_file:
-            entry.sha256, entry.xattrs = read[entry.link_of or entry.path]
+            entry.sha256, entry.xattrs = read[entry.link_of or entry.path] or (None, None)
+    if tolerant:
+        left += leave_out(target, entries, Check(source, entries, content.is_unmoved, exclude).results())
     finish(target, entries, owner)
 
     # While the disk is busy with the copy, the processors read the source once more: a file written twice within one clock tick,
     # or through a memory map, keeps its times.
-    check = Check(source, entries, content.is_unmoved, exclude)
+    check = Check(source, entries, content.is_unmoved, exclude) if not tolerant else None
     try:
         sync(target)
-        moved = check.results()
+        moved = check.results() if check is not None else []
     finally:
-        check.stop()
+        if check is not None:
+            check.stop()
     if moved:
         raise MigrationError(f"the source changed while it was copied ({first_names(moved)}): stop what writes there, or exclude it")
     prove(target, entries, progress, meanwhile)
+    return left
+
+
+def leave_out(target: bytes, entries: list[Entry], moved: Sequence[bytes]) -> list[bytes]:
+    """Take the files that ``moved``, with all their names, out of ``entries`` and the unfinished copy at ``target``; returns them."""
+    wrong = set(moved)
+    gone = {entry.path for entry in entries if entry.is_file and (entry.path in wrong or entry.link_of in wrong)}
+    for path in gone:
+        if os.path.lexists(place(target, path)):
+            os.unlink(place(target, path))
+    entries[:] = [entry for entry in entries if entry.path not in gone]
+    return sorted(gone)
 
 
 def inodes(entries: Sequence[Entry]) -> list[Entry]:

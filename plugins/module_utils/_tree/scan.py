@@ -54,7 +54,7 @@ def scan(root: bytes, exclude: Sequence[str] = ()) -> list[Entry]:
         found = walk(root, exclude, refused) if entries[0].type == DIRECTORY else []
         entries += [_entry(path, item.path, item.stat(follow_symlinks=False), refused) for path, item in found]
     except FileNotFoundError:
-        raise MigrationError(f"{text(root)} changed while it was read") from None
+        raise MigrationError(f"{text(root)} changed while it was read", moving=True) from None
     entries.sort(key=lambda e: e.path)
     first: dict[tuple[int, int], bytes] = {}
     for entry in entries:

@@ -256,7 +256,7 @@ def _figures(data: ReportData, say: Phrases) -> Section:
     for step in data.steps:
         place = f"{sentence_case(say.term(VERBS, step.verb))} · {say.place(step.stack, step.host)}"
         for name, value in (step.facts.get("counts") or {}).items():
-            shown = words.size(value) if name == "bytes" else words.number(value)
+            shown = words.size(value) if name.endswith("bytes") else words.number(value)
             rows.append([place, say.term(COUNTS, name), shown])
         digests = list((step.facts.get("digests") or {}).items())
         rows += [[place, words("digest of {name}", name=say.name(name)), Code(value)] for name, value in digests[:SHOWN_DIGESTS]]

@@ -11,6 +11,7 @@ GUIDE_STACKS = ("Frontend", "Backend", "Mobile", "DB", "Infra")
 STACK_WORDS = {
     "frontend": "Frontend",
     "backend": "Backend",
+    "jobs": "Backend",
     "mobile": "Mobile",
     "postgresql": "DB",
     "mongodb": "DB",
@@ -126,7 +127,13 @@ COUNTS = {
     "connections": N_("connections"),
     "copies": N_("copies"),
     "findings": N_("points to be known"),
+    "jobs": N_("jobs"),
     "other_sessions": N_("sessions of others"),
+    "uploads": N_("uploaded files"),
+    "upload_bytes": N_("volume of the uploaded files"),
+    "uploads_added": N_("uploaded files added since the pass before"),
+    "uploads_changed": N_("uploaded files changed since the pass before"),
+    "uploads_removed": N_("uploaded files removed since the pass before"),
 }
 NOT_PROVED = {
     "not_proved": N_("not proved"),
@@ -162,6 +169,7 @@ KINDS = {
     "manifest": N_("manifest of a copy"),
     "capture": N_("state before the freeze"),
     "reopen_script": N_("script that reopens the old site"),
+    "restart_script": N_("script that starts the jobs of the old site again"),
     "row_digests": N_("digests of the rows"),
     "page_audit": N_("record of the pages"),
     "lighthouse": N_("record of Lighthouse"),

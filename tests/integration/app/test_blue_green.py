@@ -20,7 +20,7 @@ from tests.support.verbs import CANARY, Verbs
 
 SITE = pathlib.Path(__file__).parent / "site"
 VENV = pathlib.Path(sys.executable).parent.parent
-FORWARD = ["backend migrate", "backend verify", "backend commit"]
+FORWARD = ["backend backup", "backend migrate", "backend verify", "backend commit"]
 BACK = ["backend rollback"]
 SLOW = """
 
@@ -106,7 +106,7 @@ def site(tmp_path_factory):
 def test_the_new_release_takes_over_without_a_failed_request_and_requests_under_way_are_answered(site):
     site.release("two")
     with Load(site.proxy.port, "/health", pause=0.1) as load:
-        moved = site.move(["backend preflight", "backend migrate", "backend verify"], "two", "green", "blue")
+        moved = site.move(["backend preflight", "backend backup", "backend migrate", "backend verify"], "two", "green", "blue")
         assert moved.rc == 0, moved.output[-4000:]
         assert site.public() == "one" and site.listening() == {"blue", "green"}
         assert (site.root / "new" / "current").resolve().name == "one"
@@ -122,7 +122,7 @@ def test_the_new_release_takes_over_without_a_failed_request_and_requests_under_
     assert site.public() == "two" and site.listening() == {"green"} and (site.root / "new" / "current").resolve().name == "two"
     facts = site.handed_over("backend commit", "new")["facts"]
     assert facts["summary"] == "green is public with release two" and "skipped" not in facts
-    again = site.move(["backend migrate", "backend commit", "backend probe commit"], "two", "green", "blue")
+    again = site.move(["backend backup", "backend migrate", "backend commit", "backend probe commit"], "two", "green", "blue")
     assert again.rc == 0 and {counts["changed"] for counts in again.recap().values()} == {0}, again.output[-6000:]
 
 

@@ -27,7 +27,7 @@ INSERT INTO {loan} (member_id, book_id, since) VALUES (1, 1, '2026-01-05');
 # How this machine reaches its package registries; what an earlier run fetched is not fetched again.
 REGISTRIES = {name: value for name, value in os.environ.items()
               if re.fullmatch(r"(?i)(PIP|NPM_CONFIG)_\w+|(HTTPS?|NO)_PROXY|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE", name)}
-FORWARD = [f"backend {verb}" for verb in ("preflight", "migrate", "verify", "commit", "migrate", "probe migrate")]
+FORWARD = [f"backend {verb}" for verb in ("preflight", "backup", "migrate", "verify", "commit", "migrate", "probe migrate")]
 BEFORE = {
     "django": "4 names, sha256 ",
     "node": "20240110090000_members_and_books.js,20240322141500_loans.js",
@@ -170,8 +170,8 @@ def test_a_release_with_its_schema_history_is_moved_and_proved(library):
 
 
 def test_a_bad_release_is_rolled_back_to_what_ran_before(library):
-    failed = library.run(["backend migrate", "backend verify"], "two", ["backend rollback"])
-    task = {"django": "Install what it needs, then move the schema", "node": "Run its tests and search its log"}[library.framework]
+    failed = library.run(["backend backup", "backend migrate", "backend verify"], "two", ["backend rollback"])
+    task = {"django": "Move the schema", "node": "Run its tests and search its log"}[library.framework]
     assert failed.rc == 2 and f"ended by {task}" in failed.output, failed.output[-4000:]
     assert library.health() == MOVED and library.current() == "one"
     assert [path.name for path in (library.root / "new" / "library" / "releases").iterdir() if path.name[0] != "."] == ["one"]

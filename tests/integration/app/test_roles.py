@@ -80,7 +80,8 @@ def test_everything_is_moved_and_proved(moved):
     assert preflight["findings"] == [] and {row["stack"] for row in preflight["plan"]} == {"backend", "frontend", "traffic"}
     migrated = moved.handed_over("backend migrate", "new")["facts"]
     assert migrated["versions"]["schema_before"] == "none" and migrated["versions"]["schema_after"] == "a1"
-    assert {row["kind"] for row in migrated["created"]} >= {"release", "process"}
+    staged = moved.handed_over("backend backup", "new")["facts"]
+    assert {row["kind"] for row in staged["created"] + migrated["created"]} >= {"release", "process"}
     verified = moved.handed_over("backend verify", "new")["facts"]["tests"]
     assert all(test["verdict"] == "passed" for test in verified) and len(verified) == 3
     page = moved.handed_over("frontend verify", "mover")["facts"]
@@ -115,7 +116,7 @@ def test_a_failing_release_is_rolled_back_to_what_ran_before(moved):
     application.write_text(before.replace('"one"', '"two"'))
     try:
         back = ["traffic rollback", "frontend rollback", "backend rollback"]
-        failed = moved.run(["backend migrate", "frontend migrate", "backend verify"], "two", back, backend_environment={
+        failed = moved.run(["backend backup", "backend migrate", "frontend migrate", "backend verify"], "two", back, backend_environment={
             "DATABASE_URL": f"sqlite:///{moved.root}/app.db", "SECRET": "other"})
     finally:
         bad.unlink()

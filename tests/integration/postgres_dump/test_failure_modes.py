@@ -7,6 +7,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
@@ -14,6 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence im
 
 from demo.postgres_server import PostgresServer
 from tests.integration.postgres_dump.conftest import Site
+from tests.support.needs import cannot_run
 
 INNER = "CREATE FUNCTION inner_name(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower($1)'"
 OUTER = "CREATE FUNCTION outer_name(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN inner_name($1); END $$"
@@ -108,3 +112,50 @@ def test_a_prepared_transaction_that_no_dump_sees_stops_preflight_and_freeze(mod
             read_fence(Endpoint.from_options(site.endpoint), ["crm"], "dihya/x/freeze")
     finally:
         server.remove()
+
+
+def test_jobs_of_pg_cron_stop_preflight_and_so_does_its_launcher_alone(module, new, tools, tmp_path):
+    if not os.path.exists("/usr/share/postgresql/15/extension/pg_cron.control"):
+        cannot_run("pg_cron is not installed here")
+    settings = {"shared_preload_libraries": "pg_cron", "cron.database_name": "jobs"}
+    server = PostgresServer(15, tmp_path / "15", settings=settings).create().start()
+    try:
+        source = Site(server, tmp_path / "pgpass")
+        source.execute("CREATE DATABASE jobs")
+        source.execute("CREATE EXTENSION pg_cron; SELECT cron.schedule('* * * * *', 'CREATE TABLE twice ()')", "jobs")
+        options = {"source": source.endpoint, "target": new.endpoint, "databases": ["jobs"], "bin_dir": tools}
+
+        def stopped() -> list[bool]:
+            looked = module.run("pg_preflight", **options)
+            return [one["blocking"] for one in looked["findings"] if "pg_cron works in database jobs" in one["finding"]]
+
+        assert stopped() == [True]
+        source.execute("DROP EXTENSION pg_cron", "jobs")
+        deadline = time.monotonic() + 30
+        while not source.execute("SELECT 1 FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher' AND datname = 'jobs'"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)  # it begins again when its database was made
+        assert stopped() == [True]
+    finally:
+        server.remove()
+
+
+def test_a_subscription_arrives_disabled_and_nothing_follows_on_both_sides(scratch, module, old, new, tools, tmp_path):
+    name = scratch("follows", "CREATE TABLE t (n int)",
+                   "CREATE SUBSCRIPTION follows CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION p WITH (connect = false)",
+                   "ALTER SUBSCRIPTION follows ENABLE")
+    try:
+        assert old.execute("SELECT subenabled FROM pg_subscription") == [(True,)]
+        looked = module.run("pg_preflight", source=old.endpoint, target=new.endpoint, databases=[name], bin_dir=tools)
+        assert [one["remedy"] for one in looked["findings"] if one["finding"] == "subscription: follows"], looked
+        dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools)
+        options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+        restored = module.run("pg_restore_cluster", backup=dumped["path"], **options)
+        assert restored.get("changed") and new.execute("SELECT subname, subenabled FROM pg_subscription") == [("follows", False)], restored
+    finally:
+        for site in (old, new):
+            if (name,) in site.execute("SELECT datname FROM pg_database JOIN pg_subscription ON subdbid = pg_database.oid"):
+                site.execute("ALTER SUBSCRIPTION follows DISABLE", name)
+                site.execute("ALTER SUBSCRIPTION follows SET (slot_name = NONE)", name)
+                site.execute("DROP SUBSCRIPTION follows", name)
+        module.run("pg_restore_cluster", state="absent", target=new.endpoint, created_file=str(tmp_path / "created.json"), bin_dir=tools)

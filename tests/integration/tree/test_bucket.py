@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
+from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import Look, inspect
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._transport import bucket
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
@@ -173,9 +174,15 @@ def test_module_sends_as_an_ordinary_task(site: pathlib.Path, s3: Store, playboo
 
 def test_backup_of_databases_lies_in_the_bucket_too(sites: Sites, s3: Store, tmp_path: pathlib.Path) -> None:
     move = Move(sites, tmp_path, "bucketed").fill()
-    move.variables["migration_backup_copies"] = s3.options()
     move.variables["postgresql_drill"] = False
+    (place,) = s3.options()
     try:
+        move.variables["migration_backup_copies"] = [{**place, "remote": "store:no-such-bucket"}, {"path": f"{s3.config}/second"}]
+        refused = move.run("backup")
+        assert refused.rc != 0 and not move.backup.exists()
+        assert "the place store:no-such-bucket cannot be used: there is no such bucket" in refused.output
+        assert f"{s3.config} is no directory" in refused.output
+        move.variables["migration_backup_copies"] = [place]
         done = move.run("backup")
         assert done.rc == 0, done.output[-3000:]
     finally:
@@ -184,3 +191,12 @@ def test_backup_of_databases_lies_in_the_bucket_too(sites: Sites, s3: Store, tmp
     assert len(names) == 1
     event = next(event for event in move.events() if (event["stack"], event["verb"], event["status"]) == ("postgresql", "backup", "ok"))
     assert [one["verdict"] for one in event["facts"]["evidence"]] == ["proved", "proved"]
+
+
+def test_a_place_that_cannot_be_used_is_found_before_anything_is_copied(s3: Store) -> None:
+    (place,) = s3.options()
+    missing = {**place, "remote": place["remote"].partition(":")[0] + ":no-such-bucket"}
+    told = inspect([Look("bucket", "migration_backup_copies", value, [], 0, None, None, {})
+                    for value in (place, missing, {**place, "config": "/nonexistent"})])
+    assert [row["finding"].partition(" cannot be used: ")[2] for row in told] == [
+        "there is no such bucket or path", "config /nonexistent: No such file or directory"]

@@ -224,6 +224,33 @@ def test_source_that_changes_meanwhile_is_refused(tmp_path: pathlib.Path, monkey
     assert os.listdir(tmp_path / "backup") == []
 
 
+def test_first_pass_over_a_tree_in_use_leaves_out_what_changes(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_files(tmp_path / "s", 5)
+    os.link(source / "d1/f1", source / "also")
+    real = copying.make_directories
+
+    def meddle(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]
+        (source / "d1/f1").write_bytes(b"while it is copied")
+        (source / "d2/f2").unlink()
+        (source / "d3/late").touch()
+    monkeypatch.setattr(copying, "make_directories", meddle)
+    leave_out = copying.leave_out
+
+    def meddle_once_more(*arguments: object) -> object:
+        (source / "d4/f4").write_bytes(b"once it was copied")
+        return leave_out(*arguments)  # type: ignore[arg-type]
+    monkeypatch.setattr(copying, "leave_out", meddle_once_more)
+    first = copy(source, tmp_path / "backup", tolerate_changes=True)
+    monkeypatch.undo()
+    assert (first["left_out"], first["files"]) == (4, 2)
+    tree = pathlib.Path(first["path"]) / "tree"
+    assert sorted(path.name for path in tree.rglob("f*")) == ["f0", "f3"] and not (tree / "also").exists()
+    second = copy(source, tmp_path / "backup", incremental=True)
+    assert facts(pathlib.Path(second["path"]) / "tree") == facts(source)
+    assert second["since_before"] == {"added": 4, "changed": 0, "removed": 0}
+
+
 def test_write_that_went_wrong_is_found(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_files(tmp_path / "s", 3)
     real = copying.sync

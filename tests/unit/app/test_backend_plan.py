@@ -161,3 +161,9 @@ def test_error_lines_of_each_framework_are_seen_and_others_are_not(framework, li
     assert new_errors("\n".join(lines), pattern) == len(lines)
     fine = ["GET /errors 200", '{"level":30,"msg":"no error"}', "0 errors found", "[INFO] Listening at: http://[::1]:80", "Not Found: /x"]
     assert new_errors("\n".join(fine), pattern) == 0
+
+
+def test_scripts_of_packages_do_not_see_the_secrets_of_the_application():
+    install = ask(role(**node(backend_build_command=["npm", "run", "build"])), "__backend_install")
+    assert [(item["name"], item.get("env_file")) for item in install] == [
+        ("npm ci", None), ("build", "/var/lib/dihya-migration/shop/run/build.env")]

@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from dev.test import close
+from dev.test import close, run_tiers
 from dev.testing.results import Counts, read_junit
 from dev.testing.steps import SKIPPED, Runner, Step
+from dev.testing.tiers import Tier
 
 
 def python(code: str, name: str = "step", **options) -> Step:
@@ -91,3 +92,14 @@ def test_a_case_that_fails_twice_is_one_failure(tmp_path):
 def test_the_closing_line_is_last_and_green_needs_a_test_that_ran(capsys, counts, status):
     assert close(counts, 61) == status
     assert capsys.readouterr().out.splitlines()[-1] == counts.line()
+
+
+def test_a_tier_does_not_wait_for_the_one_before_it_and_the_steps_of_a_lane_come_in_turn(tmp_path):
+    waits = "import pathlib, time\nwhile not pathlib.Path('{}').exists(): time.sleep(0.05)"
+    first = Tier("first", ((python(waits.format("made"), "waiting", timeout=20),),))
+    second = Tier("second", ((python("open('begun', 'w')", "one"), python("import os; os.rename('begun', 'made')", "two")),))
+    assert run_tiers([first, second], tmp_path).line() == "3 passed, 0 failed, 0 skipped"
+
+
+def test_a_tier_that_holds_no_test_has_failed(tmp_path):
+    assert run_tiers([Tier("empty", ())], tmp_path).failed == 1
