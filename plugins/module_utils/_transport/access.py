@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import pwd
@@ -102,6 +103,19 @@ def _sender(request: Request) -> dict[str, Any]:
     for place in (os.path.dirname(path), path):
         if os.path.islink(place):
             raise MigrationError(f"{place} is a link: name the real file in authorized_keys", subject="authorized_keys")
+    result = _planned(request, path)[1]
+    if request.check_mode or not result["changed"]:
+        return result
+    # Read again under the lock: another migration may have its line in the same file.
+    with system.locked(raw(_own_directory(os.path.dirname(path), account))):
+        after, result = _planned(request, path)
+        if result["changed"]:
+            _rewrite(path, account, after)
+    return result
+
+
+def _planned(request: Request, path: str) -> tuple[bytes, dict[str, Any]]:
+    """The file as it is to be, and the result."""
     before = _read(path)
     if request.state == "absent":
         after = authorized.without_lines(before, request.run_id, request.public_key)
@@ -112,9 +126,7 @@ def _sender(request: Request) -> dict[str, Any]:
         line = _line(request)
         after = authorized.with_line(before, line, request.public_key or "", request.run_id)
         result = {"msg": "the line is added" if after != before else "the line is there", **_host_keys(request)}
-    if after != before and not request.check_mode:
-        _rewrite(path, account, before, after)
-    return {"changed": after != before, "authorized_keys": path, **result}
+    return after, {"changed": after != before, "authorized_keys": path, **result}
 
 
 def _line(request: Request) -> bytes:
@@ -144,30 +156,33 @@ def _host_keys(request: Request) -> dict[str, Any]:
     return {"host_keys": keys, "known_hosts": pinned}
 
 
-def _rewrite(path: str, account: pwd.struct_passwd, before: bytes, after: bytes) -> None:
-    """Replace the file in one step with its mode and owner; a new one and its directory belong to the account, private."""
-    directory = os.path.dirname(path)
+def _own_directory(directory: str, account: pwd.struct_passwd) -> str:
+    """``directory``, made as the account's own, private, where it is missing."""
     if not os.path.isdir(directory):
-        os.mkdir(directory, 0o700)
-        os.chown(directory, account.pw_uid, account.pw_gid)
-    with system.locked(raw(directory)):
-        system.sweep(directory, LEFTOVERS[2:])
-        if _read(path) != before:
-            raise MigrationError(f"{path} changed meanwhile: run again")
-        there = os.stat(path) if os.path.exists(path) else None
-        descriptor, temporary = tempfile.mkstemp(prefix=".authorized_keys-", dir=directory)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                os.fchown(stream.fileno(), there.st_uid if there else account.pw_uid, there.st_gid if there else account.pw_gid)
-                os.fchmod(stream.fileno(), there.st_mode & 0o7777 if there else 0o600)
-                stream.write(after)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        fsync_directory(directory)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+            os.chown(directory, account.pw_uid, account.pw_gid)
+    return directory
+
+
+def _rewrite(path: str, account: pwd.struct_passwd, after: bytes) -> None:
+    """Replace the file in one step with its mode and owner; a new one belongs to the account, private."""
+    directory = os.path.dirname(path)
+    system.sweep(directory, LEFTOVERS[2:])
+    there = os.stat(path) if os.path.exists(path) else None
+    descriptor, temporary = tempfile.mkstemp(prefix=".authorized_keys-", dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchown(stream.fileno(), there.st_uid if there else account.pw_uid, there.st_gid if there else account.pw_gid)
+            os.fchmod(stream.fileno(), there.st_mode & 0o7777 if there else 0o600)
+            stream.write(after)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    fsync_directory(directory)
 
 
 def _read(path: str) -> bytes:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import pathlib
 import socket
@@ -246,3 +247,14 @@ def test_change_between_the_list_and_what_travels_is_refused(hard_tree: pathlib.
     with pytest.raises(MigrationError, match="changed while it was copied .*sub/big"):
         pull(hard_tree, tmp_path / "backup", host, incremental=True)
     assert len(os.listdir(tmp_path / "backup")) == 1
+
+
+def test_migrations_that_share_an_account_do_not_lose_each_others_lines(tmp_path: pathlib.Path, sshd: Sshd) -> None:
+    def come(number: int) -> None:
+        key = pull_access(Access("receiver", "present", f"run-{number}", dir=str(tmp_path / f"pull{number}")))["public_key"]
+        pull_access(Access("sender", "present", f"run-{number}", path=str(tmp_path), public_key=key,
+                           authorized_keys=str(sshd.authorized_keys), host_key_files=[str(sshd.host_key)]))
+    sshd.authorized_keys.unlink(missing_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(come, range(8)))
+    assert len(sshd.authorized_keys.read_text().splitlines()) == 8
