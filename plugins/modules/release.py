@@ -42,7 +42,8 @@ options:
     description:
       - Paths of the release that are links into C(PATH/shared), a list of paths or a dictionary from the path in the release to the
         path below C(shared).
-      - They must exist there; one whose path below C(shared) ends with C(/) is made as an empty directory.
+      - They must exist there; one whose path below C(shared) ends with C(/) is made as an empty directory. It goes with the release
+        as long as nothing lies in it and no other release leads there.
         The tree must not hold them itself.
     type: raw
   keep_assets:

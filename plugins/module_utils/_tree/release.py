@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
@@ -17,7 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._files import fsyn
 from ansible_collections.dihya.migration.plugins.module_utils._tree import naming, release_plan, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import raw, text
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import RELEASES, Plan, Release, State, release_of
-from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import MARKER, STAGE, stage_release
+from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import MARKER, SHARED, STAGE, stage_release
 
 RECORD = ".releases.json"
 CURRENT = "current"
@@ -172,10 +173,18 @@ def set_link(root: str, link: str | None) -> None:
 
 
 def _remove(root: str, name: str) -> None:
+    """Remove a release, and what it made below shared/ as long as nothing lies in it and no other release leads there."""
     path = os.path.join(root, RELEASES, name)
-    if read_marker(root, name) is not None:
-        with system.locked(raw(os.path.join(root, RELEASES))):
-            system.retire(raw(path), STAGE)
+    if read_marker(root, name) is None:
+        return
+    made = read_json(os.path.join(path, MARKER)).get("made", [])
+    with system.locked(raw(os.path.join(root, RELEASES))):
+        system.retire(raw(path), STAGE)
+    others = [read_json(os.path.join(root, RELEASES, other, MARKER)) for other in read_state(root).releases] if made else []
+    used = {outside.rstrip("/") for marker in others for outside in marker.get("shared", {}).values()}
+    for outside in set(made) - used:
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.join(root, SHARED, outside))
 
 
 def _stage(request: Request) -> dict[str, Any]:

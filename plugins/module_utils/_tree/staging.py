@@ -188,14 +188,14 @@ def _complete(request: Any, stage: system.Stage, entries: list[Entry], links: di
     opened = [_open_root(entry) for entry in entries]
     root = next(entry for entry in opened if entry.path == ROOT)
     os.chmod(stage.path, root.mode)
-    for inside, outside in links.items():
-        _link_shared(request.path, os.fsdecode(stage.path), inside, outside, owner)
+    made = [outside.rstrip("/") for inside, outside in links.items()
+            if _link_shared(request.path, os.fsdecode(stage.path), inside, outside, owner)]
     manifest = os.path.join(stage.path, MANIFEST.encode())
     head = document.write(manifest, opened, "", name=request.name)
     # In their directory both are private: a web server that serves the release does not serve them.
     publish_json(os.path.join(os.fsdecode(stage.path), MARKER), {
         "format": 1, "name": request.name, "created": head["created"], "digest": head["digest"], "counts": head["counts"],
-        "manifest_sha256": _manifest.sha256_file(os.fsdecode(manifest)), "shared": links, "run_id": request.run_id,
+        "manifest_sha256": _manifest.sha256_file(os.fsdecode(manifest)), "shared": links, "made": made, "run_id": request.run_id,
     })
     final = os.path.join(stage.parent, raw(request.name))
     try:
@@ -205,9 +205,11 @@ def _complete(request: Any, stage: system.Stage, entries: list[Entry], links: di
     return str(head["digest"])
 
 
-def _link_shared(root: str, release: str, inside: str, outside: str, owner: tuple[int, int] | None) -> None:
+def _link_shared(root: str, release: str, inside: str, outside: str, owner: tuple[int, int] | None) -> bool:
+    """Link one path; whether the directory that it leads to had to be made."""
     target = os.path.join(root, SHARED, outside.rstrip("/"))
-    if outside.endswith("/") and not os.path.isdir(target):
+    make = outside.endswith("/") and not os.path.isdir(target)
+    if make:
         os.makedirs(target, mode=0o750)
         if owner is not None:
             os.chown(target, *owner)
@@ -217,3 +219,4 @@ def _link_shared(root: str, release: str, inside: str, outside: str, owner: tupl
     up = "../" * (inside.count("/") + 2)
     os.symlink(f"{up}{SHARED}/{outside.rstrip('/')}", place)
     fsync_directory(os.path.dirname(place))
+    return make

@@ -15,7 +15,7 @@ from tests.support.verbs import CANARY, Verbs
 
 SITE = pathlib.Path(__file__).parent / "site"
 VENV = pathlib.Path(sys.executable).parent.parent
-BEFORE, AFTER = ["backend preflight", "backend backup"], ["backend migrate", "backend verify", "backend commit"]
+BEFORE, AFTER = ["backend preflight", "backend backup"], ["backend probe backup", "backend migrate", "backend verify", "backend commit"]
 
 
 def tree(root: pathlib.Path) -> dict[str, bytes | None]:
@@ -93,7 +93,7 @@ def test_what_was_uploaded_between_the_passes_arrives_and_all_is_proved_equal(mo
 
 
 def test_run_again_changes_nothing(moved):
-    again = moved.run(["backend migrate", "backend commit", "backend probe backup", "backend probe commit"])
+    again = moved.run(["backend probe backup", "backend migrate", "backend commit", "backend probe commit"])
     assert again.rc == 0, again.output[-4000:]
     assert {counts["changed"] for counts in again.recap().values()} == {0}, again.output[-6000:]
 
@@ -103,7 +103,7 @@ def test_upload_after_the_second_pass_stops_the_commit_and_everything_comes_back
     assert back.rc == 0 and moved.left_behind() == [], back.output[-3000:]
     assert not moved.target.exists() and list(moved.second.iterdir()) == []
     (moved.second / "kept.png").write_text("was there before")
-    ready = moved.run(["backend migrate", "backend verify"], backend_media_overwrite=True)
+    ready = moved.run(["backend backup", "backend migrate", "backend verify"], backend_media_overwrite=True)
     assert ready.rc == 0 and tree(moved.second) == tree(moved.avatars), ready.output[-4000:]
     (moved.uploads / "b" / "late.jpg").write_text("the freeze has a hole")
     stopped = moved.run(["backend commit"], then=["backend rollback"], backend_media_overwrite=True)

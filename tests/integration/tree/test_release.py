@@ -100,6 +100,18 @@ def test_shared_paths_are_links_that_survive_a_move(app: pathlib.Path) -> None:
     assert (app.parent / "moved/releases/1/conf/.env").read_text() == "secret"
 
 
+def test_shared_directory_that_a_release_made_goes_with_the_last_one_that_leads_there_when_it_is_empty(app: pathlib.Path) -> None:
+    (app / "shared/mine").mkdir(parents=True)
+    for name in ("1", "2"):
+        stage(app, name, shared=["uploads/", "cache/", "mine/"])
+    do(app, "absent", "1")
+    assert sorted(os.listdir(app / "shared")) == ["cache", "mine", "uploads"]  # made by 1, led to by 2
+    stage(app, "3", shared=["other/", "full/"])
+    (app / "shared/full/a").write_text("somebody's")
+    do(app, "absent", "3")
+    assert sorted(os.listdir(app / "shared")) == ["cache", "full", "mine", "uploads"]
+
+
 @pytest.mark.parametrize("shared, said", [
     ([".env"], "lacks .env"), (["index.html"], "itself"), (["index.html/x/"], "itself"), (["../x"], "relative"),
 ])
