@@ -83,19 +83,11 @@ def chaos() -> Tier:
 
 
 def molecule(root: pathlib.Path) -> Tier:
-<<<<<<< HEAD
-    """Every scenario in real containers, two beside each other: most of the time one waits for a machine that answers."""
+    """Every scenario in real containers, beside each other: most of the time one waits for a machine that answers."""
     scenarios = sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
     return Tier("molecule", tuple(
-        Step(f"molecule-{name}", (sys.executable, "-m", "dev.testing.containers", "test", name), timeout=1200) for name in scenarios),
-        workers=2, needs=CONTAINERS)
-=======
-    """Every scenario in real containers, one after the other: they share an image."""
-    scenarios = sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
-    return Tier("molecule", (tuple(
-        Step(f"molecule-{name}", (sys.executable, "-m", "dev.testing.containers", "test", name), timeout=900) for name in scenarios),),
+        (Step(f"molecule-{name}", (sys.executable, "-m", "dev.testing.containers", "test", name), timeout=1200),) for name in scenarios),
         needs=CONTAINERS)
->>>>>>> main
 
 
 def browser() -> Tier:
