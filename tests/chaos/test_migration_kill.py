@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A migration is killed inside dump, restore and verify, each time a rerun at once: one worker ever, and all is well.
+"""A migration is killed inside copy, dump, restore and verify, each time a rerun at once: one worker ever, and all is well.
 
 The controller gets SIGKILL or SIGTERM, or the worker that would outlive it SIGKILL, or both. A worker that outlives its
 controller is held up until the next run has found it, so that the two really meet. By default one night in which each
@@ -31,23 +31,24 @@ from tests.support.move import Move, Outcome, equal_data
 FULL = os.environ.get("CHAOS") == "full"
 SEED = int(os.environ.get("CHAOS_SEED", "20261128"))
 ROWS = 600_000 if FULL else 300_000
-LONGEST = {"dump": 0.2, "restore": 0.2, "verify": 0.1}  # seconds from the beginning of a stage to the kill, at most
+LONGEST = {"copy": 0.05, "dump": 0.2, "restore": 0.2, "verify": 0.1}  # seconds from the beginning of a stage to the kill, at most
 VICTIMS = ("controller", "worker", "both")
-# Stage → side, verb and the statement of our own session on it that shows that the stage is on.
+# Stage → side, verb and the statement of our own session on it that shows that the stage is on; a copy shows in its lease alone.
 STAGES = {
+    "copy": ("mover", "backup", ""),
     "dump": ("source", "migrate", "COPY app.bulk %"),
     "restore": ("target", "migrate", "COPY app.bulk %"),
     "verify": ("target", "migrate", "%hashtextextended%"),
 }
 ATTACHED = "attached to the living worker of run"
-MODULES = {"dump": "pg_dumpall", "restore": "pg_restore_cluster", "verify": "pg_verify"}
+MODULES = {"copy": "build_copy", "dump": "pg_dumpall", "restore": "pg_restore_cluster", "verify": "pg_verify"}
 
 
 def nights() -> list[list[tuple[str, str, signal.Signals, float]]]:
     """Stage, victim, signal for the controller and delay of each kill, by night."""
     dice = random.Random(SEED)
     return [[(stage, victim, dice.choice((signal.SIGKILL, signal.SIGTERM)), dice.uniform(0, LONGEST[stage]))
-             for stage, victim in zip(STAGES, dice.sample(VICTIMS, 3))] for _night in range(18 if FULL else 1)]
+             for stage, victim in zip(STAGES, dice.sample(VICTIMS * 2, 4))] for _night in range(18 if FULL else 1)]
 
 
 class Watch:
@@ -105,9 +106,15 @@ class Watch:
         return found
 
 
-def wait_for(move: Move, stage: str, process: subprocess.Popen, seconds: float = 150) -> None:
+def wait_for(watch: Watch, stage: str, process: subprocess.Popen, seconds: float = 150) -> None:
     """Return as soon as ``stage`` is on; fails when the run ends before."""
-    side, verb, statement = STAGES[stage]
+    (side, verb, statement), move = STAGES[stage], watch.move
+    if not statement:
+        until = time.monotonic() + seconds
+        while watch.holder(MODULES[stage]) is None:
+            assert process.poll() is None and time.monotonic() < until, f"the stage {stage} was not seen"
+            time.sleep(0.002)
+        return
     connection = getattr(move.sites, side).connect()
     until = time.monotonic() + seconds
     with contextlib.closing(connection), connection.cursor() as cursor:
@@ -165,11 +172,12 @@ def fixture_bulk(sites, tmp_path) -> Iterator[Move]:
 def test_a_migration_killed_in_every_stage_is_finished_by_the_last_run(bulk, kills, capsys):
     move = bulk
     move.variables["postgresql_drill"] = False
+    move.variables["migration_backup_copies"] = [{"path": "{{ test_base }}/second"}]
     held = None
     with Watch(move) as watch:
         for night, (stage, victim, number, delay) in enumerate(kills):
             run = Run(move, night, held)
-            wait_for(move, stage, run.process)
+            wait_for(watch, stage, run.process)
             time.sleep(delay)
             worker = watch.holder(MODULES[stage])
             kill(victim, number, run.process, worker)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import bz2
 import contextlib
+import hashlib
 import html
 import io
 import json
@@ -49,14 +50,18 @@ def find_secrets(paths: Iterable[str | os.PathLike[str]], canaries: Mapping[str,
     and ``ValueError`` for a canary too short to mean anything or a stream too large: nothing is passed over in silence.
     """
     forms = {name: spellings(value) for name, value in canaries.items()}
+    known: dict[bytes, list[tuple[str, str, str]]] = {}  # a copy holds what the first one does
     found = []
     for path in _files(paths):
         found += [Find(path, "its name", name, form) for name, form in _match(os.fsencode(path), forms)]
         if os.path.islink(path):
             found += [Find(path, "link", name, form) for name, form in _match(os.fsencode(os.readlink(path)), forms)]
             continue
-        for inside, data in _layers(pathlib.Path(path).read_bytes(), "", 0):
-            found += [Find(path, inside, name, form) for name, form in _match(data, forms)]
+        content = pathlib.Path(path).read_bytes()
+        digest = hashlib.sha256(content).digest()
+        if digest not in known:
+            known[digest] = [(inside, *hit) for inside, data in _layers(content, "", 0) for hit in _match(data, forms)]
+        found += [Find(path, *hit) for hit in known[digest]]
     return found
 
 
