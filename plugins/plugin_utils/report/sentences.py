@@ -49,6 +49,8 @@ RESULTS = (
     N_("release {name} is staged, active and healthy"),
     N_("release {name} is staged, active and healthy, its schema moved"),
     N_("release {name} is staged and active"),
+    N_("release {name} is staged"),
+    N_("release {name} is staged, with what it needs"),
     N_("the image is on this host and has the pinned digest"),
     N_("{count} of {total} variables are as in the live environment file"),
     N_("{what} is public with release {name}"),
