@@ -25,7 +25,7 @@ def test_a_quick_run_writes_a_row_of_seven_keys_for_everything_it_measures():
     areas = ("postgresql", "trees", "traffic", "report")  # a whole migration takes too long here, and has its own tests
     before = {path: path.read_bytes() for path in (ROOT / "docs" / "benchmarks.md", ROOT / "build" / "bench.json") if path.exists()}
     done = subprocess.run([sys.executable, str(ROOT / "dev" / "bench.py"), "--ready", "--quick", *(f"--area={area}" for area in areas)],
-                          cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240,
+                          cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=480,
                           check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     rows = [row for row in json.loads((ROOT / "build" / "bench-quick" / "bench.json").read_text(encoding="utf-8")) if row["area"] in areas]
