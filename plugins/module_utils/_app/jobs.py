@@ -58,7 +58,7 @@ class Transition:
 
     options: dict[str, Any]
     check_mode: bool
-    problems: list[str] = field(default_factory=list)
+    problems: dict[Job, str] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -100,16 +100,16 @@ class Transition:
             job.bring(found, wanted)
         except (MigrationError, OSError) as error:
             reason = error.message if isinstance(error, MigrationError) else str(error.strerror)
-            self.problems.append(f"{job.name} ({reason})")
+            self.problems[job] = f"{job.name} ({reason})"
 
     def _prove(self, changed: list[Job], wanted: dict[Job, State]) -> None:
         if self.state != "stopped" and any(job.settles for job in changed):
             time.sleep(SETTLE)
         for job in changed:
-            if not any(problem.startswith(f"{job.name} (") for problem in self.problems) and job.steps(job.found(), wanted[job]):
-                self.problems.append(job.name)
+            if job not in self.problems and job.steps(job.found(), wanted[job]):
+                self.problems[job] = job.name
         if self.problems:
-            raise _missed(self.state, self.problems, len(wanted))
+            raise _missed(self.state, list(self.problems.values()), len(wanted))
 
     def _read(self) -> list[dict[str, Any]]:
         try:

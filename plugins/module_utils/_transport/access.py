@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import os
 import pwd
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,30 +104,25 @@ def _sender(request: Request) -> dict[str, Any]:
     for place in (os.path.dirname(path), path):
         if os.path.islink(place):
             raise MigrationError(f"{place} is a link: name the real file in authorized_keys", subject="authorized_keys")
-    result = _planned(request, path)[1]
-    if request.check_mode or not result["changed"]:
-        return result
-    # Read again under the lock: another migration may have its line in the same file.
-    with system.locked(raw(_own_directory(os.path.dirname(path), account))):
-        after, result = _planned(request, path)
-        if result["changed"]:
-            _rewrite(path, account, after)
-    return result
-
-
-def _planned(request: Request, path: str) -> tuple[bytes, dict[str, Any]]:
-    """The file as it is to be, and the result."""
-    before = _read(path)
+    edited: Callable[[bytes], bytes]
     if request.state == "absent":
-        after = authorized.without_lines(before, request.run_id, request.public_key)
-        result: dict[str, Any] = {"msg": "the line is removed" if after != before else "there is no line of this run"}
+        edited = functools.partial(authorized.without_lines, run_id=request.run_id, public_key=request.public_key)
+        said, told = {True: "the line is removed", False: "there is no line of this run"}, {}
     else:
         if not (request.path and request.public_key):
             raise MigrationError("path and public_key are required on the sender", subject="path")
-        line = _line(request)
-        after = authorized.with_line(before, line, request.public_key or "", request.run_id)
-        result = {"msg": "the line is added" if after != before else "the line is there", **_host_keys(request)}
-    return after, {"changed": after != before, "authorized_keys": path, **result}
+        edited = functools.partial(authorized.with_line, line=_line(request), public_key=request.public_key, run_id=request.run_id)
+        said, told = {True: "the line is added", False: "the line is there"}, _host_keys(request)
+    before = _read(path)
+    changed = edited(before) != before
+    if changed and not request.check_mode:
+        # Read again under the lock: another migration may have its line in the same file.
+        with system.locked(raw(_own_directory(os.path.dirname(path), account))):
+            before = _read(path)
+            changed = edited(before) != before
+            if changed:
+                _rewrite(path, account, edited(before))
+    return {"changed": changed, "authorized_keys": path, "msg": said[changed], **told}
 
 
 def _line(request: Request) -> bytes:

@@ -183,6 +183,25 @@ class Check:
         return status is None or (stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == entry.mode)
 
 
+def read_digests(root: bytes, entries: Sequence[Entry], prepare: Callable[[int], None] = content.as_it_is) -> None:
+    """Complete the scanned ``entries`` of the tree at ``root`` with the digests of their files, read on all cores.
+
+    ``prepare`` gets the descriptor of each file before it is read, as :func:`content.from_the_disk`.
+    """
+    def read(entry: Entry) -> str:
+        descriptor = content.open_source(place(root, entry.path), entry.path)
+        try:
+            prepare(descriptor)
+            return content.digest_of(descriptor, entry.size)
+        finally:
+            os.close(descriptor)
+    files = inodes(entries)
+    known = dict(zip((entry.path for entry in files), Crew(read, files, [entry.size for entry in files]).results()))
+    for entry in entries:
+        if entry.is_file:
+            entry.sha256 = known[entry.link_of or entry.path]
+
+
 def differences(root: bytes, entries: list[Entry], known: Sequence[Entry], exclude: Sequence[str], progress: Progress) -> list[bytes]:
     """Sorted paths in which the scanned tree at ``root`` is not ``known``: owners, times and links first, then, if need be, every byte."""
     wrong = differing(entries, known, SAME)

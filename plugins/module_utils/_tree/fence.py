@@ -13,8 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish_json, read_json
-from ansible_collections.dihya.migration.plugins.module_utils._tree import system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import record, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, ROOT, Entry, counts, first_names, raw
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 
@@ -81,31 +80,31 @@ def _take(request: Request) -> dict[str, Any]:
             raise MigrationError(f"{request.path} is being written to ({first_names(moving)}): stop what writes there", subject="path")
         time.sleep(0.2)
     found = stamp(entries)
-    changed = _read(request).get("stamp") != found
+    changed = record.read(request.record_file).get("stamp") != found
     if changed and not request.check_mode:
-        _write(request, {"format": 1, "path": request.path, "stamp": found, "since_ns": since, "sha256": None})
+        record.write(request.record_file, {"format": 1, "path": request.path, "stamp": found, "since_ns": since, "sha256": None})
     return _result(request, changed, "watched from here on", entries, since, None)
 
 
 def _hold(request: Request) -> dict[str, Any]:
     """The tree is what it was when the fence was taken; ``sealed`` adds the digest of what was copied meanwhile to the record."""
-    record = _read(request)
-    if not record or record.get("path") != request.path:
+    kept = record.read(request.record_file)
+    if kept.get("path") != request.path:
         raise MigrationError(f"nothing says what {request.path} was: take the fence first", subject="record_file")
     entries = _look(request.path)
-    if stamp(entries) != record["stamp"]:
-        moved = [entry.path for entry in entries if entry.ctime_ns >= record["since_ns"]]
+    if stamp(entries) != kept["stamp"]:
+        moved = [entry.path for entry in entries if entry.ctime_ns >= kept["since_ns"]]
         what = first_names(moved) if moved else "names that are gone"
         raise MigrationError(f"{request.path} was written to after it was copied ({what}): find what writes there despite the freeze",
                              subject="path")
     if request.state == "held":
-        if not record["sha256"]:
+        if not kept["sha256"]:
             raise MigrationError(f"{request.path} was not copied whole since the fence was taken: copy it again", subject="record_file")
-        return _result(request, False, "nothing was written", entries, record["since_ns"], record["sha256"])
-    changed = record["sha256"] != request.sha256
+        return _result(request, False, "nothing was written", entries, kept["since_ns"], kept["sha256"])
+    changed = kept["sha256"] != request.sha256
     if changed and not request.check_mode:
-        _write(request, {**record, "sha256": request.sha256})
-    return _result(request, changed, "nothing was written while it was copied", entries, record["since_ns"], request.sha256)
+        record.write(request.record_file, {**kept, "sha256": request.sha256})
+    return _result(request, changed, "nothing was written while it was copied", entries, kept["since_ns"], request.sha256)
 
 
 def _forget(request: Request) -> dict[str, Any]:
@@ -113,20 +112,6 @@ def _forget(request: Request) -> dict[str, Any]:
     if there and not request.check_mode:
         os.unlink(request.record_file)
     return {"changed": there, "msg": f"{request.path}: {'no longer watched' if there else 'was not watched'}", "warnings": []}
-
-
-def _read(request: Request) -> dict[str, Any]:
-    try:
-        return dict(read_json(request.record_file))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError):
-        raise MigrationError(f"{request.record_file} cannot be read", subject="record_file") from None
-
-
-def _write(request: Request, record: dict[str, Any]) -> None:
-    private_directory(os.path.dirname(request.record_file))
-    publish_json(request.record_file, record)
 
 
 def _result(request: Request, changed: bool, reason: str, entries: Sequence[Entry], since: int, sha256: str | None) -> dict[str, Any]:

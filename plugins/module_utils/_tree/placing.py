@@ -12,10 +12,9 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, private_directory, publish_json, read_json
-from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying, document, putting, system
+from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory
+from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying, document, putting, record, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import TREE
-from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import Crew
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import FILE, Entry, counts, first_names, raw, tree_digest
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import chosen_ids
@@ -71,8 +70,8 @@ def _place(request: Request) -> dict[str, Any]:
 
 
 def _is_ours(request: Request) -> bool:
-    record = _record(request)
-    return record.get("path") == request.path and record["inode"] == os.lstat(request.path).st_ino
+    kept = record.read(request.record_file)
+    return kept.get("path") == request.path and kept["inode"] == os.lstat(request.path).st_ino
 
 
 def _clear(request: Request) -> None:
@@ -98,22 +97,8 @@ def _found(path: str) -> list[Entry] | None:
     if os.path.islink(root) or not os.path.isdir(root):
         raise MigrationError(f"{path} is no directory", subject="path")
     entries = scan(root)
-    files = copying.inodes(entries)
-    digests = Crew(lambda entry: _digest(content.place(root, entry.path), entry), files, [entry.size for entry in files]).results()
-    known = {entry.path: digest for entry, digest in zip(files, digests)}
-    for entry in entries:
-        if entry.is_file:
-            entry.sha256 = known[entry.link_of or entry.path]
+    copying.read_digests(root, entries, content.from_the_disk)
     return entries
-
-
-def _digest(full: bytes, entry: Entry) -> str:
-    descriptor = content.open_source(full, entry.path)
-    try:
-        content.from_the_disk(descriptor)
-        return content.digest_of(descriptor, entry.size)
-    finally:
-        os.close(descriptor)
 
 
 def _give(root: bytes, entries: Sequence[Entry], owner: tuple[int, int]) -> None:
@@ -127,12 +112,12 @@ def _give(root: bytes, entries: Sequence[Entry], owner: tuple[int, int]) -> None
 
 def _keep(request: Request) -> dict[str, Any]:
     """The directory at ``path`` still is the one that was put there, whatever users have added since."""
-    record = _record(request)
-    if not record:
+    kept = record.read(request.record_file)
+    if not kept:
         raise MigrationError(f"nothing says that {request.path} was put there", subject="record_file")
     if not os.path.isdir(request.path) or not _is_ours(request):
         raise MigrationError(f"{request.path} is no longer the directory that was put there", subject="path")
-    return {"changed": False, "msg": f"{request.path} is in place", "sha256": record["sha256"], "warnings": []}
+    return {"changed": False, "msg": f"{request.path} is in place", "sha256": kept["sha256"], "warnings": []}
 
 
 def _forget(request: Request) -> dict[str, Any]:
@@ -142,20 +127,10 @@ def _forget(request: Request) -> dict[str, Any]:
     return {"changed": bool(there), "msg": "nothing of it is left beside its place", "warnings": []}
 
 
-def _record(request: Request) -> dict[str, Any]:
-    try:
-        return dict(read_json(request.record_file))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError):
-        raise MigrationError(f"{request.record_file} cannot be read", subject="record_file") from None
-
-
 def _remember(request: Request, tree: bytes) -> None:
-    record = {"format": 1, "path": request.path, "inode": os.lstat(tree).st_ino, "sha256": request.sha256}
-    if record != _record(request):
-        private_directory(os.path.dirname(request.record_file))
-        publish_json(request.record_file, record)
+    kept = {"format": 1, "path": request.path, "inode": os.lstat(tree).st_ino, "sha256": request.sha256}
+    if kept != record.read(request.record_file):
+        record.write(request.record_file, kept)
 
 
 def _result(request: Request, changed: bool, reason: str, entries: Sequence[Entry]) -> dict[str, Any]:

@@ -103,7 +103,9 @@ def read_marker(root: str, name: str) -> Release | None:
     """The release ``name`` when it is complete and ours."""
     try:
         marker = read_json(os.path.join(root, RELEASES, name, MARKER))
-        return Release(name, marker["created"], marker["digest"]) if marker["name"] == name else None
+        shared = frozenset(outside.rstrip("/") for outside in marker.get("shared", {}).values())
+        found = Release(name, marker["created"], marker["digest"], shared, frozenset(marker.get("made", [])))
+        return found if marker["name"] == name else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -174,15 +176,13 @@ def set_link(root: str, link: str | None) -> None:
 
 def _remove(root: str, name: str) -> None:
     """Remove a release, and what it made below shared/ as long as nothing lies in it and no other release leads there."""
-    path = os.path.join(root, RELEASES, name)
-    if read_marker(root, name) is None:
+    release = read_marker(root, name)
+    if release is None:
         return
-    made = read_json(os.path.join(path, MARKER)).get("made", [])
     with system.locked(raw(os.path.join(root, RELEASES))):
-        system.retire(raw(path), STAGE)
-    others = [read_json(os.path.join(root, RELEASES, other, MARKER)) for other in read_state(root).releases] if made else []
-    used = {outside.rstrip("/") for marker in others for outside in marker.get("shared", {}).values()}
-    for outside in set(made) - used:
+        system.retire(raw(os.path.join(root, RELEASES, name)), STAGE)
+    used = [other.shared for other in read_state(root).releases.values()] if release.made else []
+    for outside in release.made.difference(*used):
         with contextlib.suppress(OSError):
             os.rmdir(os.path.join(root, SHARED, outside))
 

@@ -14,11 +14,16 @@ RELEASES = "releases"
 
 @dataclass(frozen=True)
 class Release:
-    """A complete release that this module made: ``created`` RFC 3339, ``digest`` of the tree as it was put in."""
+    """A complete release that this module made: ``created`` RFC 3339, ``digest`` of the tree as it was put in.
+
+    ``shared``: the paths below shared/ to which it leads, ``made`` those of them that it made itself.
+    """
 
     name: str
     created: str
     digest: str
+    shared: frozenset[str] = frozenset()
+    made: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

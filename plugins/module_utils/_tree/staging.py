@@ -15,9 +15,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, publish_json
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
-from ansible_collections.dihya.migration.plugins.module_utils._tree import assets, content, copying, document, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import assets, copying, document, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import require_content, require_tree
-from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import Crew
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
     ROOT,
@@ -130,23 +129,10 @@ def chosen_ids(owner: str | None, group: str | None) -> tuple[int, int] | None:
 
 
 def _unchanged(request: Any, existing: Release, root: bytes, entries: list[Entry]) -> Staged:
-    files = copying.inodes(entries)
-    digests = Crew(lambda e: _read(content.place(root, e.path), e), files, [e.size for e in files]).results()
-    known = {entry.path: digest for entry, digest in zip(files, digests)}
-    for entry in entries:
-        if entry.is_file:
-            entry.sha256 = known[entry.link_of or entry.path]
+    copying.read_digests(root, entries)
     if _digest(entries) != existing.digest:
         raise MigrationError(f"release {request.name} exists with another tree than {request.src}: choose another name", subject="name")
     return Staged(Plan(f"{request.name} is staged already, its source has the same digest"), False, counts(entries), existing.digest)
-
-
-def _read(full: bytes, entry: Entry) -> str:
-    descriptor = content.open_source(full, entry.path)
-    try:
-        return content.digest_of(descriptor, entry.size)
-    finally:
-        os.close(descriptor)
 
 
 def _digest(entries: list[Entry]) -> str:
