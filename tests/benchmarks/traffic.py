@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.measure import Bench, MeasurementFailed, Result, Row, run_module
-from tests.support.proxies import Proxy, unused_ports
+from tests.support.proxies import Balancer, Proxy, unused_ports
 
 PROXIES = ("nginx", "haproxy", "caddy")
 CLIENTS = 16
@@ -36,21 +36,6 @@ http {{
     uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi;
     server {{ listen 127.0.0.1:{port}; location / {{ return 200 "{name}\\n"; }} }}
 }}
-"""
-BALANCER = """global
-    stats socket {root}/admin mode 600 level admin
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 20s
-    timeout server 20s
-frontend public
-    bind 127.0.0.1:{port}
-    default_backend api
-backend api
-    option httpchk GET /
-    default-server check inter 200ms fall 3 rise 1
-{servers}
 """
 
 
@@ -129,20 +114,16 @@ class Fleet:
 
     def __init__(self, root: pathlib.Path) -> None:
         root.mkdir()
-        self.port, *ports = unused_ports(4)
-        self.servers = {name: BackEnd(root / name, name, port) for name, port in zip(("app1", "app2", "app3"), ports)}
-        self.socket = str(root / "admin")
-        lines = "\n".join(f"    server {name} 127.0.0.1:{one.port}" for name, one in self.servers.items())
-        (root / "haproxy.cfg").write_text(BALANCER.format(root=root, port=self.port, servers=lines), encoding="utf-8")
-        self._process = start([program("haproxy"), "-db", "-f", str(root / "haproxy.cfg")])
+        ports = dict(zip(("app1", "app2", "app3"), unused_ports(3)))
+        self.servers = {name: BackEnd(root / name, name, port) for name, port in ports.items()}
+        self.balancer = Balancer(root, ports)
 
     def __enter__(self) -> Fleet:
-        time.sleep(1)  # until HAProxy has looked at all of them
+        self.balancer.wait(*self.servers)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.balancer.stop()
         for one in self.servers.values():
             one.stop()
 
@@ -157,10 +138,10 @@ def there_and_back(bench: Bench, proxy: Proxy, seconds: int, keep: bool) -> Seen
 
 def in_turn(bench: Bench, fleet: Fleet, seconds: int, keep: bool) -> Seen:
     """Replace every back end under load, each out of rotation meanwhile."""
-    with load(f"http://127.0.0.1:{fleet.port}", seconds, keep) as seen:
+    with load(f"http://127.0.0.1:{fleet.balancer.port}", seconds, keep) as seen:
         for name, back_end in fleet.servers.items():
             for state in ("drained", "ready"):
-                run_module("haproxy_server", bench.directory, state=state, socket=fleet.socket, backend="api", server=name)
+                run_module("haproxy_server", bench.directory, state=state, socket=fleet.balancer.socket, backend="api", server=name)
                 if state == "drained":
                     back_end.replace()
     return seen[0]

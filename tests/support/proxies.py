@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 
+from ansible_collections.dihya.migration.plugins.module_utils._proxy.runtime import _servers
+
 from tests.support.needs import require_program
 
 SIDES = ("blue", "green")
@@ -59,6 +61,22 @@ http://127.0.0.1:{port} {{
     reverse_proxy @green 127.0.0.1:{green}
     reverse_proxy 127.0.0.1:{blue}
 }}
+"""
+BALANCER = """global
+    stats socket {root}/admin mode 600 level admin
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 20s
+    timeout server 20s
+    timeout check 5s
+frontend public
+    bind 127.0.0.1:{port}
+    default_backend api
+backend api
+    option httpchk GET /health
+    default-server check inter 500ms fall 4 rise 1
+{servers}
 """
 CONFIGURATIONS = {"nginx": NGINX, "haproxy": HAPROXY, "caddy": CADDY}
 FIRST = {"nginx": "map $host $public_side {{ default {side}; }}\n", "haproxy": "public_side {side}\n", "caddy": "{side}\n"}
@@ -116,6 +134,38 @@ class Proxy:
     def stop(self) -> None:
         """End it with all its workers."""
         os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+class Balancer:
+    """HAProxy in front of ``ports`` by server, which are asked for ``/health``; its socket is ``socket``, its backend ``api``."""
+
+    def __init__(self, root: pathlib.Path, ports: dict[str, int]) -> None:
+        (self.port,) = unused_ports(1)
+        self.socket = str(root / "admin")
+        servers = "\n".join(f"    server {name} 127.0.0.1:{port}" for name, port in ports.items())
+        (root / "haproxy.cfg").write_text(BALANCER.format(root=root, port=self.port, servers=servers))
+        self._process = subprocess.Popen([require_program("haproxy"), "-db", "-f", str(root / "haproxy.cfg")], stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while not os.path.exists(self.socket):
+            assert time.monotonic() < deadline and self._process.poll() is None
+            time.sleep(0.05)
+
+    def states(self) -> dict[str, str]:
+        """What HAProxy says of each server."""
+        return {server.name: server.status for server in _servers(self.socket, "api")}
+
+    def wait(self, *up: str) -> None:
+        """Return once these servers are up, and no other."""
+        deadline = time.monotonic() + 20
+        while {name for name, status in self.states().items() if status.startswith("UP")} != set(up):
+            assert time.monotonic() < deadline, self.states()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
         self._process.wait()
 
 

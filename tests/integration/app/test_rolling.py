@@ -8,38 +8,18 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app import process
-from ansible_collections.dihya.migration.plugins.module_utils._proxy.runtime import _servers
 
-from tests.support.needs import require_program
-from tests.support.proxies import Load, get, unused_ports
+from tests.support.proxies import Balancer, Load, get, unused_ports
 from tests.support.verbs import Verbs
 
 SITE = pathlib.Path(__file__).parent / "site"
 VENV = pathlib.Path(sys.executable).parent.parent
 HOSTS = ("app1", "app2", "app3")
-HAPROXY = """global
-    stats socket {root}/admin mode 600 level admin
-defaults
-    mode http
-    timeout connect 2s
-    timeout client 20s
-    timeout server 20s
-    timeout check 5s
-frontend public
-    bind 127.0.0.1:{port}
-    default_backend api
-backend api
-    option httpchk GET /health
-    default-server check inter 500ms fall 4 rise 1
-{servers}
-"""
 SLOW = """
 
 @app.get("/slow")
@@ -53,31 +33,6 @@ def slow():
 def bad():
     return ("bad", 500) if os.environ.get("BAD") == RELEASE else None
 """
-
-
-class Balancer:
-    """HAProxy in front of ``ports``, server by server; its socket is ``socket``."""
-
-    def __init__(self, root: pathlib.Path, ports: dict[str, int]) -> None:
-        (self.port,) = unused_ports(1)
-        self.socket = str(root / "admin")
-        servers = "\n".join(f"    server {name} 127.0.0.1:{port}" for name, port in ports.items())
-        (root / "haproxy.cfg").write_text(HAPROXY.format(root=root, port=self.port, servers=servers))
-        self._process = subprocess.Popen([require_program("haproxy"), "-db", "-f", str(root / "haproxy.cfg")], stdin=subprocess.DEVNULL,
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def states(self) -> dict[str, str]:
-        return {server.name: server.status for server in _servers(self.socket, "api")}
-
-    def wait(self, *up: str) -> None:
-        deadline = time.monotonic() + 20
-        while {name for name, status in self.states().items() if status.startswith("UP")} != set(up):
-            assert time.monotonic() < deadline, self.states()
-            time.sleep(0.1)
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 class Fleet(Verbs):
