@@ -4,7 +4,7 @@
 
 Usage: python poller.py FILE
 
-About 20 reads and 10 writes a second, each on a connection of its own. A write carries an idempotency key; one that was
+About 10 reads and 6 writes a second, each on a connection of its own. A write carries an idempotency key; one that was
 refused with 503 and Retry-After is sent again with the same key when its time has come, as a well-behaved client does.
 Every request is one line of JSON in FILE: kind, path, key, began, ended (epoch seconds), status (0: no answer),
 retry_after, side, error. SIGTERM or SIGINT ends it, once what was refused has been sent again (10 seconds at most).
@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from demo.layout import CA, NAME, PUBLIC_PORT
 
-READERS, READS_PER_SECOND = 2, 10
-WRITERS, WRITES_PER_SECOND = 2, 5
+READERS, READS_PER_SECOND = 2, 5
+WRITERS, WRITES_PER_SECOND = 2, 3
 PATHS = ("/", "/api/health", "/api/stats", *("/api/books?q=" + quote(word) for word in ("montagne", "الجبل", "ⴰⴷⵔⴰⵔ", "Noël")))
 FIRST_BOOK, BOOKS, MEMBERS = 1000, 80000, 30000
 TIMEOUT = 10

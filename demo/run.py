@@ -35,7 +35,7 @@ from demo.sites import say
 REPORTS = ROOT / "reports"
 JOURNALS = STATE / "journal"
 CALM = 1
-"""Seconds of ordinary service before and after a migration: some twenty reads and ten writes."""
+"""Seconds of ordinary service before and after a migration: some ten reads and six writes."""
 
 
 @dataclass(frozen=True)

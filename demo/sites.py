@@ -137,8 +137,8 @@ def stop(databases: str = "fast") -> None:
     """End every process: first those in front, the databases last, in pg_ctl's mode ``databases``."""
     if not STATE.exists():
         return
-    processes.stop(processes.recorded())
-    processes.stop([entry for entry in processes.working_in(STATE) if entry["name"] != "postgres"])
+    in_front = processes.recorded() + [entry for entry in processes.working_in(STATE) if entry["name"] != "postgres"]
+    processes.stop(list({entry["pid"]: entry for entry in in_front}.values()))
     database.stop_all(databases)
     processes.stop(processes.working_in(STATE))
 
