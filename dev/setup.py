@@ -138,6 +138,19 @@ def install_python_packages(profile: str, python: pathlib.Path, log: pathlib.Pat
     step(f"Python packages, {profile}", VENV / ("stamp-" + profile), digest(files, str(VENV)), lambda: run(pip, log))
 
 
+def keep_compiled(python: pathlib.Path) -> None:
+    """Spare the tasks of the demo and the tests what they would compile anew each time; see dev/keep_compiled.py."""
+    source = ROOT / "dev" / "keep_compiled.py"
+
+    def work() -> None:
+        where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        packages = pathlib.Path(subprocess.run([str(python), "-c", where], capture_output=True, text=True, check=True).stdout.strip())
+        shutil.copy(str(source), str(packages))
+        (packages / "keep_compiled.pth").write_text("import keep_compiled\n", encoding="ascii")
+
+    step("Compiled modules of Ansible are kept", VENV / "stamp-keep-compiled", digest([source], str(VENV)), work)
+
+
 def install_node_packages(python: pathlib.Path, log: pathlib.Path) -> None:
     """``npm ci`` of the front end into .tools/frontend, by the Node that came into .venv."""
     target = TOOLS / "frontend"
@@ -165,6 +178,7 @@ def main(arguments: list[str]) -> int:
         python = make_venv(log)
         for profile in dict.fromkeys(["demo"] + arguments):
             install_python_packages(profile, python, log)
+        keep_compiled(python)
         install_node_packages(python, log)
     except (Missing, OSError) as error:
         sys.stderr.write(f"setup: cannot go on: {error}\n")

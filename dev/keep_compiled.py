@@ -1,0 +1,43 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Keep what Python compiles out of zip files: every module of Ansible is one, and is compiled anew by every task else.
+
+``dev/setup.py`` puts this into ``.venv``, where it spares the demo and the tests a third of what a short task on this machine
+takes. It is no part of the collection. What is kept is found by Python's version and the source (as hash-based .pyc files are,
+PEP 552), so that no other source is ever run; only code is kept, and what a task is given does not lie in its zip file.
+"""
+
+import _imp
+import contextlib
+import marshal
+import os
+import sys
+import types
+import zipimport
+from collections.abc import Callable
+from importlib import util
+
+KEPT = os.path.join(sys.prefix, "kept-compiled")
+_compile: Callable[[str, bytes], types.CodeType] = getattr(zipimport, "_compile_source")  # noqa: B009 (unknown to type checkers)
+
+
+def compile_source(pathname: str, source: bytes) -> types.CodeType:
+    """The code of ``source``, read from ``pathname`` in a zip file."""
+    digest = _imp.source_hash(int.from_bytes(util.MAGIC_NUMBER, "little"), source).hex()
+    kept = os.path.join(KEPT, f"{digest}-{len(source)}")
+    with contextlib.suppress(OSError, EOFError, ValueError, TypeError):
+        with open(kept, "rb") as stream:
+            code = marshal.load(stream)
+        getattr(_imp, "_fix_co_filename")(code, pathname)  # noqa: B009
+        return code
+    code = _compile(pathname, source)
+    with contextlib.suppress(OSError):
+        os.makedirs(KEPT, mode=0o700, exist_ok=True)
+        unfinished = f"{kept}.{os.getpid()}"
+        with open(unfinished, "wb") as stream:
+            marshal.dump(code, stream)
+        os.replace(unfinished, kept)
+    return code
+
+
+setattr(zipimport, "_compile_source", compile_source)  # noqa: B010
