@@ -114,8 +114,22 @@ def adapt_database(contents: Mapping[str, Any], change: Adaptation) -> dict[str,
     objects = {kind: {identity: entry(one) for identity, one in found.items()} for kind, found in contents.get("objects", {}).items()}
     if "LARGE OBJECT" in objects:  # captured are those with grants, or of another owner than the database's
         objects["LARGE OBJECT"] = {oid: one for oid, one in objects["LARGE OBJECT"].items() if one["acl"] or one["owner"] != whole["owner"]}
-    return dict(whole, large_object_owners=counts, default_acls=defaults, objects=objects,
-                changed_system_objects={} if change.limits.plain else contents.get("changed_system_objects", {}))
+    stay = left_members(contents, change.leave_out)
+    if "COLUMN" in objects:
+        objects["COLUMN"] = {identity: one for identity, one in objects["COLUMN"].items() if one["table"] not in stay.get("TABLE", ())}
+    changed = {kind: {identity: one for identity, one in found.items() if identity not in stay.get(kind, ())}
+               for kind, found in contents.get("changed_system_objects", {}).items() if not change.limits.plain}
+    return dict(whole, large_object_owners=counts, default_acls=defaults, objects=objects, changed_system_objects=changed)
+
+
+def left_members(contents: Mapping[str, Any], leave_out: Iterable[str]) -> dict[str, set[str]]:
+    """Identities by kind of what belongs to the extensions that ``leave_out`` names, in one of a capture's ``databases``."""
+    found: dict[str, set[str]] = {}
+    for extension, members in contents.get("extensions", {}).items():
+        if f"extension {extension}" in leave_out:
+            for kind, identities in members.items():
+                found.setdefault(kind, set()).update(identities)
+    return found
 
 
 def adapt_settings(settings: Iterable[Sequence[Any]], change: Adaptation) -> list[list[Any]]:
@@ -127,7 +141,7 @@ def adapt_settings(settings: Iterable[Sequence[Any]], change: Adaptation) -> lis
 
 def adapt_capture(taken: Mapping[str, Any], change: Adaptation) -> dict[str, Any]:
     """The capture as the target is to be."""
-    if not change.needed:
+    if not change.needed and not change.leave_out:
         return dict(taken)
     return dict(taken, roles={name: role for name, role in taken["roles"].items() if change.travels(name)},
                 memberships=[row for row in taken["memberships"] if change.grants(row[0], row[1])],

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, run, start
@@ -18,6 +18,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed i
 KINDS = ("extension", "event trigger", "publication", "subscription")
 ENTRY = re.compile(r"^\d+; \d+ \d+ (COMMENT - )?(EXTENSION|EVENT TRIGGER|PUBLICATION|SUBSCRIPTION) (?:- )?(.+)$")
 PARTS = re.compile(r"^\d+; \d+ \d+ PUBLICATION (?:TABLE|TABLES IN SCHEMA) \S+ (.+)$")
+# What pg_dump writes of members of an extension, with the word that it has for each kind.
+OF_MEMBERS = re.compile(r"^\d+; \d+ \d+ (TABLE DATA|SEQUENCE SET|ACL) (.+)$")
+WORDS = {"TABLE": ("TABLE",), "SEQUENCE": ("SEQUENCE",), "ROUTINE": ("FUNCTION", "PROCEDURE", "AGGREGATE"), "SCHEMA": ("SCHEMA",),
+         "TYPE": ("TYPE", "DOMAIN"), "LANGUAGE": ("LANGUAGE",), "FOREIGN DATA WRAPPER": ("FOREIGN DATA WRAPPER",),
+         "FOREIGN SERVER": ("FOREIGN SERVER",)}
+NAME = re.compile(r'"((?:[^"]|"")+)"|([^".(]+)')
 
 
 def listed(archive: str, encrypted: bool, identity: str | None, bin_dir: str | None) -> str:
@@ -45,9 +51,32 @@ def check_leave_out(items: Iterable[str]) -> None:
                              subject="leave_out")
 
 
-def without(listing: str, leave_out: Sequence[str]) -> str:
-    """The listing without the entries of what is left out, and their comments."""
-    return "".join(line + "\n" for line in listing.splitlines() if not any(_is_of(line, item) for item in leave_out))
+def without(listing: str, leave_out: Sequence[str], members: Mapping[str, Collection[str]] | None = None) -> str:
+    """The listing without the entries of what is left out, and their comments.
+
+    ``members`` are identities by kind of what belongs to the extensions among them: without the extension neither rows nor
+    privileges of theirs can be restored.
+    """
+    begins = tuple(_entries_of(members or {}))
+    return "".join(line + "\n" for line in listing.splitlines()
+                   if not any(_is_of(line, item) for item in leave_out) and not _begins(line, begins))
+
+
+def _entries_of(members: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """How the entries of ``members`` begin, up to the name's end."""
+    for kind, identities in members.items():
+        for identity in identities:
+            names = [quoted.replace('""', '"') or plain for quoted, plain in NAME.findall(identity.partition("(")[0])]
+            schema, name = names if len(names) == 2 else ("-", names[0])
+            yield from (f"ACL {schema} {word} {name}" for word in WORDS[kind])
+            yield from {"TABLE": [f"TABLE DATA {schema} {name}", f"ACL {schema} COLUMN {name}."],
+                        "SEQUENCE": [f"SEQUENCE SET {schema} {name}"]}.get(kind, [])
+
+
+def _begins(line: str, begins: Sequence[str]) -> bool:
+    found = OF_MEMBERS.match(line)
+    text = f"{found.group(1)} {found.group(2)}" if found else ""
+    return bool(found) and any(text.startswith((one + " ", one + "(")) or one.endswith(".") and text.startswith(one) for one in begins)
 
 
 def _is_of(line: str, item: str) -> bool:

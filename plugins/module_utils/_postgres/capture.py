@@ -105,6 +105,11 @@ SELECT quote_ident(n.nspname) || '.' || quote_ident(o.relname), quote_ident(a.at
 FROM pg_attribute a JOIN pg_class o ON o.oid = a.attrelid JOIN pg_namespace n ON n.oid = o.relnamespace
 WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND o.oid >= 16384 AND {schema} ORDER BY 1, 2
 """
+# What pg_dump may write of a member of an extension: rows of its configuration tables, and privileges that were changed.
+MEMBERS = """
+SELECT e.extname, {identity} FROM {source} JOIN pg_depend d ON d.classid = '{catalog}'::regclass AND d.objid = o.oid AND d.deptype = 'e'
+JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid WHERE {condition} ORDER BY 1, 2
+"""
 LARGE_OBJECTS = """
 SELECT o.oid::text, pg_get_userbyid(o.lomowner), {acl} FROM pg_largeobject_metadata o
 WHERE o.lomacl IS NOT NULL OR o.lomowner <> (SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()) ORDER BY o.oid
@@ -164,9 +169,13 @@ def cluster(connection: Any, databases: Sequence[str]) -> dict[str, Any]:
 
 
 def contents(connection: Any) -> dict[str, Any]:
-    """Owners and ACLs in the database of ``connection``: ``objects``, ``changed_system_objects``, ``default_acls``."""
+    """Owners and ACLs in the database of ``connection``: ``objects``, ``changed_system_objects``, ``default_acls``.
+
+    ``extensions`` has the members of each extension, identities by kind.
+    """
     objects: dict[str, dict[str, Any]] = {}
     changed: dict[str, dict[str, Any]] = {}
+    members: dict[str, dict[str, list[str]]] = {}
     for kind, catalog, source, condition, identity, owner, acl, letter in KINDS:
         sql = OBJECTS.format(
             full=acl_sql("s.acl"), added=_difference("s.acl", "s.initial"), removed=_difference("s.initial", "s.acl"), identity=identity,
@@ -176,13 +185,15 @@ def contents(connection: Any) -> dict[str, Any]:
                 objects.setdefault(kind, {})[name] = {"owner": role, "acl": full}
             elif added or removed:
                 changed.setdefault(kind, {})[name] = {"granted": added, "revoked": removed}
+        for extension, name in rows(connection, MEMBERS.format(identity=identity, source=source, catalog=catalog, condition=condition)):
+            members.setdefault(extension, {}).setdefault(kind, []).append(name)
     for table, column, owner, acl in rows(connection, COLUMNS.format(acl=acl_sql("a.attacl"), schema=USER_SCHEMA)):
         objects.setdefault("COLUMN", {})[f"{table}.{column}"] = {"table": table, "column": column, "owner": owner, "acl": acl}
     for oid, owner, acl in rows(connection, LARGE_OBJECTS.format(acl=acl_sql("o.lomacl"))):
         objects.setdefault("LARGE OBJECT", {})[oid] = {"owner": owner, "acl": acl}
     owners = rows(connection, "SELECT pg_get_userbyid(lomowner), count(*) FROM pg_largeobject_metadata GROUP BY 1 ORDER BY 1")
     return {
-        "objects": objects, "changed_system_objects": changed, "large_object_owners": dict(owners),
+        "objects": objects, "changed_system_objects": changed, "extensions": members, "large_object_owners": dict(owners),
         "default_acls": [list(row) for row in rows(connection, DEFAULT_ACLS.format(acl=acl_sql("d.defaclacl")))],
     }
 

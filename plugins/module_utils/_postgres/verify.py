@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest, sha256_file, utc_now
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES, Adaptation
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES, Adaptation, left_members
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.bisect import differing_keys
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, choose_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.carried import carry, carry_catalog, read_change
@@ -218,6 +218,9 @@ class Verification:
             if request.source:
                 self.known.tables[name] = digest_database(request.source, name, **arguments)
             self.found[name] = mine.result()
+        stay = left_members((self.known.capture or {"databases": {}})["databases"].get(name, {}), request.leave_out).get("TABLE", set())
+        for tables in (self.known.tables, self.found):
+            tables[name] = {table: entry for table, entry in tables[name].items() if table not in stay}
         found = compare_rows(name, self.known.tables[name], self.found[name], request.expected_changes)
         self.differences += found
         for difference in [one for one in found if one.rule is None and one.what not in ("missing", "extra")][:NAMED]:

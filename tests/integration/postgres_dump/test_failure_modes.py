@@ -114,30 +114,56 @@ def test_a_prepared_transaction_that_no_dump_sees_stops_preflight_and_freeze(mod
         server.remove()
 
 
-def test_jobs_of_pg_cron_stop_preflight_and_so_does_its_launcher_alone(module, new, tools, tmp_path):
+@pytest.fixture(name="cron", scope="module")
+def fixture_cron(tmp_path_factory):
+    """A server with pg_cron and one job in database jobs."""
     if not os.path.exists("/usr/share/postgresql/15/extension/pg_cron.control"):
         cannot_run("pg_cron is not installed here")
+    directory = tmp_path_factory.mktemp("cron")
     settings = {"shared_preload_libraries": "pg_cron", "cron.database_name": "jobs"}
-    server = PostgresServer(15, tmp_path / "15", settings=settings).create().start()
+    server = PostgresServer(15, directory / "15", settings=settings).create().start()
     try:
-        source = Site(server, tmp_path / "pgpass")
+        source = Site(server, directory / "pgpass")
         source.execute("CREATE DATABASE jobs")
-        source.execute("CREATE EXTENSION pg_cron; SELECT cron.schedule('* * * * *', 'CREATE TABLE twice ()')", "jobs")
-        options = {"source": source.endpoint, "target": new.endpoint, "databases": ["jobs"], "bin_dir": tools}
-
-        def stopped() -> list[bool]:
-            looked = module.run("pg_preflight", **options)
-            return [one["blocking"] for one in looked["findings"] if "pg_cron works in database jobs" in one["finding"]]
-
-        assert stopped() == [True]
-        source.execute("DROP EXTENSION pg_cron", "jobs")
-        deadline = time.monotonic() + 30
-        while not source.execute("SELECT 1 FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher' AND datname = 'jobs'"):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)  # it begins again when its database was made
-        assert stopped() == [True]
+        source.execute("CREATE EXTENSION pg_cron; SELECT cron.schedule('0 0 1 1 *', 'CREATE TABLE twice ()')", "jobs")
+        yield source
     finally:
         server.remove()
+
+
+def test_an_extension_that_is_left_out_leaves_its_rows_and_privileges_behind(module, cron, new, tools, tmp_path):
+    for statement in ("CREATE TABLE mine AS SELECT 1 AS a", "CREATE ROLE planner", "GRANT USAGE ON SCHEMA cron TO planner",
+                      "GRANT SELECT, UPDATE (active) ON cron.job TO planner",
+                      "GRANT EXECUTE ON FUNCTION cron.unschedule(bigint) TO planner"):
+        cron.execute(statement, "jobs")
+    common = {"bin_dir": tools, "leave_out": ["extension pg_cron"]}
+    dumped = module.run("pg_dumpall", source=cron.endpoint, databases=["jobs"], dest=str(tmp_path / "backup"), digests=True, bin_dir=tools)
+    there = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), **common}
+    try:
+        restored = module.run("pg_restore_cluster", backup=dumped["path"], **there)
+        assert restored.get("changed") and "extension pg_cron, left out by choice" in restored["left"], restored
+        for known in ({"manifest": dumped["path"]}, {"source": cron.endpoint}):
+            proved = module.run("pg_verify", target=new.endpoint, databases=["jobs"], **known, **common)
+            assert proved.get("equal") and proved["tables"] == 1, proved
+        assert new.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'cron'", "jobs") == [(0,)]
+    finally:
+        module.run("pg_restore_cluster", state="absent", **there)
+
+
+def test_jobs_of_pg_cron_stop_preflight_and_so_does_its_launcher_alone(module, cron, new, tools):
+    options = {"source": cron.endpoint, "target": new.endpoint, "databases": ["jobs"], "bin_dir": tools}
+
+    def stopped() -> list[bool]:
+        looked = module.run("pg_preflight", **options)
+        return [one["blocking"] for one in looked["findings"] if "pg_cron works in database jobs" in one["finding"]]
+
+    assert stopped() == [True]
+    cron.execute("DROP EXTENSION pg_cron", "jobs")
+    deadline = time.monotonic() + 30
+    while not cron.execute("SELECT 1 FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher' AND datname = 'jobs'"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)  # it begins again when its database was made
+    assert stopped() == [True]
 
 
 def test_a_subscription_arrives_disabled_and_nothing_follows_on_both_sides(scratch, module, old, new, tools, tmp_path):

@@ -153,6 +153,20 @@ def test_entries_are_left_out_by_their_whole_name():
     kept = without(LISTING, ["extension vector", "publication every thing", "event trigger watch"])
     assert [line.split(";")[0] for line in kept.splitlines() if line[0] != ";"] == ["3", "4002", "17"]
     assert without(LISTING, []) == LISTING
+
+
+def test_an_extension_that_is_left_out_takes_rows_and_privileges_of_its_members_along_and_no_others():
+    listing = "\n".join((
+        "10; 0 1 TABLE DATA cron job postgres", "11; 0 2 SEQUENCE SET cron jobid_seq postgres", "12; 0 0 ACL - SCHEMA cron postgres",
+        "13; 0 0 ACL cron TABLE job postgres", "14; 0 0 ACL cron COLUMN job.active postgres",
+        "15; 0 0 ACL cron FUNCTION unschedule(job_id bigint) postgres", "16; 0 3 TABLE DATA Odd Na\"me postgres",
+        "20; 0 4 TABLE DATA cron job2 postgres", "21; 0 0 ACL - SCHEMA crontab postgres",
+        "22; 0 0 ACL cron FUNCTION unscheduled() postgres",
+        "23; 0 5 TABLE DATA public job postgres", "24; 0 0 ACL cron COLUMN job2.active postgres")) + "\n"
+    members = {"TABLE": ["cron.job", '"Odd"."Na""me"'], "SEQUENCE": ["cron.jobid_seq"], "SCHEMA": ["cron"],
+               "ROUTINE": ["cron.unschedule(bigint)", 'cron."ti.me"("char", numeric)']}
+    kept = without(listing, ["extension pg_cron"], members)
+    assert [line.split(";")[0] for line in kept.splitlines()] == ["20", "21", "22", "23", "24"]
     assert extensions_in(LISTING) == {"vector", "vector_more"}
 
 
