@@ -33,7 +33,7 @@ LONG_SPEC: dict[str, dict[str, Any]] = {
     "lease_file": {"type": "path"},
     "run_id": {"type": "str"},
 }
-POLL = 0.1  # seconds between two looks at the programs that run
+POLL = 0.1  # seconds between two looks at the programs that run, at most: those that run for a moment are looked at more often
 GRACE = 10.0  # seconds a program gets to end its own workers and server sessions before it is killed
 
 
@@ -139,11 +139,12 @@ def run_all(works: Sequence[Work], slots: int, tick: Callable[[], None] = lambda
     """
     waiting = list(works)
     running: list[Running] = []
+    began = time.monotonic()
     try:
         while waiting or running:
             while waiting and (not running or sum(each.work.workers for each in running) + waiting[0].workers <= slots):
                 running.append(_start(waiting.pop(0)))
-            time.sleep(POLL)
+            time.sleep(min(POLL, 0.01 + (time.monotonic() - began) / 20))
             for each in [each for each in running if each.over()]:
                 running.remove(each)
                 _check(each)

@@ -88,7 +88,7 @@ def test_a_rollback_on_demand_undoes_a_held_migration_and_the_next_run_is_a_new_
     done = migration.run("rollback")
     assert done.returncode == 0, done.stdout[-2000:]
     assert migration.outcome() == "rolled_back"
-    assert migration.run("migrate").returncode == 0
+    assert migration.run("backup").returncode == 0
     assert migration.events()[-1]["attempt"] == 2
 
 
@@ -137,7 +137,7 @@ def test_what_stopped_a_run_stops_the_next_one_until_it_is_mended(migration):
         assert refused.returncode != 0 and "made to be found" in refused.stdout, refused.stdout[-2000:]
         assert (migration.outcome(), migration.trace("mover").count("alpha backup")) == ("refused", 0)
     obstacle.unlink()
-    done = migration.run("migrate")
+    done = migration.run("backup")
     assert done.returncode == 0 and migration.outcome() == "ok", done.stdout[-2000:]
 
 
