@@ -38,3 +38,11 @@ def require_root() -> None:
     """Go on only as root."""
     if os.geteuid() != 0:
         cannot_run("needs root")
+
+
+def require_podman() -> None:
+    """Go on only where containers can be run."""
+    require_root()
+    require_program("podman")
+    if not os.path.exists("/usr/sbin/runc"):
+        cannot_run("runc is not installed here")

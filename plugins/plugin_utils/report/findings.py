@@ -271,7 +271,6 @@ STRATEGIES = (
     N_("nothing would prove that users reach the new release"),
     N_("there are not two target hosts, users would have none while it is replaced"),
     N_("a host that is source or target may be lost, and the way back with it"),
-    N_("a container is not replaced in turn yet"),
     N_("no backend of HAProxy is named"),
     N_("{what} differ from the live environment file"),
     N_("{what} stand in the live environment file only"),

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import urllib.request
 
 import pytest
 
 from tests.support.images import CONFIGURATION, application_image, podman, python_image
-from tests.support.needs import cannot_run, require_program, require_root
+from tests.support.needs import require_podman
 
 CANARY = "canary-77d1"
 SERVER = """
@@ -72,10 +71,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path, free_port, run_module, monkeypatch):
     """Nothing of it runs yet."""
-    require_root()
-    require_program("podman")
-    if not os.path.exists("/usr/sbin/runc"):
-        cannot_run("runc is not installed here")
+    require_podman()
     monkeypatch.setenv("CONTAINERS_CONF", CONFIGURATION)
     made = Site(tmp_path, free_port(), run_module)
     yield made

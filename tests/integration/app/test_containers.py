@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import shutil
 
@@ -13,7 +12,7 @@ import pytest
 
 from demo.postgres_server import free_port
 from tests.support.images import CONFIGURATION, application_image, podman, python_image
-from tests.support.needs import cannot_run, require_program, require_root
+from tests.support.needs import require_podman
 from tests.support.playbook import Outcome
 from tests.support.verbs import CANARY, Verbs
 
@@ -84,10 +83,7 @@ class Contained(Verbs):
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory):
     """The application after a whole migration of release ``one``."""
-    require_root()
-    require_program("podman")
-    if not os.path.exists("/usr/sbin/runc"):
-        cannot_run("runc is not installed here")
+    require_podman()
     root = tmp_path_factory.mktemp("containers")
     made = Contained(root, free_port(), python_image(root / "image", PACKAGES))
     try:

@@ -1,0 +1,95 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Two containers behind a real HAProxy take an image one after the other, and the first bad one brings both back."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from tests.support.fleet import SITE, Fleet
+from tests.support.images import CONFIGURATION, application_image, podman, python_image
+from tests.support.needs import require_podman
+from tests.support.proxies import Load
+
+PACKAGES = ("flask", "flask-sqlalchemy", "flask-migrate", "gunicorn", "pytest")
+
+
+class Containers(Fleet):
+    """The hosts run the application in podman; their containers have names of their own, as they share one podman."""
+
+    hosts = ("app1", "app2")
+
+    def __init__(self, root: pathlib.Path, base: str) -> None:
+        super().__init__(root)
+        self.name = f"localhost/dihya-test-rolling-{self.balancer.port}"
+        self.images = {}
+        for release in ("one", "two", "three"):
+            tree = shutil.copytree(SITE, root / release, ignore=shutil.ignore_patterns("__pycache__"))
+            self.write(tree, release)
+            self.images[release] = application_image(f"{self.name}:{release}", base, tree, ["gunicorn"])
+
+    def variables(self, release: str) -> dict:
+        """Those of the fleet, with the release as an image."""
+        return {**super().variables(release), "backend_runtime": "container", "backend_container_form": "podman",
+                "backend_image": f"{self.name}@sha256:{self.images[release]}", "backend_container_volumes": [f"{self.root}:{self.root}"],
+                "backend_path": f"{self.root}/{self.service('{{ port | default(0) }}')}",
+                "backend_build_environment": {"CONTAINERS_CONF": CONFIGURATION}}
+
+    @staticmethod
+    def service(port: object) -> str:
+        """What the application is called on the host with ``port``."""
+        return f"rolling{port}"
+
+    def containers(self) -> dict[str, str]:
+        """The id of each host's running container, by container name."""
+        told = json.loads(podman("ps", "--format=json"))
+        return {one["Names"][0]: one["Id"] for one in told if one["Names"][0].startswith(tuple(map(self.service, self.ports.values())))}
+
+    def remove(self) -> None:
+        """Leave no container, secret or image."""
+        self.balancer.stop()
+        for port in self.ports.values():
+            names = [f"{self.service(port)}-{release}" for release in self.images]
+            podman("rm", "--force", "--ignore", "--time=0", *names)
+            left = [name for name in podman("secret", "ls", "--format={{.Name}}").split() if name.startswith(f"{self.service(port)}-")]
+            podman("secret", "rm", *left, check=False)
+        podman("rmi", "--force", *self.images.values(), check=False)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """Image one in service on both hosts."""
+    require_podman()
+    root = tmp_path_factory.mktemp("fleet")
+    world = Containers(root, python_image(root / "image", PACKAGES))
+    try:
+        first = world.run(["backend backup", "backend migrate"], "one", backend_strategy="offline")
+        assert first.rc == 0, first.output[-4000:]
+        world.balancer.wait(*world.hosts)
+        yield world
+    finally:
+        world.remove()
+
+
+def test_two_containers_take_an_image_in_turn_without_a_failed_request(fleet):
+    with Load(fleet.balancer.port, "/health", clients=2, pause=0.1) as load, Load(fleet.balancer.port, "/slow", clients=1) as slow:
+        moved = fleet.run(["backend preflight", "backend backup", "backend migrate"], "two")
+    assert moved.rc == 0, moved.output[-5000:]
+    assert fleet.handed_over("backend preflight", "mover")["findings"] == []
+    assert load.failed() == [] and slow.failed() == [] and len(load.answers) > 50
+    assert set(fleet.releases().values()) == {"two"}
+    assert fleet.handed_over("backend migrate", "app2")["facts"]["versions"]["image_id"] == fleet.images["two"]
+
+
+def test_the_first_bad_container_brings_both_back_without_a_failed_request(fleet):
+    before = fleet.containers()
+    with Load(fleet.balancer.port, "/health", clients=2, pause=0.1) as load:
+        failed = fleet.run(["backend backup", "backend migrate"], "three", ["backend rollback"])
+    assert failed.rc == 2 and "ended by Start the container" in failed.output, failed.output[-5000:]
+    assert load.failed() == [], load.failed()[:3]
+    assert set(fleet.releases().values()) == {"two"} and fleet.containers() == before
+    fleet.balancer.wait(*fleet.hosts)
