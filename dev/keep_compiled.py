@@ -3,8 +3,9 @@
 """Keep what Python compiles out of zip files: every module of Ansible is one, and is compiled anew by every task else.
 
 ``dev/setup.py`` puts this into ``.venv``, where it spares the demo and the tests a third of what a short task on this machine
-takes. It is no part of the collection. What is kept is found by Python's version and the source (as hash-based .pyc files are,
-PEP 552), so that no other source is ever run; only code is kept, and what a task is given does not lie in its zip file.
+takes; the containers of the scenarios have it too. It is no part of the collection. What is kept is found by Python's version and
+the source (as hash-based .pyc files are, PEP 552), so that no other source is ever run; only code is kept, and what a task is given
+does not lie in its zip file.
 """
 
 import _imp

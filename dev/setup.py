@@ -140,15 +140,15 @@ def install_python_packages(profile: str, python: pathlib.Path, log: pathlib.Pat
 
 def keep_compiled(python: pathlib.Path) -> None:
     """Spare the tasks of the demo and the tests what they would compile anew each time; see dev/keep_compiled.py."""
-    source = ROOT / "dev" / "keep_compiled.py"
+    sources = [ROOT / "dev" / f"keep_compiled.{kind}" for kind in ("py", "pth")]
 
     def work() -> None:
         where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-        packages = pathlib.Path(subprocess.run([str(python), "-c", where], capture_output=True, text=True, check=True).stdout.strip())
-        shutil.copy(str(source), str(packages))
-        (packages / "keep_compiled.pth").write_text("import keep_compiled\n", encoding="ascii")
+        packages = subprocess.run([str(python), "-c", where], capture_output=True, text=True, check=True).stdout.strip()
+        for source in sources:
+            shutil.copy(str(source), packages)
 
-    step("Compiled modules of Ansible are kept", VENV / "stamp-keep-compiled", digest([source], str(VENV)), work)
+    step("Compiled modules of Ansible are kept", VENV / "stamp-keep-compiled", digest(sources, str(VENV)), work)
 
 
 def install_node_packages(python: pathlib.Path, log: pathlib.Path) -> None:
