@@ -6,6 +6,7 @@ each in a process of its own with two jobs. The peers prove nothing. A server-si
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 from typing import Any
@@ -32,8 +33,9 @@ def measure(bench: Bench) -> Result:
 def compare(bench: Bench, both: Servers, size: str) -> Result:
     """All rounds, then the memory on a tenth of the data."""
     found: dict[str, list[Any]] = bench.alternate(bench.rounds(), {
-        "ours": lambda: ours(bench, both, DATABASE), "tools": lambda: tools(bench, both), "file": lambda: through_file(bench, both),
-        "pipe": lambda: through_pipe(both), "COPY to null": lambda: read_all(both)})
+        "ours": lambda: ours(bench, at_rest(both), DATABASE), "tools": lambda: tools(bench, at_rest(both)),
+        "file": lambda: through_file(bench, at_rest(both)), "pipe": lambda: through_pipe(at_rest(both)),
+        "COPY to null": lambda: read_all(at_rest(both))})
     runs: list[dict[str, Ran]] = found["ours"]
     frozen = [sum(run[name].seconds for name in MODULES) for run in runs]
     proofs = [run["rows"].seconds for run in runs]
@@ -125,10 +127,17 @@ def read_all(both: Servers) -> float:
     return run_tools(Tool([both.tool("psql"), "-qc", statements, DATABASE], both.environment(both.source)))
 
 
+def at_rest(both: Servers) -> Servers:
+    """Both servers with nothing left to write, so that nobody pays for what ran before it."""
+    for server in (both.source, both.target):
+        server.execute("CHECKPOINT")
+    os.sync()
+    return both
+
+
 def drop(both: Servers) -> None:
     """Remove what a peer restored."""
     both.target.execute(f"DROP DATABASE {DATABASE}")
-    both.target.execute("CHECKPOINT")
 
 
 def memory_on_a_tenth(bench: Bench, both: Servers) -> float:
