@@ -15,21 +15,24 @@ import os
 import sys
 import types
 import zipimport
-from collections.abc import Callable
 from importlib import util
+from typing import Any
 
 KEPT = os.path.join(sys.prefix, "kept-compiled")
-_compile: Callable[[str, bytes], types.CodeType] = getattr(zipimport, "_compile_source")  # noqa: B009 (unknown to type checkers)
+# Both have parts that are Python's own, and that no type checker knows.
+_imports: Any = _imp
+_zips: Any = zipimport
+_compile = _zips._compile_source
 
 
 def compile_source(pathname: str, source: bytes) -> types.CodeType:
     """The code of ``source``, read from ``pathname`` in a zip file."""
-    digest = _imp.source_hash(int.from_bytes(util.MAGIC_NUMBER, "little"), source).hex()
+    digest = _imports.source_hash(int.from_bytes(util.MAGIC_NUMBER, "little"), source).hex()
     kept = os.path.join(KEPT, f"{digest}-{len(source)}")
     with contextlib.suppress(OSError, EOFError, ValueError, TypeError):
         with open(kept, "rb") as stream:
             code = marshal.load(stream)
-        getattr(_imp, "_fix_co_filename")(code, pathname)  # noqa: B009
+        _imports._fix_co_filename(code, pathname)
         return code
     code = _compile(pathname, source)
     with contextlib.suppress(OSError):
@@ -41,4 +44,4 @@ def compile_source(pathname: str, source: bytes) -> types.CodeType:
     return code
 
 
-setattr(zipimport, "_compile_source", compile_source)  # noqa: B010
+_zips._compile_source = compile_source

@@ -13,10 +13,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 
 from packaging.requirements import Requirement
 
 CONFIGURATION = str(pathlib.Path(__file__).parents[2] / "molecule" / "shared" / "containers.conf")
+FLASK = ("flask", "flask-sqlalchemy", "flask-migrate", "gunicorn", "pytest")
+"""What the Flask application of the tests needs."""
 UNUSED = shutil.ignore_patterns("__pycache__", "dist-packages", "test", "idlelib", "tkinter", "lib2to3", "*.a", "config-*")
 
 
@@ -65,6 +68,15 @@ def application_image(tag: str, base: str, tree: pathlib.Path, command: list[str
     recipe.write_text(f"FROM {base}\nCOPY . /application\nWORKDIR /application\nCMD [{quoted}]\n")
     podman("build", "--quiet", "--isolation=chroot", f"--tag={tag}", f"--file={recipe}", str(tree))
     return podman("image", "inspect", "--format={{.Id}}", tag)
+
+
+def remove_application(service: str, images: Mapping[str, str]) -> None:
+    """Leave no container and no secret of ``service``, and none of its ``images`` by release."""
+    podman("rm", "--force", "--ignore", "--time=0", *(f"{service}-{release}" for release in images))
+    left = [name for name in podman("secret", "ls", "--format={{.Name}}").split() if name.startswith(f"{service}-")]
+    if left:
+        podman("secret", "rm", *left)
+    podman("rmi", "--force", *images.values(), check=False)
 
 
 def _libraries(programs: list[str]) -> set[str]:

@@ -18,8 +18,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed i
 KINDS = ("extension", "event trigger", "publication", "subscription")
 ENTRY = re.compile(r"^\d+; \d+ \d+ (COMMENT - )?(EXTENSION|EVENT TRIGGER|PUBLICATION|SUBSCRIPTION) (?:- )?(.+)$")
 PARTS = re.compile(r"^\d+; \d+ \d+ PUBLICATION (?:TABLE|TABLES IN SCHEMA) \S+ (.+)$")
-# What pg_dump writes of members of an extension, with the word that it has for each kind.
-OF_MEMBERS = re.compile(r"^\d+; \d+ \d+ (TABLE DATA|SEQUENCE SET|ACL) (.+)$")
+NUMBERS = re.compile(r"^\d+; \d+ \d+ ")
+# The words that an entry of privileges has for each kind of a capture.
 WORDS = {"TABLE": ("TABLE",), "SEQUENCE": ("SEQUENCE",), "ROUTINE": ("FUNCTION", "PROCEDURE", "AGGREGATE"), "SCHEMA": ("SCHEMA",),
          "TYPE": ("TYPE", "DOMAIN"), "LANGUAGE": ("LANGUAGE",), "FOREIGN DATA WRAPPER": ("FOREIGN DATA WRAPPER",),
          "FOREIGN SERVER": ("FOREIGN SERVER",)}
@@ -59,24 +59,20 @@ def without(listing: str, leave_out: Sequence[str], members: Mapping[str, Collec
     """
     begins = tuple(_entries_of(members or {}))
     return "".join(line + "\n" for line in listing.splitlines()
-                   if not any(_is_of(line, item) for item in leave_out) and not _begins(line, begins))
+                   if not any(_is_of(line, item) for item in leave_out) and not NUMBERS.sub("", line).startswith(begins))
 
 
 def _entries_of(members: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """How the entries of ``members`` begin, up to the name's end."""
+    """How the entries begin that pg_dump writes of ``members``: rows of configuration tables, and privileges that were changed."""
     for kind, identities in members.items():
         for identity in identities:
             names = [quoted.replace('""', '"') or plain for quoted, plain in NAME.findall(identity.partition("(")[0])]
             schema, name = names if len(names) == 2 else ("-", names[0])
-            yield from (f"ACL {schema} {word} {name}" for word in WORDS[kind])
-            yield from {"TABLE": [f"TABLE DATA {schema} {name}", f"ACL {schema} COLUMN {name}."],
-                        "SEQUENCE": [f"SEQUENCE SET {schema} {name}"]}.get(kind, [])
-
-
-def _begins(line: str, begins: Sequence[str]) -> bool:
-    found = OF_MEMBERS.match(line)
-    text = f"{found.group(1)} {found.group(2)}" if found else ""
-    return bool(found) and any(text.startswith((one + " ", one + "(")) or one.endswith(".") and text.startswith(one) for one in begins)
+            yield from (f"ACL {schema} {word} {name}{'(' if kind == 'ROUTINE' else ' '}" for word in WORDS[kind])
+            if kind == "TABLE":
+                yield from (f"TABLE DATA {schema} {name} ", f"ACL {schema} COLUMN {name}.")
+            elif kind == "SEQUENCE":
+                yield f"SEQUENCE SET {schema} {name} "
 
 
 def _is_of(line: str, item: str) -> bool:

@@ -271,7 +271,7 @@ def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: d
     for number, (name, workers) in enumerate(ordered, 1):
         path, log = os.path.join(backup.directory, by_name[name].directory), request.log(f"pg_restore.{number}")
         argv = [find_tool("pg_restore", request.bin_dir), "--exit-on-error", "--verbose", "--no-password", "--no-tablespaces", *bare,
-                *_chosen(request, backup, name, number), f"--dbname={database_argument(working[name])}"]
+                *_chosen(request, backup, name, path, number), f"--dbname={database_argument(working[name])}"]
         if settled and backup.change.limits.plain:  # what it makes is the database owner's, until it is given to others
             argv.append(f"--role={captured['databases'][name]['owner']}")
         if backup.manifest.get("encryption"):  # a stream: neither parallel nor kept, and its log holds no value of a row
@@ -290,11 +290,10 @@ def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: d
         progress.advance(1)
 
 
-def _chosen(request: RestoreRequest, backup: Backup, database: str, number: int) -> list[str]:
+def _chosen(request: RestoreRequest, backup: Backup, database: str, archive: str, number: int) -> list[str]:
     """The option that leaves out what is not to be restored, with its list in a 0600 file beside the logs."""
     if not request.leave_out:
         return []
-    archive = os.path.join(backup.directory, backup.manifest["databases"][database]["directory"])
     members = left_members(backup.manifest["capture"]["databases"][database], request.leave_out)
     path = os.path.splitext(request.log(f"entries.{number}"))[0]
     listing = listed(archive, bool(backup.manifest.get("encryption")), request.identity, request.bin_dir)

@@ -218,7 +218,8 @@ class Verification:
             if request.source:
                 self.known.tables[name] = digest_database(request.source, name, **arguments)
             self.found[name] = mine.result()
-        stay = left_members((self.known.capture or {"databases": {}})["databases"].get(name, {}), request.leave_out).get("TABLE", set())
+        taken = self.known.capture["databases"][name] if self.known.capture else {}
+        stay = left_members(taken, request.leave_out).get("TABLE", ())
         for tables in (self.known.tables, self.found):
             tables[name] = {table: entry for table, entry in tables[name].items() if table not in stay}
         found = compare_rows(name, self.known.tables[name], self.found[name], request.expected_changes)

@@ -11,13 +11,12 @@ import shutil
 import pytest
 
 from demo.postgres_server import free_port
-from tests.support.images import CONFIGURATION, application_image, podman, python_image
+from tests.support.images import CONFIGURATION, FLASK, application_image, podman, python_image, remove_application
 from tests.support.needs import require_podman
 from tests.support.playbook import Outcome
 from tests.support.verbs import CANARY, Verbs
 
 SITE = pathlib.Path(__file__).parent / "site" / "api"
-PACKAGES = ("flask", "flask-sqlalchemy", "flask-migrate", "gunicorn", "pytest")
 # Each result must still hold when the next verb is through, and a second time of each verb changes nothing.
 FORWARD = [f"backend {verb}" for verb in ("preflight", "backup", "migrate", "verify", "commit", "migrate", "probe backup", "probe commit")]
 
@@ -73,11 +72,7 @@ class Contained(Verbs):
         return json.loads(podman("container", "inspect", self.container(release)))[0]
 
     def remove(self) -> None:
-        podman("rm", "--force", "--ignore", "--time=0", *map(self.container, self.images))
-        left = [name for name in podman("secret", "ls", "--format={{.Name}}").split() if name.startswith(f"api{self.port}-")]
-        if left:
-            podman("secret", "rm", *left)
-        podman("rmi", "--force", *(image for image in self.images.values()), check=False)
+        remove_application(f"api{self.port}", self.images)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +80,7 @@ def moved(tmp_path_factory):
     """The application after a whole migration of release ``one``."""
     require_podman()
     root = tmp_path_factory.mktemp("containers")
-    made = Contained(root, free_port(), python_image(root / "image", PACKAGES))
+    made = Contained(root, free_port(), python_image(root / "image", FLASK))
     try:
         made.first = made.run(FORWARD)
         yield made

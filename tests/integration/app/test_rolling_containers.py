@@ -11,11 +11,9 @@ import shutil
 import pytest
 
 from tests.support.fleet import SITE, Fleet
-from tests.support.images import CONFIGURATION, application_image, podman, python_image
+from tests.support.images import CONFIGURATION, FLASK, application_image, podman, python_image, remove_application
 from tests.support.needs import require_podman
 from tests.support.proxies import Load
-
-PACKAGES = ("flask", "flask-sqlalchemy", "flask-migrate", "gunicorn", "pytest")
 
 
 class Containers(Fleet):
@@ -53,11 +51,7 @@ class Containers(Fleet):
         """Leave no container, secret or image."""
         self.balancer.stop()
         for port in self.ports.values():
-            names = [f"{self.service(port)}-{release}" for release in self.images]
-            podman("rm", "--force", "--ignore", "--time=0", *names)
-            left = [name for name in podman("secret", "ls", "--format={{.Name}}").split() if name.startswith(f"{self.service(port)}-")]
-            podman("secret", "rm", *left, check=False)
-        podman("rmi", "--force", *self.images.values(), check=False)
+            remove_application(self.service(port), self.images)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +59,7 @@ def fleet(tmp_path_factory):
     """Image one in service on both hosts."""
     require_podman()
     root = tmp_path_factory.mktemp("fleet")
-    world = Containers(root, python_image(root / "image", PACKAGES))
+    world = Containers(root, python_image(root / "image", FLASK))
     try:
         first = world.run(["backend backup", "backend migrate"], "one", backend_strategy="offline")
         assert first.rc == 0, first.output[-4000:]
