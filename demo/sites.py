@@ -104,6 +104,13 @@ def write_parameters() -> None:
     write_private(PARAMETERS, json.dumps(parameters, indent=1))
 
 
+def start_caddies() -> None:
+    """The web server of each site, and the public address."""
+    for site in SITES.values():
+        caddy.start(site.name, site.root, caddy.site_config(site), site.https)
+    caddy.start("public", PUBLIC, caddy.public_config(), PUBLIC_PORT)
+
+
 def start() -> None:
     """Everything from scratch."""
     began = time.monotonic()
@@ -119,33 +126,31 @@ def start() -> None:
     release = releases.install_backend()
     with concurrent.futures.ThreadPoolExecutor() as aside:
         say(f"{OLD.name} site: PostgreSQL {OLD.major} on port {OLD.postgresql}; the old page is built")
-        page, new = aside.submit(releases.install_page), aside.submit(database.create, NEW)
-        say(f"300,000 rows in the old database; {NEW.name} site: PostgreSQL {NEW.major} on port {NEW.postgresql}")
+        beside = [aside.submit(part) for part in (releases.install_page, lambda: database.create(NEW), start_caddies)]
+        say(f"300,000 rows in the old database; {NEW.name} site: PostgreSQL {NEW.major} on port {NEW.postgresql}; three Caddies")
         database.create_old(release)
-        page.result()
-        new.result()
-    say("start the old API and the three Caddies")
-    start_backend(OLD, release)
-    for site in SITES.values():
-        caddy.start(site.name, site.root, caddy.site_config(site), site.https)
-    caddy.start("public", PUBLIC, caddy.public_config(), PUBLIC_PORT)
+        say("start the old API")
+        start_backend(OLD, release)
+        for part in beside:
+            part.result()
     caddy.wait_until(lambda: health(PUBLIC_PORT) is not None, "the old site does not answer at the public address")
     say(f"ready in {time.monotonic() - began:.0f} s: {PUBLIC_URL} (certificate authority: {CA})")
 
 
-def stop(databases: str = "fast") -> None:
-    """End every process: first those in front, the databases last, in pg_ctl's mode ``databases``."""
+def stop(at_once: bool = False) -> None:
+    """End every process: first those in front, the databases last; ``at_once`` lets none of them finish what it does."""
     if not STATE.exists():
         return
+    patience = 0.0 if at_once else 15.0
     in_front = processes.recorded() + [entry for entry in processes.working_in(STATE) if entry["name"] != "postgres"]
-    processes.stop(list({entry["pid"]: entry for entry in in_front}.values()))
-    database.stop_all(databases)
-    processes.stop(processes.working_in(STATE))
+    processes.stop(list({entry["pid"]: entry for entry in in_front}.values()), patience)
+    database.stop_all("immediate" if at_once else "fast")
+    processes.stop(processes.working_in(STATE), patience)
 
 
 def clean() -> None:
     """Stop, and remove every file of the demo."""
-    stop("immediate")
+    stop(at_once=True)
     database.remove_all()
     if STATE.exists():
         shutil.rmtree(STATE)

@@ -8,15 +8,19 @@ the source (as hash-based .pyc files are, PEP 552), so that no other source is e
 does not lie in its zip file.
 """
 
+from __future__ import annotations
+
 import _imp
-import contextlib
 import marshal
 import os
 import sys
-import types
 import zipimport
 from importlib import util
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # every start of Python pays for what is imported here
+    import types
+    from typing import Any
 
 KEPT = os.path.join(sys.prefix, "kept-compiled")
 # Both have parts that are Python's own, and that no type checker knows.
@@ -25,22 +29,34 @@ _zips: Any = zipimport
 _compile = _zips._compile_source
 
 
+def kept_for(source: bytes) -> str:
+    """Path under which is kept what this Python makes out of ``source``."""
+    digest = _imports.source_hash(int.from_bytes(util.MAGIC_NUMBER, "little"), source).hex()
+    return os.path.join(KEPT, f"{digest}-{len(source)}")
+
+
+def keep(path: str, content: bytes) -> None:
+    """Write ``content`` to ``path`` at once, or not at all where the disk does not want it."""
+    try:
+        os.makedirs(KEPT, mode=0o700, exist_ok=True)
+        unfinished = f"{path}.{os.getpid()}"
+        with open(unfinished, "wb") as stream:
+            stream.write(content)
+        os.replace(unfinished, path)
+    except OSError:
+        return
+
+
 def compile_source(pathname: str, source: bytes) -> types.CodeType:
     """The code of ``source``, read from ``pathname`` in a zip file."""
-    digest = _imports.source_hash(int.from_bytes(util.MAGIC_NUMBER, "little"), source).hex()
-    kept = os.path.join(KEPT, f"{digest}-{len(source)}")
-    with contextlib.suppress(OSError, EOFError, ValueError, TypeError):
+    kept = kept_for(source)
+    try:
         with open(kept, "rb") as stream:
             code = marshal.load(stream)
         _imports._fix_co_filename(code, pathname)
-        return code
-    code = _compile(pathname, source)
-    with contextlib.suppress(OSError):
-        os.makedirs(KEPT, mode=0o700, exist_ok=True)
-        unfinished = f"{kept}.{os.getpid()}"
-        with open(unfinished, "wb") as stream:
-            marshal.dump(code, stream)
-        os.replace(unfinished, kept)
+    except (OSError, EOFError, ValueError, TypeError):
+        code = _compile(pathname, source)
+        keep(kept, marshal.dumps(code))
     return code
 
 

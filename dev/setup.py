@@ -139,8 +139,8 @@ def install_python_packages(profile: str, python: pathlib.Path, log: pathlib.Pat
 
 
 def keep_compiled(python: pathlib.Path) -> None:
-    """Spare the tasks of the demo and the tests what they would compile anew each time; see dev/keep_compiled.py."""
-    sources = [ROOT / "dev" / f"keep_compiled.{kind}" for kind in ("py", "pth")]
+    """Spare the tasks of the demo and the tests what they would compile anew each time; see dev/keep_compiled.py and keep_imports.py."""
+    sources = sorted((ROOT / "dev").glob("keep_*"))
 
     def work() -> None:
         where = "import sysconfig; print(sysconfig.get_path('purelib'))"
