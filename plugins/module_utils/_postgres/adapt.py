@@ -139,13 +139,19 @@ def adapt_settings(settings: Iterable[Sequence[Any]], change: Adaptation) -> lis
     return [row for row in kept if row[2]]
 
 
+def adapt_parameters(parameters: Mapping[str, Sequence[Sequence[str]]], change: Adaptation) -> dict[str, list[list[str]]]:
+    """Privileges on parameters, as far as they travel: who is no superuser can grant none."""
+    kept = {name: [list(row) for row in acl if row[0] == PUBLIC or change.travels(row[0])] for name, acl in parameters.items()}
+    return {name: acl for name, acl in kept.items() if acl and not change.limits.plain}
+
+
 def adapt_capture(taken: Mapping[str, Any], change: Adaptation) -> dict[str, Any]:
     """The capture as the target is to be."""
     if not change.needed and not change.leave_out:
         return dict(taken)
     return dict(taken, roles={name: role for name, role in taken["roles"].items() if change.travels(name)},
                 memberships=[row for row in taken["memberships"] if change.grants(row[0], row[1])],
-                settings=adapt_settings(taken["settings"], change),
+                settings=adapt_settings(taken["settings"], change), parameters=adapt_parameters(taken.get("parameters", {}), change),
                 databases={name: adapt_database(contents, change) for name, contents in taken["databases"].items()})
 
 
@@ -157,7 +163,7 @@ def adapt_globals(source: Mapping[str, Any], change: Adaptation) -> dict[str, An
            if one["grantee"] is None or change.role(one["grantee"])]
     return dict(source, roles=[role for role in source["roles"] if change.travels(role["name"])], acl=acl,
                 memberships=[one for one in source["memberships"] if change.grants(one["role"], one["member"])],
-                settings=[one for one in settings if one["settings"]],
+                settings=[one for one in settings if one["settings"]], parameters=adapt_parameters(source.get("parameters", {}), change),
                 databases=[dict(frame, owner=change.role(frame["owner"]) or frame["owner"]) for frame in source["databases"]])
 
 
@@ -190,6 +196,9 @@ def not_carried(taken: Mapping[str, Any], change: Adaptation) -> Iterator[tuple[
         for value in sorted(values):
             if change.refuses(database, role, value) and where:
                 yield "setting", f"setting {value.partition('=')[0]}{where}, which {change.limits.login} may not set"
+    for name, acl in sorted(taken.get("parameters", {}).items()) if change.limits.plain else ():
+        for role in sorted({row[0] for row in acl if row[0] != PUBLIC and change.travels(row[0])}):
+            yield "parameter", f"privileges on parameter {name} of role {role}, which {change.limits.login} may not grant"
     for name, contents in taken["databases"].items() if change.limits.plain else ():
         for kind, objects in contents.get("changed_system_objects", {}).items():
             yield "system", f"changed privileges on {len(objects)} {kind.lower()} objects of the system in database {name}"
@@ -202,6 +211,7 @@ REMEDIES = {
     "owner": "see that this role may do what the application did as the other",
     "membership": "have the service's administrator grant it on the target where the application needs it",
     "setting": "have the service set it, in its parameters or by its administrator",
+    "parameter": "have the service's administrator grant them on the target where the application needs them",
     "system": "have the service's administrator make the same change where the application needs it",
     "object": "see that the application does without it, or that the service provides it",
 }

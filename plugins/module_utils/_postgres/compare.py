@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import explode, unknown_privileges
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC, explode, unknown_privileges
 
 FRAME = ("owner", "encoding", "collate", "ctype", "provider", "locale", "is_template", "allow_connections", "connection_limit", "comment")
 Same = Callable[[str, str, str, Mapping[str, Any], Mapping[str, Any]], bool]
@@ -119,8 +119,9 @@ def _system(entries: Mapping[str, Any], ignored: Collection[str]) -> dict[str, A
 
 def compare_cluster(source: Mapping[str, Any], target: Mapping[str, Any], rename: Mapping[str, str],
                     pinned: Collection[str] = ()) -> list[Difference]:
-    """Differences of roles, memberships and settings, both from ``capture``; ``rename`` maps databases to the target's names.
+    """Differences of roles, memberships, settings and privileges on parameters, both from ``capture``.
 
+    ``rename`` maps databases to the target's names.
     Settings named in ``pinned`` were of the whole source and became settings of each database on the target.
     """
     servants = {source["administrator"], target["administrator"]}
@@ -138,7 +139,8 @@ def compare_cluster(source: Mapping[str, Any], target: Mapping[str, Any], rename
             found += [Difference("", f"role {name}", what, "administrator" if name in servants else None)
                       for what in sorted(one) if what != "bootstrap" and _role_differs(what, one, other)]
     found += _compare_memberships(source, target, servants)
-    return found + _compare_settings(source, target, rename, servants, {name.lower() for name in pinned})
+    found += _compare_settings(source, target, rename, servants, {name.lower() for name in pinned})
+    return found + list(_compare_parameters(source, target, servants))
 
 
 def _role_differs(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -202,6 +204,19 @@ def _compare_settings(source: Mapping[str, Any], target: Mapping[str, Any], rena
         subject = "settings" + (f" of role {role}" if role else "") + (f" in database {database}" if database else "")
         found.append(Difference("", subject, ", ".join(sorted(names)), rule))
     return found
+
+
+def _compare_parameters(source: Mapping[str, Any], target: Mapping[str, Any], servants: set[str]) -> Iterator[Difference]:
+    """Who granted them is no difference: the server names itself, whoever did."""
+    old, new = ({(name, item.grantee, item.privilege, item.grantable) for name, acl in side.get("parameters", {}).items()
+                 for item in explode(acl)} for side in (source, target))
+    for name, role in sorted({row[:2] for row in old ^ new}):
+        rule = "administrator" if role in servants else None
+        if role != PUBLIC and role not in target["roles"]:
+            rule = "role_not_used"
+        elif role != PUBLIC and role not in source["roles"]:
+            rule = "role_of_the_target"
+        yield Difference("", f"parameter {name}", f"privileges of role {role}", rule)
 
 
 def compare_rows(database: str, source: Mapping[str, Any], target: Mapping[str, Any], expected: Collection[str] = ()) -> list[Difference]:

@@ -116,9 +116,21 @@ def set_statements(prefix: str, settings: list[str]) -> list[str]:
     for entry in settings:
         name, _sign, value = entry.partition("=")
         shown = (value or "''") if name.lower() in LIST_SETTINGS else literal(value)
-        quoted = ".".join(identifier(part) for part in name.split("."))
-        statements.append(f"{prefix} SET {quoted} TO {shown}")
+        statements.append(f"{prefix} SET {parameter(name)} TO {shown}")
     return statements
+
+
+def parameter_statements(parameters: dict[str, list[list[str]]], role: str) -> list[str]:
+    """Statements that grant ``role`` what it may do with ``parameters`` (of a capture); the server itself is the grantor of all."""
+    return [f"GRANT {privilege.rstrip('*')} ON PARAMETER {parameter(name)} TO {identifier(role)}"
+            + (" WITH GRANT OPTION" if privilege.endswith("*") else "")
+            for name, acl in sorted(parameters.items()) for grantee, privileges, _grantor in acl if grantee == role
+            for privilege in privileges.split(",")]
+
+
+def parameter(name: str) -> str:
+    """The name of a parameter, quoted part by part."""
+    return ".".join(identifier(part) for part in name.split("."))
 
 
 def create_database(frame: dict[str, Any], name: str, owner: str | None, target_version: int, closed: bool = True) -> str:
@@ -195,7 +207,8 @@ def with_capture(source: dict[str, Any], capture: dict[str, Any]) -> dict[str, A
     settings = [{"database": database or None, "role": role or None, "settings": values} for database, role, values in capture["settings"]]
     names = ("role", "member", "admin", "inherit", "set")
     memberships = [dict(dict.fromkeys(names), **dict(zip(names, row))) for row in capture["memberships"]]
-    return dict(source, roles=roles, databases=databases, acl=acl, settings=settings + others, memberships=memberships)
+    return dict(source, roles=roles, databases=databases, acl=acl, settings=settings + others, memberships=memberships,
+                parameters=capture.get("parameters", {}))
 
 
 def _captured_acl(database: str, acl: list[list[str]]) -> list[dict[str, Any]]:

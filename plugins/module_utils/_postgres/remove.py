@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import describe_error, import_psycopg2
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, parameter, rows
 
 
 def current_databases(connection: Any) -> dict[str, int]:
@@ -108,11 +108,16 @@ def _drop_role(connection: Any, entry: dict[str, Any]) -> bool:
                  (entry["identity"], entry["name"]))
     if not found:
         return False
+    held = rows(connection, PARAMETERS, (entry["identity"],)) if connection.server_version >= 150000 else []
     with connection.cursor() as cursor:
+        for one in held:
+            cursor.execute(f"REVOKE ALL ON PARAMETER {parameter(one['name'])} FROM {identifier(entry['name'])}")
         cursor.execute(f"DROP ROLE {identifier(entry['name'])}")
     return True
 
 
+PARAMETERS = """
+SELECT DISTINCT p.parname AS name FROM pg_catalog.pg_parameter_acl p, pg_catalog.aclexplode(p.paracl) a WHERE a.grantee = %s"""
 MEMBERSHIP = """
 SELECT 1 AS one FROM pg_catalog.pg_auth_members a
 JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member

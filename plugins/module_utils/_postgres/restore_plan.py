@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def plan_restore(manifest: dict[str, Any], source: dict[str, Any], target: dict[
     memberships, left = _memberships(source["memberships"], made) if roles == "restore" else ([], [])
     left += [f"setting {entry['settings'][0].partition('=')[0]} for every role" for entry in source["settings"]
              if entry["database"] is None and entry["role"] is None and entry["settings"]]
+    left += [f"privileges on parameter {name} for every role" for name, acl in sorted(source.get("parameters", {}).items())
+             if any(grantee == PUBLIC for grantee, _privileges, _grantor in acl)]
     left += [f"role {role['name']}, with which the source was read" for role in missing if role["name"] in servant]
     return RestorePlan(planned, [role for role in missing if role["name"] in made], memberships,
                        sorted(role["name"] for role in source["roles"] if role["name"] in existing), left)

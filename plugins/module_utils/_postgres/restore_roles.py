@@ -15,6 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
     create_role,
     grant_membership,
     identifier,
+    parameter_statements,
     rows,
     set_statements,
 )
@@ -45,7 +46,8 @@ def create_roles(source: Mapping[str, Any], plan: RestorePlan, record: Record, c
         own = [entry["settings"] for entry in source["settings"] if entry["database"] is None and entry["role"] == role["name"]]
         settings = [statement for values in own for statement in set_statements(f"ALTER ROLE {identifier(role['name'])}", values)]
         made = dict(role, password=role.get("password") or verifier(connection, role, given))
-        execute(connection, create_role(made) + settings, f"role {role['name']}")
+        granted = parameter_statements(source.get("parameters", {}), role["name"])
+        execute(connection, create_role(made) + settings + granted, f"role {role['name']}")
     for membership in plan.memberships:
         execute(connection, [grant_membership(membership, connection.server_version)],
                 f"membership of role {membership['member']} in {membership['role']}")

@@ -145,6 +145,7 @@ NOT_CARRIED = (
     N_("setting {setting} of role {role}, which {user} may not set"),
     N_("setting {setting} in database {name}, which {user} may not set"),
     N_("setting {setting} of role {role} in database {name}, which {user} may not set"),
+    N_("privileges on parameter {setting} of role {role}, which {user} may not grant"),
     N_("changed privileges on {count} {what} objects of the system in database {name}"),
     N_("{what}, left out by choice"),
     N_("password of role {role}: to be set anew, until then it cannot log in with one"),

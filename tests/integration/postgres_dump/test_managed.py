@@ -69,6 +69,7 @@ CONTENTS = (
 # What the service's administrators did: the customer could not have.
 BY_SERVICE = (
     "ALTER ROLE clerk SET log_statement TO 'all'",
+    "GRANT SET ON PARAMETER log_statement TO clerk",
     "ALTER DATABASE shop SET app.mode TO 'canary-mode'",
     "GRANT pg_monitor TO clerk",
 )
@@ -180,6 +181,7 @@ NOT_CARRIED = (
     "membership of clerk in pg_monitor, which migrator may not grant",
     "setting log_statement of role clerk, which migrator may not set",
     "setting app.mode in database shop, which migrator may not set",
+    "privileges on parameter log_statement of role clerk, which migrator may not grant",
 )
 
 

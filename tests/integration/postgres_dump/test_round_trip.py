@@ -55,6 +55,7 @@ def test_roles_and_the_frame_of_a_database_arrive(restored, new, old):
         "LEFT JOIN pg_roles r ON r.oid = setrole ORDER BY 1, 2",
         "SELECT roleid::regrole::text, member::regrole::text, admin_option, inherit_option, set_option"
         " FROM pg_auth_members WHERE member > 16383",
+        "SELECT parname, ARRAY(SELECT unnest(paracl)::text ORDER BY 1) FROM pg_parameter_acl ORDER BY 1",
     ):
         one, other = ([row for row in site.execute(sql) if row[0] != "postgres"] for site in (old, new))
         assert one and one == other

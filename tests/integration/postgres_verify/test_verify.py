@@ -144,13 +144,15 @@ def test_what_a_schema_tool_changed_is_explained_and_nothing_else(moved, changed
 def test_changed_roles_are_found(moved):
     _source, target = moved
     target.execute("ALTER ROLE crm_app CREATEDB PASSWORD 'other' CONNECTION LIMIT 3; REVOKE crm_reader FROM crm_app;"
-                   "ALTER ROLE crm_app RESET statement_timeout; CREATE ROLE surplus")
+                   "ALTER ROLE crm_app RESET statement_timeout; CREATE ROLE surplus; GRANT SET ON PARAMETER work_mem TO crm_app")
     try:
         assert differences(moved, scope="catalog") == [
             "role crm_app differs in connection_limit", "role crm_app differs in createdb", "role crm_app differs in password",
-            "membership of crm_app in crm_reader is missing on the target", "settings of role crm_app differs in statement_timeout"]
+            "membership of crm_app in crm_reader is missing on the target", "settings of role crm_app differs in statement_timeout",
+            "parameter work_mem differs in privileges of role crm_app"]
     finally:
-        target.execute("DROP ROLE surplus; ALTER ROLE crm_app NOCREATEDB CONNECTION LIMIT 20; GRANT crm_reader TO crm_app;"
+        target.execute("DROP ROLE surplus; REVOKE SET ON PARAMETER work_mem FROM crm_app;"
+                       "ALTER ROLE crm_app NOCREATEDB CONNECTION LIMIT 20; GRANT crm_reader TO crm_app;"
                        "ALTER ROLE crm_app SET statement_timeout = '5min'")
         for (verifier,) in moved[0].execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'crm_app'"):
             target.execute(f"ALTER ROLE crm_app PASSWORD '{verifier}'")

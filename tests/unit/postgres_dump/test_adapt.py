@@ -38,6 +38,7 @@ TAKEN = {
     "memberships": [["crm", "clerk", False], ["pg_monitor", "clerk", False], ["rds_superuser", "crm", False]],
     "settings": [["", "", ["work_mem=1MB"]], ["", "clerk", ["log_statement=all", "search_path=app"]], ["crm", "", ["app.mode=x"]],
                  ["", "rds_superuser", ["work_mem=2MB"]]],
+    "parameters": {"log_statement": [["clerk", "SET*", "postgres"], ["postgres", "ALTER SYSTEM,SET", "postgres"]]},
     "databases": {
         "crm": {
             "owner": "crm",
@@ -78,6 +79,7 @@ def test_a_capture_is_adapted_as_a_whole():
     assert sorted(adapted["roles"]) == ["clerk", "crm"]
     assert adapted["memberships"] == [["crm", "clerk", False]]
     assert adapted["settings"] == [["", "", ["work_mem=1MB"]], ["", "clerk", ["search_path=app"]]]
+    assert adapted["parameters"] == {}
     crm = adapted["databases"]["crm"]
     assert crm["acl"] == [["clerk", "CONNECT", "crm"], ["crm", "CONNECT", "crm"]]  # what the service granted, the owner grants
     assert crm["objects"]["TABLE"]["app.t"] == {"owner": "crm", "acl": [["clerk", "SELECT*", "crm"], ["crm", "SELECT", "crm"]]}
@@ -106,6 +108,7 @@ def test_everything_that_stays_behind_is_named_and_no_value_of_a_setting_is():
         "membership of clerk in pg_monitor, which migrator may not grant",
         "setting log_statement of role clerk, which migrator may not set",
         "setting app.mode in database crm, which migrator may not set",
+        "privileges on parameter log_statement of role clerk, which migrator may not grant",
         "changed privileges on 1 routine objects of the system in database crm",
         "extension x, left out by choice",
     ]

@@ -16,6 +16,7 @@ ROLE = {"superuser": False, "bootstrap": False, "login": True, "password": "scra
 SIDE = {
     "server_version": 160000, "administrator": "root", "memberships": [["rd", "app", False, True, True]],
     "settings": [["crm", "app", ["x.secret=abc"]]], "databases": {"crm": {"owner": "app", "acl": [], "objects": {}}},
+    "parameters": {"work_mem": [["app", "SET", "root"], ["public", "SET", "root"], ["root", "ALTER SYSTEM,SET", "root"]]},
     "roles": {"root": dict(ROLE, superuser=True, bootstrap=True), "app": dict(ROLE), "rd": dict(ROLE), "idle": dict(ROLE)},
 }
 
@@ -50,6 +51,18 @@ def test_a_pinned_setting_of_a_database_is_explained_and_no_other_is():
     assert said(compare_cluster(SIDE, target, {}, ["TimeZone"])) == [("settings in database crm differs in DateStyle", None)]
     target["settings"] = [["crm", "app", ["x.secret=abc", "DateStyle=ISO, DMY"]]]
     assert said(compare_cluster(SIDE, target, {}, ["DateStyle"])) == [("settings of role app in database crm differs in DateStyle", None)]
+
+
+def test_a_privilege_on_a_parameter_that_is_lost_or_new_is_found_whoever_granted_it():
+    target = copy.deepcopy(SIDE)
+    target["parameters"]["work_mem"] = [["app", "SET", "other"], ["public", "SET", "other"]]
+    assert said(compare_cluster(SIDE, target, {})) == [("parameter work_mem differs in privileges of role root", "administrator")]
+    target["parameters"] = {"jit": [["rd", "SET", "root"]], "work_mem": [["app", "SET*", "root"], ["root", "ALTER SYSTEM,SET", "root"]]}
+    assert said(compare_cluster(SIDE, target, {})) == [
+        ("parameter jit differs in privileges of role rd", None), ("parameter work_mem differs in privileges of role app", None),
+        ("parameter work_mem differs in privileges of role public", None)]
+    del target["roles"]["app"]
+    assert ("parameter work_mem differs in privileges of role app", "role_not_used") in said(compare_cluster(SIDE, target, {}))
 
 
 def test_settings_follow_the_renamed_database_and_show_no_value():
