@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id
@@ -17,10 +17,10 @@ _LISTEN = "0A"
 
 @dataclass(frozen=True)
 class Stat:
-    """What proc(5) says of one process; ``start`` in clock ticks since boot."""
+    """What proc(5) says of one process; ``start`` in clock ticks since boot. One that sleeps or works meanwhile is the same."""
 
     pid: int
-    state: str
+    state: str = field(compare=False)
     parent: int
     session: int
     start: int

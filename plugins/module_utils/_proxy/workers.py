@@ -5,23 +5,34 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ansible_collections.dihya.migration.plugins.module_utils._app.process_table import Stat, read_stat
 from ansible_collections.dihya.migration.plugins.module_utils._proxy.table import refusal
 
+REWRITTEN = 2.0
+PAUSE = 0.02
 _ENDING = b"is shutting down"
 
 
 def master(pid_file: str) -> int:
-    """The living process that ``pid_file`` names; raises when there is none."""
-    try:
-        with open(pid_file, encoding="ascii") as stream:
-            pid = int(stream.readline())
-    except (OSError, ValueError):
-        raise refusal("pid_file", f"{pid_file} names no process", "start the proxy, or name its pid file") from None
-    if read_stat(pid) is None:
-        raise refusal("pid_file", f"the process of {pid_file} does not run", "start the proxy, or name its pid file")
-    return pid
+    """The living process that ``pid_file`` names; raises when there is none.
+
+    HAProxy removes its pid file for a moment whenever it reloads, so one that names no process is read again for two seconds.
+    """
+    deadline = time.monotonic() + REWRITTEN
+    while True:
+        try:
+            with open(pid_file, encoding="ascii") as stream:
+                pid = int(stream.readline())
+        except (OSError, ValueError):
+            pid = 0
+        if pid and read_stat(pid) is not None:
+            return pid
+        if time.monotonic() > deadline:
+            wrong = f"the process of {pid_file} does not run" if pid else f"{pid_file} names no process"
+            raise refusal("pid_file", wrong, "start the proxy, or name its pid file")
+        time.sleep(PAUSE)
 
 
 def children(parent: int) -> list[Stat]:
