@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Puts together, in the directory given, what the machines of this scenario start from.
 
-Three releases of the library in Django and in Node: ``zero``, whose history ends where the database of the old site
-does; ``one``, with the history of today; ``two``, whose own tests fail. Their packages for Debian 12, and passwords.
+Three releases of the library in Django (``images.py`` makes images of them) and in Node: ``zero``, whose history ends
+where the database of the old site does; ``one``, with the history of today; ``two``, whose own tests fail. Their packages
+for Debian 12, and passwords.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tests" / "integration" / "app"
-ROLES = ("library_django", "library_node", "django_key")
+ROLES = ("library_django", "library_image", "library_node", "django_key")
+APPLICATIONS = ("django", "image", "node")
 NAMES = {"django": "library/settings.py", "node": "lib/library.js"}
 # Release zero knows no languages yet.
 OLDER = {"django": ("loans/views.py", 'Member.objects.values_list("language").annotate(Count("id"))', "{}"),
@@ -70,6 +72,7 @@ def databases(directory: pathlib.Path) -> None:
     for framework, prefix in (("django", "loans_"), ("node", "")):
         rows = (pathlib.Path(__file__).parent / "rows.sql").read_text(encoding="utf-8").replace("TABLE_", prefix)
         (directory / f"{framework}.sql").write_text((SOURCES / f"old_{framework}.sql").read_text(encoding="utf-8") + rows, encoding="utf-8")
+    shutil.copy(directory / "django.sql", directory / "image.sql")
 
 
 def packages(site: pathlib.Path, work: pathlib.Path) -> None:
@@ -100,10 +103,10 @@ def inventories(work: pathlib.Path) -> None:
     """An inventory for each application, still without its machines."""
     for name in ("inventories", "reports"):
         shutil.rmtree(work / name, ignore_errors=True)
-    for framework in NAMES:
-        variables = work / "inventories" / framework / "group_vars" / "all"
+    for application in APPLICATIONS:
+        variables = work / "inventories" / application / "group_vars" / "all"
         variables.mkdir(parents=True)
-        for name in ("all", framework):
+        for name in ("all", application):
             (variables / f"{name}.yml").symlink_to(pathlib.Path(__file__).resolve().parent / "applications" / f"{name}.yml")
 
 

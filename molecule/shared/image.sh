@@ -1,9 +1,9 @@
 #!/bin/bash
-# image.sh SUITE SCRIPT POSTGRESQL TAG BASE REGISTRY CACHE FOLDER
+# image.sh SUITE SCRIPT POSTGRESQL PACKAGES TAG BASE REGISTRY CACHE FOLDER
 # Makes the image of one release of Debian where it is not here yet, once for each recipe; about two minutes where no registry is
 # named. A scenario that runs beside another one waits here for what the other makes.
 set -euo pipefail
-suite=$1 script=$2 postgresql=$3 tag=$4 base=$5 registry=$6 cache=$7 folder=$8
+suite=$1 script=$2 postgresql=$3 packages=$4 tag=$5 base=$6 registry=$7 cache=$8 folder=$9
 mkdir -p "$cache/packages"
 exec 9>"$cache/$suite.lock"
 flock 9
@@ -19,7 +19,7 @@ if [ -z "$registry" ]; then
     tar -C "$root" -c . | podman import - "$base"
 fi
 podman build --network=host --isolation=chroot --label="dihya-migration=$suite" --build-arg=BASE="$base" \
-    --build-arg=POSTGRESQL="$postgresql" --tag="$tag" --file="$folder/Containerfile" "$folder"
+    --build-arg=POSTGRESQL="$postgresql" --build-arg=PACKAGES="$packages" --tag="$tag" --file="$folder/Containerfile" "$folder"
 # Images of older recipes; one that still runs stays.
 podman images --quiet --filter="label=dihya-migration=$suite" --filter="before=$tag" | xargs -r podman rmi || true
 echo made

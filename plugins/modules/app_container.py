@@ -22,12 +22,13 @@ options:
       - V(present) brings the image to this host, from O(archive) or from its registry, and proves its digest. With O(name) it also
         stores the secrets, and returns how a tool is run inside the image.
       - V(started) runs it; a container with another image, command or content of O(env_file) is replaced.
-      - V(stopped) ends it and its tools.
+      - V(stopped) ends it and its tools; it no longer starts with the machine. Its record stays.
+      - V(resumed) starts it as it was when V(stopped) has ended it, and lets it start with the machine.
       - V(reverted) removes it and its secrets, and starts again what it replaced.
       - V(enabled) lets it start with the machine.
       - V(observed) changes nothing and says whether it runs.
     type: str
-    choices: [present, started, stopped, reverted, enabled, observed]
+    choices: [present, started, stopped, resumed, reverted, enabled, observed]
     default: observed
   record_file:
     description: Path of the 0600 record of the container; what podman printed is kept beside it.
@@ -178,11 +179,11 @@ journal:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._app.contain import contain
-from ansible_collections.dihya.migration.plugins.module_utils._app.container_plan import FORMS
+from ansible_collections.dihya.migration.plugins.module_utils._app.container_plan import FORMS, STATES
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["present", "started", "stopped", "reverted", "enabled", "observed"], "default": "observed"},
+    "state": {"type": "str", "choices": list(STATES), "default": "observed"},
     "record_file": {"type": "path", "required": True, "no_log": False},
     "name": {"type": "str"},
     "service": {"type": "str"},

@@ -9,17 +9,10 @@ import pathlib
 import sys
 
 from tests.support.proxies import Balancer, get, unused_ports
+from tests.support.site import SLOW, write_release
 from tests.support.verbs import Verbs
 
-SITE = pathlib.Path(__file__).parents[1] / "integration" / "app" / "site" / "api"
-SLOW = """
-
-@app.get("/slow")
-def slow():
-    import time
-    time.sleep(2)
-    return RELEASE
-
+BAD = """
 
 @app.before_request
 def bad():
@@ -59,11 +52,10 @@ class Fleet(Verbs):
             "backend_command": ["gunicorn", "--threads", "4", "--bind", "127.0.0.1:{{ port | default(0) }}", "app:app"],
         }
 
-    def write(self, tree: pathlib.Path, release: str) -> None:
+    @staticmethod
+    def write(tree: pathlib.Path, release: str) -> None:
         """Make of ``tree``, a copy of ``SITE``, the release of that name."""
-        (tree / "app.py").write_text((SITE / "app.py").read_text().replace('"one"', f'"{release}"') + SLOW)
-        own = (SITE / "tests" / "test_readonly.py").read_text().replace('("one", "two")', f'("{release}",)')
-        (tree / "tests" / "test_readonly.py").write_text(own)
+        write_release(tree, release, SLOW + BAD)
 
     def releases(self) -> dict[str, str]:
         """The release that each host serves."""

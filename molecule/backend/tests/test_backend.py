@@ -11,8 +11,8 @@ import pytest
 from tests.support.canaries import find_secrets
 from tests.support.machines import WORK, machine
 
-PUBLIC = {"django": "http://web/health", "node": "http://mover:8000/health"}
-MACHINES = {"django": ("web",), "node": ("app1", "app2")}
+PUBLIC = {"django": "http://web/health", "image": "http://box/health", "node": "http://mover:8000/health"}
+MACHINES = {"django": ("web",), "image": ("box",), "node": ("app1", "app2")}
 LIBRARY = {"release": "one", "languages": {"ar": 1, "fr": 1, "tzm": 1}, "lent": 1}
 
 
@@ -46,6 +46,27 @@ def test_django_runs_as_the_one_unit_that_starts_with_the_machine():
     assert web.check_output("systemctl show --property=ActiveState --value library-green") == "inactive"
 
 
+def test_the_image_runs_as_the_one_unit_of_quadlet_that_starts_with_the_machine():
+    box = machine("box")
+    assert box.file("/etc/nginx/public_side").content_string == "map $host $public_side { default blue; }\n"
+    assert box.service("library-blue").is_running and not box.service("library").is_running
+    assert box.check_output("podman ps --all --format '{{.Names}} {{.State}}'") == "library-one running"
+    # The colour of before is stopped and can be started again, by an operator alone; of the one that failed there is no unit.
+    def unit(service):
+        return box.check_output(f"systemctl show --property=LoadState,WantedBy {service}").splitlines()
+    assert set(unit("library-blue")) == {"LoadState=loaded", "WantedBy=multi-user.target"}
+    assert set(unit("library")) - {"WantedBy="} == {"LoadState=loaded"}
+    assert set(unit("library-green")) - {"WantedBy="} == {"LoadState=not-found"}
+    image = box.check_output("podman inspect --format '{{.Image}}' library-one")
+    assert f"sha256:{image}" == (WORK / "artefacts" / "site" / "images" / "one" / "digest").read_text()
+
+
+def test_the_password_of_the_image_is_a_secret_of_podman_and_that_of_the_failed_release_is_gone():
+    names = machine("box").check_output("podman secret ls --format '{{.Name}}'").split()
+    assert {name.split(".")[0] for name in names} == {"library-one", "library-zero"}
+    assert "library-one.PGPASSWORD" in names
+
+
 def test_node_runs_on_both_machines_and_both_are_in_rotation():
     for name in MACHINES["node"]:
         record = json.loads(machine(name).file("/srv/library/shared/run/backend.json").content_string)
@@ -58,7 +79,7 @@ def test_node_runs_on_both_machines_and_both_are_in_rotation():
     assert {row[1]: row[17] for row in rows} == {"app1": "UP", "app2": "UP"}
 
 
-@pytest.mark.parametrize("application", MACHINES)
+@pytest.mark.parametrize("application", [name for name in MACHINES if name != "image"])
 def test_nothing_of_release_two_is_left(application):
     for name in MACHINES[application]:
         assert machine(name).file("/srv/library/current").linked_to == "/srv/library/releases/one"
@@ -74,8 +95,9 @@ def test_the_second_machine_never_saw_the_release_that_failed_on_the_first():
 
 def test_code_goes_back_and_data_stays():
     # What release two added stands: release one lives with it, and taking it back is nobody's but the operator's.
-    django = query("library_django", "SELECT name FROM django_migrations WHERE app = 'loans' ORDER BY id")
-    assert [name[:4] for name in django] == ["0001", "0002", "0003", "0004", "0005", "0006"]
+    for database in ("library_django", "library_image"):
+        django = query(database, "SELECT name FROM django_migrations WHERE app = 'loans' ORDER BY id")
+        assert [name[:4] for name in django] == ["0001", "0002", "0003", "0004", "0005", "0006"]
     node = query("library_node", "SELECT name FROM knex_migrations ORDER BY id")
     assert len(node) == 5 and node[-1] == "20260414103000_one_copy_each.js"
 
@@ -93,7 +115,7 @@ def test_the_journal_tells_of_the_success_of_one_and_the_way_back_of_two(events,
 
 def test_no_password_is_in_journal_report_or_scratch(tmp_path):
     secrets = json.loads((WORK / "artefacts" / "secrets.json").read_text(encoding="utf-8"))
-    for name in ("mover", "web", "app1", "app2"):
+    for name in ("mover", "web", "box", "app1", "app2"):
         # A restore point is the environment file of before, for root alone: what a way back brings back.
         packed = machine(name).run("tar -C / --exclude='*/snapshots/*' --ignore-failed-read -czf - var/lib/dihya-migration root/.ansible"
                                    " 2>/dev/null | base64 -w 0")

@@ -89,6 +89,8 @@ def _apply(
         return record, process.wait_healthy(record, health, definition.log_file, lambda: container.alive(host, record))
     if action == "stop" and record:
         container.stop(host, path, record, patience)
+    if action == "resume" and record:
+        return container.resume(host, path, record, health), {}
     if action == "revert" and record:
         return container.revert(host, path, record, health, patience), {}
     return process.read_record(path), {}

@@ -46,14 +46,16 @@ def start(
 ) -> tuple[Record, dict[str, Any]]:
     """Start ``definition`` in place of what ``record`` names; its record and the answer that showed it healthy.
 
-    A start that fails is stopped again. What the replaced container itself had replaced is removed: nothing leads back to it.
+    A start that fails is stopped again. What the replaced container itself had replaced is removed, as is one that was stopped
+    for good: nothing leads back to them.
     """
     previous = process.previous_of(definition.name, record, alive(host, record))
     started = _record(definition, previous)
     # The intent goes to disk first: killed from here on, a revert still knows what ran before.
     publish_json(record_file, started)
-    if record and record["name"] != definition.name and record.get("previous"):
-        _forget(host, record["previous"], patience)
+    if record and record["name"] != definition.name:
+        for idle in filter(None, (record.get("previous"), record if record.get("stopped") and not previous else None)):
+            _forget(host, idle, patience)
     for replaced in (previous, record):
         if replaced:
             halt(host, replaced, patience)
@@ -81,10 +83,18 @@ def halt(host: Podman, record: Record, patience: float) -> None:
 
 
 def stop(host: Podman, record_file: str, record: Record, patience: float) -> None:
-    """Stop the recorded container and its tools; the record stays, it knows what to bring back."""
+    """Stop the recorded container and its tools, for good; the record stays, it knows what to bring back."""
     host.end_tools(record["name"])
     halt(host, record, patience)
-    publish_json(record_file, {**record, "stopped": True})
+    unit = container_plan.not_at_boot(record["unit"])
+    if unit != record["unit"] and _unit_is_ours(record):
+        _install(record["service"], unit)
+    publish_json(record_file, {**record, "unit": unit, "stopped": True})
+
+
+def resume(host: Podman, record_file: str, record: Record, health: Health | None) -> Record:
+    """Start the recorded container again as it was started, and with the machine from now on; its new record."""
+    return _start_again(host, record_file, {**record, "unit": container_plan.at_boot(record["unit"]) if record["unit"] else ""}, health)
 
 
 def revert(host: Podman, record_file: str, record: Record, health: Health | None, patience: float) -> Record | None:
@@ -97,15 +107,7 @@ def revert(host: Podman, record_file: str, record: Record, health: Health | None
         with contextlib.suppress(FileNotFoundError):
             os.unlink(record_file)
         return None
-    if previous["form"] == "quadlet":
-        _install(previous["service"], previous["unit"])
-        podman.systemctl("start", f"{previous['service']}.service")
-    else:
-        host.call("start", previous["name"])
-    previous.update(host.identity(previous["name"]))
-    process.wait_healthy(previous, health, previous["log_file"], lambda: alive(host, previous))
-    publish_json(record_file, previous)
-    return previous
+    return _start_again(host, record_file, previous, health)
 
 
 def abandon(host: Podman, name: str) -> None:
@@ -120,9 +122,22 @@ def enable(record_file: str, record: Record) -> None:
     if text != record["unit"]:
         _install(record["service"], text)
         publish_json(record_file, {**record, "unit": text})
-    told = podman.systemctl("is-enabled", f"{record['service']}.service", check=False).stdout.strip()
-    if told != "generated":
+    # `is-enabled` says "generated" of every unit of Quadlet, whether anything starts it or not.
+    if not podman.systemctl("show", "--property=WantedBy", "--value", f"{record['service']}.service").stdout.strip():
         raise MigrationError(f"systemd does not start {record['service']} with the machine: look at {podman.unit_path(record['service'])}")
+
+
+def _start_again(host: Podman, record_file: str, record: Record, health: Health | None) -> Record:
+    """Start a container that was stopped, its unit as the record has it; the record that holds then."""
+    if record["form"] == "quadlet":
+        _install(record["service"], record["unit"])
+        podman.systemctl("start", f"{record['service']}.service")
+    else:
+        host.call("start", record["name"])
+    again = {key: value for key, value in record.items() if key != "stopped"} | host.identity(record["name"])
+    process.wait_healthy(again, health, again["log_file"], lambda: alive(host, again))
+    publish_json(record_file, again)
+    return again
 
 
 def _record(definition: Definition, previous: Record | None) -> Record:

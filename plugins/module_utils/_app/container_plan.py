@@ -15,6 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._app import proces
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 FORMS = ("quadlet", "podman")
+STATES = ("present", "started", "stopped", "resumed", "reverted", "enabled", "observed")
 OLDEST = {"podman": (4, 0), "quadlet": (4, 6)}
 """The first version of podman that knows all that a form needs."""
 INSTALL = "[Install]"
@@ -121,6 +122,11 @@ def unit_text(definition: Definition, mark: str) -> str:
 def at_boot(unit: str) -> str:
     """The Quadlet file ``unit``, so that it also starts when the machine does."""
     return unit if INSTALL in unit else f"{unit}\n{INSTALL}\nWantedBy=multi-user.target\n"
+
+
+def not_at_boot(unit: str) -> str:
+    """The Quadlet file ``unit``, so that it starts only when it is told to."""
+    return unit.partition(f"\n{INSTALL}\n")[0]
 
 
 def _escaped(text: str) -> str:

@@ -104,6 +104,21 @@ def test_a_release_replaces_another_and_what_ran_before_comes_back_by_its_digest
     assert CANARY not in written and CANARY not in json.dumps([planned, sick, reverted, enabled, tools])
 
 
+def test_a_stopped_container_is_started_as_it_was_and_goes_when_another_takes_its_record(site):
+    site.call("started", "one")
+    before = site.left()
+    assert site.call("stopped", "one")["changed"] and not site.call("stopped", "one")["changed"]
+    resumed = site.call("resumed", "one")
+    assert resumed["changed"] and resumed["running"] and site.answer() == "one" and site.left() == before
+    assert not site.call("resumed", "one")["changed"]
+
+    site.call("stopped", "one")
+    assert site.call("started", "two")["changed"] and site.answer() == "two"
+    assert {name.rpartition("-")[2].partition(".")[0] for name in site.left()} == {"two"}
+    reverted = site.call("reverted", "two")
+    assert reverted["changed"] and not reverted["running"] and not site.left()
+
+
 def test_an_archive_with_another_image_and_a_strangers_port_are_refused(site):
     wrong = site.root / "wrong.tar"
     podman("save", "--quiet", f"--output={wrong}", f"localhost/dihya-test-{site.port}:one")

@@ -16,20 +16,12 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app import process
 
 from tests.support.proxies import Load, Proxy, get, unused_ports
+from tests.support.site import SITE, write_release
 from tests.support.verbs import CANARY, Verbs
 
-SITE = pathlib.Path(__file__).parent / "site"
 VENV = pathlib.Path(sys.executable).parent.parent
 FORWARD = ["backend backup", "backend migrate", "backend verify", "backend commit"]
 BACK = ["backend rollback"]
-SLOW = """
-
-@app.get("/slow")
-def slow():
-    import time
-    time.sleep(2)
-    return RELEASE
-"""
 
 
 class Coloured(Verbs):
@@ -38,15 +30,12 @@ class Coloured(Verbs):
     def __init__(self, root: pathlib.Path) -> None:
         self.ports = dict(zip(("blue", "green"), unused_ports(2)))
         super().__init__(root, self.ports["blue"])
-        shutil.copytree(SITE / "api", root / "build")
+        shutil.copytree(SITE, root / "build")
         self.proxy = Proxy("nginx", root / "proxy", self.ports["blue"], self.ports["green"])
 
     def release(self, name: str, test: str = "") -> None:
         """Build release ``name``, with a test more."""
-        text = (SITE / "api" / "app.py").read_text().replace('"one"', f'"{name}"') + SLOW
-        (self.root / "build" / "app.py").write_text(text)
-        own = (SITE / "api" / "tests" / "test_readonly.py").read_text().replace('("one", "two")', f'("{name}",)')
-        (self.root / "build" / "tests" / "test_readonly.py").write_text(f"{own}\n\n{test}")
+        write_release(self.root / "build", name, test=test)
 
     def variables(self, release: str, colour: str = "", live: str = "") -> dict:
         port = self.ports[colour or "blue"]

@@ -13,8 +13,9 @@ import threading
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app import process
 
-from tests.support.fleet import SITE, Fleet
+from tests.support.fleet import Fleet
 from tests.support.proxies import Load
+from tests.support.site import SITE
 
 VENV = pathlib.Path(sys.executable).parent.parent
 

@@ -10,10 +10,11 @@ import shutil
 
 import pytest
 
-from tests.support.fleet import SITE, Fleet
+from tests.support.fleet import Fleet
 from tests.support.images import CONFIGURATION, FLASK, application_image, podman, python_image, remove_application
 from tests.support.needs import require_podman
 from tests.support.proxies import Load
+from tests.support.site import SITE
 
 
 class Containers(Fleet):

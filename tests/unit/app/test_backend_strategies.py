@@ -29,7 +29,6 @@ def test_a_complete_blue_green_is_accepted():
 
 @pytest.mark.parametrize(("wrong", "subject"), [
     ({"migration_stacks": ["postgresql", "backend"]}, "backend_strategy"),
-    ({"backend_runtime": "container"}, "backend_runtime"),
     ({"backend_colour": ""}, "backend_colour"),
     ({"backend_live_colour": "green"}, "backend_live_colour"),
     ({"backend_live_port": 0}, "backend_live_port"),
@@ -48,12 +47,13 @@ def test_all_that_is_wrong_is_said_at_once():
 
 
 def test_the_colours_share_no_process_unit_or_secret():
-    names = ("__backend_pid_file", "__backend_env_file", "__backend_unit")
+    names = ("__backend_pid_file", "__backend_env_file", "__backend_unit", "__backend_record_file")
     green, blue = ([ask(role(**{**BLUE_GREEN, "backend_colour": colour}), name) for name in names] for colour in ("green", "blue"))
     plain = [ask(role(), name) for name in names]
-    assert len({*green, *blue, *plain}) == 9
+    assert len({*green, *blue, *plain}) == 12
     templar = role(**BLUE_GREEN)
     assert ask(templar, "__backend_live_pid_file") == blue[0] and ask(templar, "__backend_live_health_url") == "http://127.0.0.1:8001/health"
+    assert ask(templar, "__backend_live_record_file") == blue[3]
     assert ask(role(**BLUE_GREEN, backend_live_colour="plain"), "__backend_live_pid_file") == plain[0]
 
 

@@ -1,0 +1,24 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Releases of the Flask application of the tests, which say their name."""
+
+from __future__ import annotations
+
+import pathlib
+
+SITE = pathlib.Path(__file__).parents[1] / "integration" / "app" / "site" / "api"
+SLOW = """
+
+@app.get("/slow")
+def slow():
+    import time
+    time.sleep(2)
+    return RELEASE
+"""
+
+
+def write_release(tree: pathlib.Path, name: str, code: str = SLOW, test: str = "") -> None:
+    """Make of ``tree``, a copy of ``SITE``, the release ``name``, with ``code`` and ``test`` more."""
+    (tree / "app.py").write_text((SITE / "app.py").read_text().replace('"one"', f'"{name}"') + code)
+    own = (SITE / "tests" / "test_readonly.py").read_text().replace('("one", "two")', f'("{name}",)')
+    (tree / "tests" / "test_readonly.py").write_text(f"{own}\n\n{test}")
