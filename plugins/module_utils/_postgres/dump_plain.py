@@ -31,12 +31,11 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_req
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import database_argument, libpq_environment
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import (
     create_database,
-    create_role,
     frame_statements,
     grant_membership,
     identifier,
     literal,
-    set_statements,
+    role_statements,
     with_capture,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, major_of, run_all, tool_version
@@ -94,12 +93,8 @@ def append(path: str, text: str) -> None:
 
 
 def roles_text(source: dict[str, Any], version: int) -> str:
-    """SQL that makes the roles which are missing, with their settings, and grants the memberships."""
-    text = ""
-    for role in source["roles"]:
-        own = [entry["settings"] for entry in source["settings"] if entry["database"] is None and entry["role"] == role["name"]]
-        settings = [statement for values in own for statement in set_statements(f"ALTER ROLE {identifier(role['name'])}", values)]
-        text += unless_exists(role["name"], create_role(role) + settings)
+    """SQL that makes the roles which are missing, with all that is their own, and grants the memberships."""
+    text = "".join(unless_exists(role["name"], role_statements(source, role)) for role in source["roles"])
     return text + "".join(grant_membership(membership, version) + ";\n" for membership in source["memberships"])
 
 

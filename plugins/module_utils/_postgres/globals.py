@@ -99,6 +99,16 @@ def create_role(role: dict[str, Any]) -> list[str]:
     return statements
 
 
+def role_statements(source: dict[str, Any], role: dict[str, Any]) -> list[str]:
+    """Statements that create ``role`` with all that is its own: settings for every database, and what it may do with parameters.
+
+    ``source`` is the whole of :func:`read_globals`.
+    """
+    own = [entry["settings"] for entry in source["settings"] if entry["database"] is None and entry["role"] == role["name"]]
+    settings = [statement for values in own for statement in set_statements(f"ALTER ROLE {identifier(role['name'])}", values)]
+    return create_role(role) + settings + parameter_statements(source.get("parameters", {}), role["name"])
+
+
 def grant_membership(membership: dict[str, Any], target_version: int) -> str:
     """The statement that grants it again; options that the source had none of follow the member's own attribute."""
     options = ["ADMIN TRUE"] if membership["admin"] else []

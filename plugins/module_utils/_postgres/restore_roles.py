@@ -12,12 +12,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt im
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, describe_error, import_psycopg2
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import (
-    create_role,
     grant_membership,
-    identifier,
-    parameter_statements,
+    role_statements,
     rows,
-    set_statements,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits import assumable, become
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.passfile import passwords_by_role
@@ -43,11 +40,8 @@ def create_roles(source: Mapping[str, Any], plan: RestorePlan, record: Record, c
     given = passwords_in(target.passfile)
     execute(connection, ["BEGIN"], "roles")
     for role in plan.roles:
-        own = [entry["settings"] for entry in source["settings"] if entry["database"] is None and entry["role"] == role["name"]]
-        settings = [statement for values in own for statement in set_statements(f"ALTER ROLE {identifier(role['name'])}", values)]
         made = dict(role, password=role.get("password") or verifier(connection, role, given))
-        granted = parameter_statements(source.get("parameters", {}), role["name"])
-        execute(connection, create_role(made) + settings + granted, f"role {role['name']}")
+        execute(connection, role_statements(dict(source), made), f"role {role['name']}")
     for membership in plan.memberships:
         execute(connection, [grant_membership(membership, connection.server_version)],
                 f"membership of role {membership['member']} in {membership['role']}")

@@ -49,6 +49,7 @@ def test_psql_restores_it_and_every_row_and_privilege_is_proved(plain, module, n
             quoted = name.replace('"', '""')
             new.execute(f'DROP DATABASE "{quoted}" WITH (FORCE)')
         for role in new.names()["roles"] - before["roles"]:
+            new.execute(f"DROP OWNED BY {role}")
             new.execute(f"DROP ROLE {role}")
     assert new.names() == before
 
