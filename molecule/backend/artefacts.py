@@ -20,7 +20,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tests" / "integration" / "app"
 ROLES = ("library_django", "library_image", "library_node", "django_key")
-APPLICATIONS = ("django", "image", "node")
+APPLICATIONS = {"django": ("all", "library", "django"), "image": ("all", "library", "image"), "node": ("all", "node")}
+"""The files of variables of each."""
 NAMES = {"django": "library/settings.py", "node": "lib/library.js"}
 # Release zero knows no languages yet.
 OLDER = {"django": ("loans/views.py", 'Member.objects.values_list("language").annotate(Count("id"))', "{}"),
@@ -103,10 +104,10 @@ def inventories(work: pathlib.Path) -> None:
     """An inventory for each application, still without its machines."""
     for name in ("inventories", "reports"):
         shutil.rmtree(work / name, ignore_errors=True)
-    for application in APPLICATIONS:
+    for application, files in APPLICATIONS.items():
         variables = work / "inventories" / application / "group_vars" / "all"
         variables.mkdir(parents=True)
-        for name in ("all", application):
+        for name in files:
             (variables / f"{name}.yml").symlink_to(pathlib.Path(__file__).resolve().parent / "applications" / f"{name}.yml")
 
 

@@ -194,12 +194,8 @@ def _compare_settings(source: Mapping[str, Any], target: Mapping[str, Any], rena
         names = {value.partition("=")[0] for value in set(one) ^ set(other)}
         if not names:
             continue
-        rule = "administrator" if role in servants else None
-        if role and role not in target["roles"]:
-            rule = "role_not_used"
-        elif role and role not in source["roles"]:
-            rule = "role_of_the_target"
-        elif database and not role and set(one) < set(other) and {name.lower() for name in names} <= pinned:
+        rule = _rule_of_role(role, source, target, servants) if role else None
+        if database and not role and set(one) < set(other) and {name.lower() for name in names} <= pinned:
             rule = "pinned_setting"
         subject = "settings" + (f" of role {role}" if role else "") + (f" in database {database}" if database else "")
         found.append(Difference("", subject, ", ".join(sorted(names)), rule))
@@ -211,12 +207,17 @@ def _compare_parameters(source: Mapping[str, Any], target: Mapping[str, Any], se
     old, new = ({(name, item.grantee, item.privilege, item.grantable) for name, acl in side.get("parameters", {}).items()
                  for item in explode(acl)} for side in (source, target))
     for name, role in sorted({row[:2] for row in old ^ new}):
-        rule = "administrator" if role in servants else None
-        if role != PUBLIC and role not in target["roles"]:
-            rule = "role_not_used"
-        elif role != PUBLIC and role not in source["roles"]:
-            rule = "role_of_the_target"
+        rule = _rule_of_role(role, source, target, servants) if role != PUBLIC else None
         yield Difference("", f"parameter {name}", f"privileges of role {role}", rule)
+
+
+def _rule_of_role(role: str, source: Mapping[str, Any], target: Mapping[str, Any], servants: set[str]) -> str | None:
+    """What explains a difference in something that belongs to ``role``."""
+    if role not in target["roles"]:
+        return "role_not_used"  # or already a failure, as a missing role
+    if role not in source["roles"]:
+        return "role_of_the_target"
+    return "administrator" if role in servants else None
 
 
 def compare_rows(database: str, source: Mapping[str, Any], target: Mapping[str, Any], expected: Collection[str] = ()) -> list[Difference]:

@@ -8,6 +8,7 @@ The frame of a database is what pg_dump writes only with ``--create``: encoding,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 ATTRIBUTES = ("superuser", "createrole", "createdb", "inherit", "login", "replication", "bypassrls")
@@ -99,7 +100,7 @@ def create_role(role: dict[str, Any]) -> list[str]:
     return statements
 
 
-def role_statements(source: dict[str, Any], role: dict[str, Any]) -> list[str]:
+def role_statements(source: Mapping[str, Any], role: dict[str, Any]) -> list[str]:
     """Statements that create ``role`` with all that is its own: settings for every database, and what it may do with parameters.
 
     ``source`` is the whole of :func:`read_globals`.

@@ -41,7 +41,7 @@ def create_roles(source: Mapping[str, Any], plan: RestorePlan, record: Record, c
     execute(connection, ["BEGIN"], "roles")
     for role in plan.roles:
         made = dict(role, password=role.get("password") or verifier(connection, role, given))
-        execute(connection, role_statements(dict(source), made), f"role {role['name']}")
+        execute(connection, role_statements(source, made), f"role {role['name']}")
     for membership in plan.memberships:
         execute(connection, [grant_membership(membership, connection.server_version)],
                 f"membership of role {membership['member']} in {membership['role']}")

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from tests.support.images import CONFIGURATION, application_image, podman, python_image
+from tests.support.images import CONFIGURATION, FLASK, application_image, podman, python_image
 from tests.support.needs import require_podman
 
 CANARY = "canary-77d1"
@@ -31,7 +31,7 @@ class Site:
 
     def __init__(self, root: pathlib.Path, port: int, run_module) -> None:
         self.root, self.port, self.run_module = root, port, run_module
-        base = python_image(root / "image", ("flask", "flask-sqlalchemy", "flask-migrate", "gunicorn", "pytest"))
+        base = python_image(root / "image", FLASK)
         self.images = {}
         for release in ("one", "two", "sick"):
             tree = root / release

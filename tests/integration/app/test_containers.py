@@ -14,9 +14,9 @@ from demo.postgres_server import free_port
 from tests.support.images import CONFIGURATION, FLASK, application_image, podman, python_image, remove_application
 from tests.support.needs import require_podman
 from tests.support.playbook import Outcome
+from tests.support.site import SITE
 from tests.support.verbs import CANARY, Verbs
 
-SITE = pathlib.Path(__file__).parent / "site" / "api"
 # Each result must still hold when the next verb is through, and a second time of each verb changes nothing.
 FORWARD = [f"backend {verb}" for verb in ("preflight", "backup", "migrate", "verify", "commit", "migrate", "probe backup", "probe commit")]
 

@@ -95,9 +95,8 @@ def fill(site: Site) -> None:
     site.execute("ALTER ROLE clerk IN DATABASE shop SET statement_timeout TO '9s'")
     site.execute("REVOKE CONNECT ON DATABASE shop FROM PUBLIC")
     site.execute("GRANT CONNECT ON DATABASE shop TO readers WITH GRANT OPTION")
-    if site.server.major >= 15:
-        site.execute("GRANT SET, ALTER SYSTEM ON PARAMETER work_mem TO readers WITH GRANT OPTION")
-        site.execute('GRANT SET ON PARAMETER "app.Mode" TO clerk')
+    site.execute("GRANT SET, ALTER SYSTEM ON PARAMETER work_mem TO readers WITH GRANT OPTION")
+    site.execute('GRANT SET ON PARAMETER "app.Mode" TO clerk')
     site.execute("COMMENT ON DATABASE shop IS 'the shop'")
     for statement in (
         "CREATE SCHEMA app AUTHORIZATION shop",
