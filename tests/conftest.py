@@ -8,6 +8,7 @@ import importlib
 import itertools
 import json
 import os
+import subprocess
 import sys
 import time
 
@@ -16,7 +17,7 @@ from ansible.module_utils import basic
 
 from demo.postgres_server import PostgresServer
 from tests.support.move import Move, Sites
-from tests.support.needs import require_postgres
+from tests.support.needs import require_postgres, require_program
 from tests.support.playbook import Playbook
 from tests.support.recorder import Recorder
 
@@ -37,6 +38,21 @@ def fixture_postgres(tmp_path_factory):
     yield running
     for server in servers.values():
         server.remove()
+
+
+@pytest.fixture(scope="session", name="identities")
+def fixture_identities(tmp_path_factory):
+    """Three key pairs for the program age: path of the identity and its recipient; the third is nobody's."""
+    keygen = require_program("age-keygen")
+    require_program("age")
+    directory = tmp_path_factory.mktemp("identities")
+    made = []
+    for number in range(3):
+        path = directory / f"identity{number}"
+        subprocess.run([keygen, "-o", str(path)], check=True, capture_output=True)
+        path.chmod(0o600)
+        made.append((str(path), subprocess.run([keygen, "-y", str(path)], check=True, capture_output=True, text=True).stdout.strip()))
+    return made
 
 
 @pytest.fixture(name="eventually")

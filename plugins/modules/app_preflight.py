@@ -33,9 +33,11 @@ options:
           - V(podman) means that containers can be run in this form (V(quadlet), V(podman)), with room for an archive of O(looks[].bytes).
           - V(backup) is C(DIRECTORY/NAME), whose newest complete copy still has every byte of its manifest.
           - V(bucket) is a dictionary with C(remote) and C(config), as M(dihya.migration.build_copy) takes them, which rclone can list.
+          - V(recipients) means that C(age) is installed and takes O(looks[].recipients).
         type: str
         required: true
-        choices: [path, name, writable, vacant, replaceable, readable, program, python, port, systemd, file, image, podman, backup, bucket]
+        choices: [path, name, writable, vacant, replaceable, readable, program, python, port, systemd, file, image, podman, backup, bucket,
+                  recipients]
       subject:
         description: The variable that a finding names.
         type: str
@@ -52,6 +54,11 @@ options:
         description: What will be written to a V(writable), V(vacant) or V(replaceable) path, or by V(podman).
         type: int
         default: 0
+      recipients:
+        description: Public keys, as M(dihya.migration.build_copy) takes them. Not shown, for one of them may be a secret key by mistake.
+        type: list
+        elements: str
+        default: []
       pid_file:
         description: Record of the process that may hold a V(port).
         type: path
@@ -111,6 +118,7 @@ LOOK = {
     "value": {"type": "raw"},
     "contains": {"type": "list", "elements": "str", "default": []},
     "bytes": {"type": "int", "default": 0},
+    "recipients": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "pid_file": {"type": "path", "no_log": False},
     "chdir": {"type": "path"},
 }

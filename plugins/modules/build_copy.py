@@ -49,6 +49,47 @@ options:
         same. For a first pass over a tree that is in use; a second one, when nothing writes there any more, takes the rest.
     type: bool
     default: false
+  encrypt:
+    description:
+      - Store the files that O(encrypt.patterns) name encrypted by the program C(age), which must be installed on this host;
+        C(config/.env) becomes C(config/.env.age). They are in clear on no disk of this host at any moment, and the manifest has no
+        digest by which their content could be guessed, but one (scrypt, salted) by which a later source can be compared.
+      - C(age --decrypt --identity FILE config/.env.age) opens one again. Their names, sizes, owners and times stay readable.
+      - A file to encrypt with several names (hard links), or beside one of the same name with C(.age), is refused.
+    type: dict
+    suboptions:
+      patterns:
+        description: Which files, as in O(exclude); of a directory all files in it.
+        type: list
+        elements: str
+        default:
+          - ".env"
+          - ".env.*"
+          - "*.pem"
+          - "*.key"
+          - "*.p12"
+          - "*.pfx"
+          - "*.jks"
+          - "*.keystore"
+          - "id_rsa"
+          - "id_ecdsa"
+          - "id_ed25519"
+          - ".netrc"
+          - ".pgpass"
+          - ".npmrc"
+          - ".vault_pass*"
+          - "credentials.json"
+          - "secrets.y*ml"
+      recipients:
+        description: Public keys (C(age1…), as C(age-keygen) prints them). Each of them opens every file.
+        type: list
+        elements: str
+        default: []
+      recipients_files:
+        description: Files on this host with one recipient a line.
+        type: list
+        elements: path
+        default: []
   keep:
     description: How many complete copies of this name to keep, the oldest go first. The one just verified is never removed. All by default.
     type: int
@@ -130,6 +171,15 @@ EXAMPLES = r"""
       - remote: backup:shop-backups/2026-11
         config: /etc/dihya-migration/rclone.conf
 
+- name: Copy the code, with its secrets encrypted for two people
+  dihya.migration.build_copy:
+    src: /srv/api
+    dest: /backup/shop-2026-11
+    encrypt:
+      patterns: [".env", "*.pem", config/secrets]
+      recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]
+      recipients_files: [/etc/migration/operators.txt]
+
 - name: Pull the code of the old site to the mover
   dihya.migration.build_copy:
     src: /srv/api
@@ -154,6 +204,10 @@ files:
   type: int
 bytes:
   description: Their size in bytes.
+  returned: always
+  type: int
+encrypted:
+  description: How many of the files are stored encrypted.
   returned: always
   type: int
 sha256:
@@ -203,7 +257,7 @@ journal:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._tree.arguments import BUCKET, SOURCE, finish
+from ansible_collections.dihya.migration.plugins.module_utils._tree.arguments import BUCKET, ENCRYPT, SOURCE, finish
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 
 
@@ -213,12 +267,14 @@ def main() -> None:
         argument_spec=dict(
             SOURCE,
             src={"type": "path", "required": True}, dest={"type": "path", "default": ""}, name={"type": "str"},
+            encrypt={"type": "dict", "options": ENCRYPT},
             reuse={"type": "bool", "default": True}, incremental={"type": "bool", "default": False}, keep={"type": "int"},
             allow_empty={"type": "bool", "default": False}, tolerate_changes={"type": "bool", "default": False},
             second_copy={"type": "bool", "default": False}, copies={"type": "list", "elements": "path", "default": []},
             buckets={"type": "list", "elements": "dict", "default": [], "options": BUCKET},
             progress_file={"type": "path"}, lease_file={"type": "path"}, run_id={"type": "str"},
         ),
+        mutually_exclusive=[("encrypt", "tolerate_changes")],
         required_by={"lease_file": "run_id"},
         supports_check_mode=True,
     )

@@ -152,11 +152,11 @@ journal: {description: The facts for the migration's journal., type: dict, retur
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._age import SEAL_SPEC, Seal
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import dump
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import DumpRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import SEAL_SPEC, Seal
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
 
 SPEC = dict(

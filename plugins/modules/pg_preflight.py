@@ -132,11 +132,11 @@ journal: {description: The facts for the migration's journal., type: dict, retur
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._age import SEAL_SPEC, Seal
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import ADAPT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import PreflightRequest, preflight
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import SEAL_SPEC, Seal
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import COMMON_SPEC
 
 SPEC = dict(

@@ -71,6 +71,16 @@ def test_every_backup_of_the_databases_is_encrypted_and_was_restored_for_trial()
             assert machine("mover").check_output(f"head -c 21 {os.path.dirname(path)}/{name}") == "age-encryption.org/v1", name
 
 
+def test_secrets_of_the_old_release_are_encrypted_in_its_copy():
+    places = "/var/backups/dihya-migration /var/lib/dihya-migration"
+    assert machine("mover").run(f"grep -r canary-of-the-old-release {places}").rc == 1
+    copied = machine("mover").check_output("find /var/backups/dihya-migration -path '*/backend_*/tree/.env*'").splitlines()
+    assert copied and all(path.endswith("/.env.age") for path in copied)
+    opened = machine("mover").check_output(f"age --decrypt --identity /root/operator.age {copied[0]}")
+    assert opened == "SMTP_PASSWORD=canary-of-the-old-release"
+    assert machine("old").run("grep -q canary-of-the-old-release /srv/demo/backend/current/.env").rc == 0
+
+
 def test_no_key_or_file_of_the_run_is_left():
     for name in ("mover", "old", "new"):
         assert machine(name).check_output("grep -c . /root/.ssh/authorized_keys") == "1", name

@@ -9,10 +9,11 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
+from ansible_collections.dihya.migration.plugins.module_utils._age import Seal, problems
 from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, podman, process_table
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
@@ -37,6 +38,7 @@ class Look:
     pid_file: str | None
     chdir: str | None
     facts: dict[str, Any]
+    recipients: list[str] = field(default_factory=list)
 
 
 def path_problem(value: str) -> Finding:
@@ -258,6 +260,12 @@ def _is_complete(path: str) -> bool:
     return os.path.isfile(os.path.join(path, _manifest.NAME))
 
 
+def _recipients(look: Look) -> Finding:
+    """The first thing wrong with those for whom something is to be encrypted: age itself is tried."""
+    found = problems(Seal(tuple(look.recipients)), None)
+    return found[0][1:] if found else None
+
+
 CHECKS: dict[str, Callable[[Look], Finding]] = {
     "path": lambda look: path_problem(look.value),
     "name": lambda look: name_problem(look.value),
@@ -274,4 +282,5 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "podman": _podman,
     "backup": _backup,
     "bucket": _bucket,
+    "recipients": _recipients,
 }

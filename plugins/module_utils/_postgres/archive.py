@@ -9,10 +9,10 @@ import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._age import opening
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, run, start
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import opening
 
 # What belongs to no schema and may be left out: nothing else of an application is lost with it unseen.
 KINDS = ("extension", "event trigger", "publication", "subscription")

@@ -13,6 +13,7 @@ import json
 import os
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._age import SUFFIX, check_sealed, seal, version
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import publish_json
@@ -30,7 +31,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_req
     tables_of,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import database_argument, libpq_environment
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import SUFFIX, check_sealed, seal, version
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, compression_of, run_all
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 

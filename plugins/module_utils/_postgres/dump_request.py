@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._age import Seal
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture as take_capture
@@ -18,7 +19,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import Policy
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import Seal
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 KIND = "postgresql"

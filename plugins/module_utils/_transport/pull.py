@@ -17,10 +17,11 @@ from typing import IO, Any
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment, find_tool, kill_group
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
-from ansible_collections.dihya.migration.plugins.module_utils._transport.receive import Received, hidden, receive, safe_path
+from ansible_collections.dihya.migration.plugins.module_utils._transport.receive import Received, receive, safe_path
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import ROOT, Entry, first_names
-from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder
+from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder, hidden
+from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import Sealing
 
 # What ssh says on its own behalf (C locale), and what that means to the reader.
 SSH_SAYS = (
@@ -77,18 +78,19 @@ class PullHost:
 
 def pull_tree(host: PullHost, target: bytes, exclude: Sequence[str], progress: Progress,
               owner: tuple[int, int] | None = None, meanwhile: Callable[[list[Entry]], None] = lambda entries: None,
-              base: copying.Base | None = None, left_out: list[bytes] | None = None) -> list[Entry]:
+              base: copying.Base | None = None, left_out: list[bytes] | None = None, sealing: Sealing | None = None) -> list[Entry]:
     """Receive the tree that ``host`` sends into ``target`` (its parent exists), prove it on the disk, return its entries.
 
     With ``base``, an earlier copy, only what is not in it travels: the sender says the digest of every file it has now.
+    What ``sealing`` covers is stored encrypted, and never taken from ``base``.
     With ``left_out`` files that change meanwhile are no reason to fail: they are left out and added to it.
     Raises :class:`MigrationError` when the host cannot be reached, the stream is cut or hostile, or the tree changed while it was sent.
     """
-    since, same = _ask_for_list(host, base, exclude) if base is not None else ("", [])
+    since, same = _ask_for_list(host, base, [*exclude, *(sealing.patterns if sealing else ())]) if base is not None else ("", [])
     asked = f"rest {since}" if base is not None else "tree"
     progress.begin("receive")
     with _asking(host, asked, b"".join(b"./" + entry.path + b"\0" for entry in same), left_out is not None) as stream:
-        received = receive(stream, target, exclude, progress, owner, host.outside_links)
+        received = receive(stream, target, exclude, progress, owner, host.outside_links, sealing)
     if left_out is not None:
         left_out += copying.leave_out(target, received.entries, received.moved)
         received.moved = []
@@ -96,6 +98,8 @@ def pull_tree(host: PullHost, target: bytes, exclude: Sequence[str], progress: P
     if base is not None:
         _take_from(base, same, received, target)
     copying.finish(target, received.entries, owner)
+    if sealing is not None:
+        sealing.store(target, received.entries)
     copying.sync(target)
     copying.prove(target, received.entries, progress, lambda: meanwhile(received.entries))
     return received.entries

@@ -15,7 +15,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, FILE, LINK, ROOT, Entry, raw, shown
-from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder
+from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder, hidden
+from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import Sealing
 
 END = b"dihya-end\n"
 XATTR = "SCHILY.xattr."
@@ -50,12 +51,14 @@ def stays_inside(path: bytes, target: bytes) -> bool:
 
 
 def receive(stream: IO[bytes], target: bytes, exclude: Sequence[str], progress: Progress, owner: tuple[int, int] | None = None,
-            outside_links: bool = False) -> Received:
+            outside_links: bool = False, sealing: Sealing | None = None) -> Received:
     """Write the files of a tar ``stream`` below ``target``; directories are finished and links made by the caller.
+
+    What ``sealing`` covers is written encrypted, its entry still says what was sent.
 
     Raises :class:`MigrationError` on a hostile member, ``EOFError`` when the stream ends early.
     """
-    taking = _Taking(target, owner, outside_links, progress)
+    taking = _Taking(target, owner, outside_links, progress, sealing)
     excluded = excluder(exclude)
     try:
         # Blocks of one tar record: what follows the archive is still in the stream when tarfile has seen the end.
@@ -70,6 +73,8 @@ def receive(stream: IO[bytes], target: bytes, exclude: Sequence[str], progress: 
     if not taking.entries or ROOT not in taking.entries:
         raise EOFError
     found = Received(sorted(taking.entries.values(), key=lambda e: e.path))
+    if sealing is not None:
+        sealing.require(found.entries)
     _name_by_the_first(found.entries, target)
     _read_trailer(stream, found, excluded)
     return found
@@ -90,18 +95,13 @@ def _name_by_the_first(entries: Sequence[Entry], target: bytes) -> None:
                 other.link_of = first.path
 
 
-def hidden(path: bytes, excluded: Callable[[bytes], bool]) -> bool:
-    """Whether the path or a directory above it is excluded: the sender knows nothing of exclusions."""
-    parts = path.split(b"/")
-    return path != ROOT and any(excluded(b"/".join(parts[:i])) for i in range(1, len(parts) + 1))
-
-
 class _Taking:
     """The entries taken so far; a member is only written below directories that this stream made."""
 
-    def __init__(self, target: bytes, owner: tuple[int, int] | None, outside_links: bool, progress: Progress) -> None:
+    def __init__(self, target: bytes, owner: tuple[int, int] | None, outside_links: bool, progress: Progress,
+                 sealing: Sealing | None) -> None:
         self.entries: dict[bytes, Entry] = {}
-        self._target, self._owner, self._outside, self._progress = target, owner, outside_links, progress
+        self._target, self._owner, self._outside, self._progress, self._sealing = target, owner, outside_links, progress, sealing
 
     def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: bytes) -> None:
         """Check one member and write it."""
@@ -117,10 +117,18 @@ class _Taking:
             data = archive.extractfile(member)
             if data is None:
                 raise AssertionError("data is set before")
+            write = self._way_of(path)
             full = content.place(self._target, path)
-            entry.sha256 = content.write_file(full, _whole(data, entry.size), entry, copying.chosen_owner(entry, self._owner), entry.xattrs)
+            entry.sha256 = write(full, _whole(data, entry.size), entry, copying.chosen_owner(entry, self._owner), entry.xattrs)
             self._progress.advance(entry.size)
         self.entries[path] = entry
+
+    def _way_of(self, path: bytes) -> Callable[..., str]:
+        """How the file is written: in clear or encrypted."""
+        if self._sealing is None:
+            return content.write_file
+        self._sealing.require_free(path, self.entries)
+        return self._sealing.write if self._sealing.covers(path) else content.write_file
 
     def _entry(self, member: tarfile.TarInfo, path: bytes) -> Entry:
         owners = member.uid, member.gid, member.uname or None, member.gname or None

@@ -7,6 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._age import SEAL_SPEC
+from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import SECRETS
 
 SOURCE: dict[str, Any] = {
     "exclude": {"type": "list", "elements": "str", "default": []},
@@ -19,6 +21,7 @@ SOURCE: dict[str, Any] = {
         "outside_links": {"type": "bool", "default": False},
     }},
 }
+ENCRYPT: dict[str, Any] = {"patterns": {"type": "list", "elements": "str", "default": list(SECRETS)}, **SEAL_SPEC}
 BUCKET: dict[str, Any] = {
     "remote": {"type": "str", "required": True},
     "config": {"type": "path", "required": True, "no_log": False},  # the path of credentials, not the credentials

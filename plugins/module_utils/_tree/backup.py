@@ -19,6 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._progress import P
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
 from ansible_collections.dihya.migration.plugins.module_utils._tree import bucket_copy, copying, document, naming, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree.copy_result import Made, Newest, journal, second_copy, since_before
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
     Entry,
@@ -31,6 +32,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
     tree_digest,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
+from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import Sealing, as_source, clear_digests, sealed
 
 TREE = "tree"
 
@@ -44,6 +46,7 @@ class Request:
     name: str | None = None
     exclude: list[str] = field(default_factory=list)
     source_host: dict[str, Any] | None = None
+    encrypt: dict[str, Any] | None = None
     reuse: bool = True
     keep: int | None = None
     allow_empty: bool = False
@@ -58,14 +61,6 @@ class Request:
     check_mode: bool = False
 
 
-@dataclass
-class Newest:
-    """The newest complete copy of a name and what its manifest says."""
-
-    path: str
-    entries: list[Entry]
-
-
 def build_copy(request: Request) -> dict[str, Any]:
     """Do what ``request`` says and return the module's result. Raises :class:`MigrationError`."""
     started = time.monotonic()
@@ -75,12 +70,15 @@ def build_copy(request: Request) -> dict[str, Any]:
     buckets = Bucket.from_options(request.buckets)
     if not request.dest and (request.copies or request.source_host or not buckets):
         raise MigrationError("dest is required, except where src is local and goes to buckets alone", subject="dest")
+    if request.encrypt and (not request.dest or request.tolerate_changes):
+        raise MigrationError("encrypt needs dest, and a source that does not change (no tolerate_changes)", subject="encrypt")
     held = request.lease_file and not request.check_mode
     with system.plain_errors(), Lease(request.lease_file or "", request.run_id or "", "build_copy") if held else contextlib.nullcontext():
         progress = Progress(None if request.check_mode else request.progress_file, "scan", unit="bytes")
+        sealing = Sealing.from_options(request.encrypt)
         if not request.dest:
             return _straight(request, name, buckets, progress, started)
-        made = _pulled(request, name, progress) if request.source_host else _local(request, name, progress)
+        made = (_pulled if request.source_host else _local)(request, name, progress, sealing)
         others = [_copy_again(request, name, made.path, dest) for dest in request.copies if not request.check_mode]
         sent = _send_copy(request, name, made, buckets, progress)
     return _with_buckets(_with_copies(_result(request, name, made, time.monotonic() - started), others), name, sent)
@@ -94,7 +92,7 @@ def _straight(request: Request, name: str, buckets: list[Bucket], progress: Prog
     return _with_buckets(bucket_copy.result_of(sent, tree, started), name, sent)
 
 
-def _send_copy(request: Request, name: str, made: _Made, buckets: list[Bucket], progress: Progress) -> list[bucket_copy.Sent]:
+def _send_copy(request: Request, name: str, made: Made, buckets: list[Bucket], progress: Progress) -> list[bucket_copy.Sent]:
     """The copy just made or kept, sent from here: what is on this disk must still be what its manifest says."""
     if not buckets or not made.entries:
         return []
@@ -120,7 +118,7 @@ def _with_buckets(result: dict[str, Any], name: str, sent: list[bucket_copy.Sent
 def _copy_again(request: Request, name: str, first: str, dest: str) -> dict[str, Any]:
     again = Request(os.path.join(first, TREE), dest, name, keep=request.keep, allow_empty=request.allow_empty,
                     incremental=request.incremental, second_copy=True)
-    made = _local(again, name, Progress(request.progress_file, "second copy", unit="bytes"))
+    made = _local(again, name, Progress(request.progress_file, "second copy", unit="bytes"), None)
     return _result(again, name, made, 0.0)
 
 
@@ -133,20 +131,6 @@ def _with_copies(result: dict[str, Any], others: list[dict[str, Any]]) -> dict[s
     return result
 
 
-@dataclass
-class _Made:
-    path: str
-    entries: list[Entry]
-    reused: bool
-    reason: str
-    before: Newest | None
-    warnings: list[str]
-    changed: bool
-    removed: list[str] = field(default_factory=list)
-    digest: str | None = None
-    left_out: list[bytes] = field(default_factory=list)
-
-
 def _source_facts(request: Request, name: str) -> dict[str, Any]:
     return {"name": name, "source": request.src, "host": (request.source_host or {}).get("host"), "exclude": request.exclude}
 
@@ -154,14 +138,16 @@ def _source_facts(request: Request, name: str) -> dict[str, Any]:
 class _Pages:
     """The manifest, written in memory while the disk is read and published only when that has proved the copy."""
 
-    def __init__(self, request: Request, name: str) -> None:
+    def __init__(self, request: Request, name: str, sealing: Sealing | None) -> None:
         self._facts = _source_facts(request, name)
+        self._sealing = sealing
         self.data = b""
         self.digest = ""
 
     def write(self, entries: list[Entry]) -> None:
         """Make the manifest's bytes and the tree's digest."""
-        self.data, head = document.render(entries, TREE, **self._facts)
+        secret = {"sealed": self._sealing.facts(entries)} if self._sealing is not None else {}
+        self.data, head = document.render(entries, TREE, **self._facts, **secret)
         self.digest = head["digest"]
 
 
@@ -181,25 +167,26 @@ def require_content(src: str, entries: list[Entry], allow_empty: bool) -> None:
         raise MigrationError(f"the source {src} holds no file: was it built? (allow_empty accepts it)", subject="src")
 
 
-def _local(request: Request, name: str, progress: Progress) -> _Made:
+def _local(request: Request, name: str, progress: Progress, sealing: Sealing | None) -> Made:
     root, entries = require_tree(request.src, request.allow_empty, request.exclude)
     dest = os.path.realpath(raw(request.dest))
     if os.path.commonpath([root, dest]) == root:
         raise MigrationError(f"dest {request.dest} lies inside the source {request.src}: the copy would copy itself", subject="dest")
     newest, warnings = newest_copy(request.dest, name)
-    reason, same = _difference(request, root, entries, newest, warnings, progress)
+    reason, same = _difference(request, root, entries, newest, warnings, progress, sealing)
     if same is not None and newest is not None:
         return _kept(request, name, newest, reason, warnings)
     if request.check_mode:
         _require_room(request.dest, entries)
-        return _Made(_next_path(request.dest, name), entries, False, reason, newest, warnings, True)
+        return Made(_next_path(request.dest, name), entries, False, reason, newest, warnings, True)
     with _staged(request, name) as stage:
         copying.require_space(stage.path, entries)
-        pages = _Pages(request, name)
+        pages = _Pages(request, name, sealing)
         left = copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude,
-                                 meanwhile=lambda: pages.write(entries), base=_base(request, newest), tolerant=request.tolerate_changes)
+                                 meanwhile=lambda: pages.write(entries), base=_base(request, newest), tolerant=request.tolerate_changes,
+                                 sealing=sealing)
         path = _publish(request, name, stage, pages)
-    return _Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest, left)
+    return Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest, left)
 
 
 def _base(request: Request, newest: Newest | None) -> copying.Base | None:
@@ -209,34 +196,51 @@ def _base(request: Request, newest: Newest | None) -> copying.Base | None:
     return copying.Base(os.path.join(raw(newest.path), TREE.encode()), {entry.path: entry for entry in newest.entries})
 
 
-def _pulled(request: Request, name: str, progress: Progress) -> _Made:
+def _pulled(request: Request, name: str, progress: Progress, sealing: Sealing | None) -> Made:
     host = PullHost.from_options(request.source_host or {})
     newest, warnings = newest_copy(request.dest, name)
     if request.check_mode:
         reason = f"would pull from {host.host}; whether it differs is only known then"
-        return _Made(_next_path(request.dest, name), [], False, reason, newest, warnings, True)
+        return Made(_next_path(request.dest, name), [], False, reason, newest, warnings, True)
     with _staged(request, name) as stage:
         tree = os.path.join(stage.path, TREE.encode())
-        pages = _Pages(request, name)
+        pages = _Pages(request, name, sealing)
         left: list[bytes] | None = [] if request.tolerate_changes else None
-        received = pull_tree(host, tree, request.exclude, progress, meanwhile=pages.write, base=_base(request, newest), left_out=left)
+        received = pull_tree(host, tree, request.exclude, progress, meanwhile=pages.write, base=_base(request, newest), left_out=left,
+                             sealing=sealing)
         require_content(request.src, received, request.allow_empty)
-        differs = differing(received, newest.entries, (*copying.SAME, "sha256")) if newest else []
+        differs = _unlike(received, newest, sealing) if newest else []
         if request.reuse and newest and not differs and not _damaged(newest, warnings, progress):
             return _kept(request, name, newest, "identical to the newest copy", warnings)
         reason = f"differs from the newest copy: {first_names(differs)}" if differs else "no complete copy to reuse"
         path = _publish(request, name, stage, pages)
-    return _Made(path, received, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest, left or [])
+    return Made(path, received, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest, left or [])
+
+
+def _unlike(received: list[Entry], newest: Newest, sealing: Sealing | None) -> list[bytes]:
+    """Paths in which what was received is not the newest copy; what is encrypted in both is compared by their one digest."""
+    digests = clear_digests(received)
+    if sealing is not None and sealing.agrees(newest.sealed, digests):
+        return differing(as_source(received, digests), as_source(newest.entries, digests), (*copying.SAME, "sha256"))
+    return differing(received, newest.entries, (*copying.SAME, "sha256"))
 
 
 def _difference(request: Request, root: bytes, entries: list[Entry], newest: Newest | None, warnings: list[str],
-                progress: Progress) -> tuple[str, Newest | None]:
+                progress: Progress, sealing: Sealing | None) -> tuple[str, Newest | None]:
     """Why a new copy is needed, or (reason, the copy that can be reused): its source read now, its own bytes read again."""
     if newest is None:
         return "no complete copy yet", None
     if not request.reuse:
         return "reuse is off", None
-    differs = copying.differences(root, entries, newest.entries, request.exclude, progress)
+    known = newest.entries
+    if sealing is not None:
+        secret = [entry for entry in entries if entry.is_file and sealing.covers(entry.path)]
+        copying.read_digests(root, secret)
+        digests = {entry.path: entry.sha256 for entry in secret}
+        if not sealing.agrees(newest.sealed, digests):
+            return "what is encrypted, or for whom, differs from the newest copy", None
+        known = as_source(newest.entries, digests)
+    differs = copying.differences(root, entries, known, request.exclude, progress)
     if differs:
         return f"differs from the newest copy: {first_names(differs)}", None
     if _damaged(newest, warnings, progress):
@@ -258,7 +262,7 @@ def newest_copy(dest: str, name: str) -> tuple[Newest | None, list[str]]:
         path = os.path.join(dest, item)
         try:
             manifest = _manifest.read_manifest(path, document.KIND)
-            return Newest(path, document.parse(manifest, path)), warnings
+            return Newest(path, document.parse(manifest, path), manifest.get("sealed")), warnings
         except MigrationError as error:
             warnings.append(error.message)
     return None, warnings
@@ -306,9 +310,9 @@ def _publish(request: Request, name: str, stage: system.Stage, pages: _Pages) ->
     return path
 
 
-def _kept(request: Request, name: str, newest: Newest, reason: str, warnings: list[str]) -> _Made:
+def _kept(request: Request, name: str, newest: Newest, reason: str, warnings: list[str]) -> Made:
     removed = [] if request.check_mode else _retain(request, name, newest.path)
-    return _Made(newest.path, newest.entries, True, reason, newest, warnings, bool(removed), removed)
+    return Made(newest.path, newest.entries, True, reason, newest, warnings, bool(removed), removed)
 
 
 def _retain(request: Request, name: str, verified: str) -> list[str]:
@@ -328,14 +332,15 @@ def _retain(request: Request, name: str, verified: str) -> list[str]:
     return removed
 
 
-def _result(request: Request, name: str, made: _Made, duration: float) -> dict[str, Any]:
+def _result(request: Request, name: str, made: Made, duration: float) -> dict[str, Any]:
     verb = "kept" if made.reused else "would copy" if request.check_mode else "copied"
     known = not (request.check_mode and not made.reused)
     number = counts(made.entries)
     digest = made.digest or (tree_digest(made.entries) if known else None)
     result: dict[str, Any] = {
         "changed": made.changed, "reused": made.reused, "path": made.path, "files": number["files"], "bytes": number["bytes"],
-        "sha256": digest, "left_out": len(made.left_out), "since_before": since_before(made) if known else None,
+        "encrypted": len(sealed(made.entries)), "sha256": digest, "left_out": len(made.left_out),
+        "since_before": since_before(made) if known else None,
         "duration": round(duration, 3), "removed": made.removed, "msg": f"{name}: {verb}, {made.reason}",
         "warnings": made.warnings,
         "diff": {"before": summary(made.before.entries) if made.before else "", "after": summary(made.entries),
@@ -349,34 +354,3 @@ def _result(request: Request, name: str, made: _Made, duration: float) -> dict[s
         if request.second_copy:
             result["journal"]["evidence"] = [second_copy(name, request.src, made.path, sha256)]
     return result
-
-
-def since_before(made: _Made) -> dict[str, int] | None:
-    """How many files and links were added, changed and removed since the copy before; None when there is none."""
-    if made.before is None:
-        return None
-    before, now = ({entry.path: entry for entry in entries if entry.type != DIRECTORY} for entries in (made.before.entries, made.entries))
-    differs = set(differing(before.values(), now.values(), (*copying.SAME, "sha256")))
-    return {"added": len(differs - before.keys()), "changed": len(differs & before.keys() & now.keys()),
-            "removed": len(differs - now.keys())}
-
-
-def second_copy(name: str, first: str, second: str, sha256: str) -> dict[str, Any]:
-    """Evidence about a second copy of a backup: it proves nothing while one broken disk takes both."""
-    if os.stat(first).st_dev == os.stat(second).st_dev:
-        return {"item": "backup", "observed": f"second copy of {name}: on the same file system as the first", "sha256": sha256}
-    return {"item": "backup", "observed": f"second copy of {name}: on another file system, read again from there", "sha256": sha256,
-            "verdict": "proved"}
-
-
-def journal(name: str, path: str, number: dict[str, int], digest: str, sha256: str, made: _Made, duration: float) -> dict[str, Any]:
-    """The result in the fact schema of the journal."""
-    how = "reused, its source and itself read again" if made.reused else "copied and read again from the disk"
-    observed = f"copy of {name}: {number['files']} files, {number['bytes']} bytes, {how}"
-    manifest = os.path.join(path, _manifest.NAME)
-    return {
-        "summary": f"{observed}."[:300], "changed": made.changed, "duration": duration,
-        "counts": {"files": number["files"], "bytes": number["bytes"]},
-        "digests": {name: digest}, "proofs": [{"kind": "manifest", "path": manifest, "sha256": sha256}],
-        "evidence": [{"item": "backup", "observed": observed, "sha256": sha256, "verdict": "proved"}],
-    }

@@ -115,8 +115,9 @@ def is_intact(descriptor: int, entry: Entry) -> bool:
         return False
 
 
-def copy_file(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int] | None) -> tuple[str, dict[str, bytes] | None]:
-    """Copy one scanned file; returns the SHA-256 of the bytes written and the extended attributes.
+def copy_file(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int] | None,
+              write: Callable[..., str] | None = None) -> tuple[str, dict[str, bytes] | None]:
+    """Copy one scanned file; returns the SHA-256 of the bytes read and the extended attributes. ``write`` replaces :func:`write_file`.
 
     Raises :class:`MigrationError` when the file is not what was scanned, before or after it was read.
     """
@@ -125,7 +126,7 @@ def copy_file(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int]
         if not same_moment(entry, os.fstat(descriptor)):
             raise changed(entry.path)
         attributes = read_xattrs(descriptor)
-        digest = write_file(target, chunks(descriptor, entry.size), entry, owner, attributes, descriptor)
+        digest = (write or write_file)(target, chunks(descriptor, entry.size), entry, owner, attributes, descriptor)
         if not same_moment(entry, os.fstat(descriptor)):
             raise changed(entry.path)
     finally:
@@ -183,16 +184,21 @@ def write_file(target: bytes, data: Iterable[bytes], entry: Entry, owner: tuple[
             written = os.write(descriptor, chunk)
             while written < len(chunk):
                 written += os.write(descriptor, memoryview(chunk)[written:])
-        if owner is not None:
-            os.fchown(descriptor, *owner)
-        set_xattrs(descriptor, attributes)
-        os.fchmod(descriptor, entry.mode)
-        os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+        dress(descriptor, entry, owner, attributes)
     except OSError as error:
         raise cannot_write(entry.path, error) from None
     finally:
         os.close(descriptor)
     return digest.hexdigest()
+
+
+def dress(descriptor: int, entry: Entry, owner: tuple[int, int] | None, attributes: dict[str, bytes] | None) -> None:
+    """Give a file that was just written owner, attributes, mode and time."""
+    if owner is not None:
+        os.fchown(descriptor, *owner)
+    set_xattrs(descriptor, attributes)
+    os.fchmod(descriptor, entry.mode)
+    os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
 
 
 def cannot_write(path: bytes, error: OSError) -> MigrationError:

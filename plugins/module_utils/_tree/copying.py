@@ -26,6 +26,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
     text,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import walk
+from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import Sealing
 from ansible_collections.dihya.migration.plugins.module_utils._tree.system import sync_filesystem
 
 MARGIN = 16 << 20
@@ -62,14 +63,17 @@ class Base:
 
 def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Progress, owner: tuple[int, int] | None = None,
               exclude: Sequence[str] = (), meanwhile: Callable[[], None] = lambda: None, base: Base | None = None,
-              tolerant: bool = False) -> list[bytes]:
+              tolerant: bool = False, sealing: Sealing | None = None) -> list[bytes]:
     """Copy the scanned ``entries`` of ``source`` to ``target``, complete them with their digests, and prove the copy on the disk.
 
     Files that are those of ``base`` become further names of them. ``owner`` (uid, gid) replaces the source's owners. ``meanwhile`` is
-    called once the entries are complete, while the disk is read. ``tolerant`` leaves out files that change meanwhile; they are returned.
+    called once the entries are complete, while the disk is read. What ``sealing`` covers is stored encrypted, and the entries say so in
+    the end. ``tolerant`` leaves out files that change meanwhile; they are returned.
     Raises :class:`MigrationError` when the source changed meanwhile or the
     copy, read again from the disk, is not the source.
     """
+    if sealing is not None:
+        sealing.require(entries)
     files = inodes(entries)
     weights = [entry.size for entry in files]
     make_directories(target, entries)
@@ -85,6 +89,8 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
 
     def bring_still(entry: Entry) -> tuple[str, dict[str, bytes] | None]:
         full, new = place(source, entry.path), place(target, entry.path)
+        if sealing is not None and sealing.covers(entry.path):
+            return content.copy_file(full, entry, new, chosen_owner(entry, owner), sealing.write)
         known = base.same(entry) if base is not None else None
         if base is not None and known is not None:
             linked = content.link_file(full, entry, place(base.root, entry.path), known, new)
@@ -112,6 +118,8 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
             check.stop()
     if moved:
         raise MigrationError(f"the source changed while it was copied ({first_names(moved)}): stop what writes there, or exclude it")
+    if sealing is not None:
+        sealing.store(target, entries)
     prove(target, entries, progress, meanwhile)
     return left
 

@@ -41,6 +41,8 @@ def to_json(entry: Entry, below: str) -> dict[str, Any]:
             value[name] = getattr(entry, name)
     if entry.type == FILE:
         value.update(size=entry.size, sha256=entry.sha256)
+    if entry.clear_size is not None:
+        value["clear_size"] = entry.clear_size
     if entry.target is not None:
         value["target"] = text(entry.target)
     if entry.link_of is not None:
@@ -62,7 +64,7 @@ def from_json(value: dict[str, Any], below: str) -> Entry:
         raw(path), value["type"], int(value["mode"], 8), value["uid"], value["gid"], value.get("owner"), value.get("group"),
         value["mtime_ns"],
         value.get("size", 0), value.get("sha256"), raw(value["target"]) if "target" in value else None,
-        raw(value["link_of"]) if "link_of" in value else None, xattrs or None)
+        raw(value["link_of"]) if "link_of" in value else None, xattrs or None, clear_size=value.get("clear_size"))
 
 
 def write(path: bytes, entries: Sequence[Entry], below: str, **facts: Any) -> dict[str, Any]:

@@ -19,7 +19,8 @@ class Entry:
     """One name in a tree. ``path`` is relative to the root, which is itself the entry ``b"."``; names are bytes.
 
     ``mtime_ns`` and ``ctime_ns`` in nanoseconds, ``size`` in bytes (files only), ``sha256`` hexadecimal (files, once read),
-    ``target`` of a symbolic link, ``link_of`` the first path of the same inode when this one is a further hard link.
+    ``target`` of a symbolic link, ``link_of`` the first path of the same inode when this one is a further hard link. A file that is
+    stored encrypted has ``clear_size``, the bytes that it held, and in memory alone ``clear_sha256``, their digest.
     """
 
     path: bytes
@@ -37,6 +38,8 @@ class Entry:
     xattrs: dict[str, bytes] | None = None
     ctime_ns: int = 0
     inode: tuple[int, int] = (0, 0)
+    clear_size: int | None = None
+    clear_sha256: str | None = None
 
     @property
     def is_file(self) -> bool:

@@ -17,6 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree import conte
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import TREE
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import FILE, Entry, counts, first_names, raw, tree_digest
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
+from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import sealed
 from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import chosen_ids
 
 
@@ -86,6 +87,8 @@ def _entries_of(request: Request) -> list[Entry]:
     entries = document.parse(_manifest.read_manifest(request.copy, document.KIND), request.copy)
     if tree_digest(entries) != request.sha256:
         raise MigrationError(f"{request.copy} is not the copy with the digest wanted: copy it again", subject="copy")
+    if sealed(entries):
+        raise MigrationError(f"{request.copy} holds encrypted files, which no application can read: open them elsewhere", subject="copy")
     return entries
 
 

@@ -43,6 +43,12 @@ def excluder(patterns: Sequence[str]) -> Callable[[bytes], bool]:
     return excluded
 
 
+def hidden(path: bytes, excluded: Callable[[bytes], bool]) -> bool:
+    """Whether the path or a directory above it is excluded; for names that come without a walk."""
+    parts = path.split(b"/")
+    return path != ROOT and any(excluded(b"/".join(parts[:i])) for i in range(1, len(parts) + 1))
+
+
 def scan(root: bytes, exclude: Sequence[str] = ()) -> list[Entry]:
     """The entries of the tree at ``root`` (a directory, file or link; not followed), sorted by path.
 

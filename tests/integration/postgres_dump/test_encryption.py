@@ -10,36 +10,19 @@ import pathlib
 import resource
 import shutil
 import signal
-import subprocess
 import time
 
 import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._age import Seal
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import find_reusable
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import DumpRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import Seal
 
 from tests.integration.postgres_dump.conftest import Module
-from tests.support.needs import require_program
 
 CANARY = b"canary-row-of-somebody"
 SECRET = b"canary-setting"
-
-
-@pytest.fixture(scope="session")
-def identities(tmp_path_factory):
-    """Three key pairs: path of the identity and its recipient; the third is nobody's."""
-    keygen = require_program("age-keygen")
-    require_program("age")
-    directory = tmp_path_factory.mktemp("identities")
-    made = []
-    for number in range(3):
-        path = directory / f"identity{number}"
-        subprocess.run([keygen, "-o", str(path)], check=True, capture_output=True)
-        path.chmod(0o600)
-        made.append((str(path), subprocess.run([keygen, "-y", str(path)], check=True, capture_output=True, text=True).stdout.strip()))
-    return made
 
 
 @pytest.fixture(scope="session")

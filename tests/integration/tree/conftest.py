@@ -14,12 +14,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._transport.access import Request as Access
+from ansible_collections.dihya.migration.plugins.module_utils._transport.access import pull_access
 
 from tests.support.store import Store, endpoint
+
+Grant = Callable[..., dict]
 
 
 def make_hard_tree(root: pathlib.Path) -> pathlib.Path:
@@ -167,3 +171,18 @@ def s3(s3_endpoint: Store, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPat
     """A bucket of the test's own at the endpoint; the rclone of the test environment is on the PATH."""
     monkeypatch.setenv("PATH", s3_endpoint.path())
     return s3_endpoint.another(tmp_path)
+
+
+@pytest.fixture
+def grant(sshd: Sshd, tmp_path: pathlib.Path) -> Grant:
+    """Gives access to one tree by the module's own means and returns the option source_host."""
+    def give(tree: pathlib.Path, exclude: tuple[str, ...] = ()) -> dict:
+        directory = str(tmp_path / "pull")
+        receiver = pull_access(Access("receiver", "present", "run-1", dir=directory))
+        sender = pull_access(Access(
+            "sender", "present", "run-1", path=str(tree), exclude=list(exclude), public_key=receiver["public_key"],
+            authorized_keys=str(sshd.authorized_keys), host="127.0.0.1", port=sshd.port, host_key_files=[str(sshd.host_key)]))
+        pinned = pull_access(Access("receiver", "present", "run-1", dir=directory, known_hosts=sender["known_hosts"]))
+        return {"host": "127.0.0.1", "user": sshd.user, "port": sshd.port, "identity": pinned["identity"],
+                "known_hosts": pinned["known_hosts_file"]}
+    return give

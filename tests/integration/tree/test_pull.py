@@ -12,7 +12,6 @@ import stat
 import subprocess
 import threading
 import types
-from collections.abc import Callable
 from typing import IO, Any
 
 import pytest
@@ -26,24 +25,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.backup impor
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request as ReleaseRequest
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import release
 
-from .conftest import Sshd, facts
-
-Grant = Callable[..., dict]
-
-
-@pytest.fixture
-def grant(sshd: Sshd, tmp_path: pathlib.Path) -> Grant:
-    """Gives access to one tree by the module's own means and returns the option source_host."""
-    def give(tree: pathlib.Path, exclude: tuple[str, ...] = ()) -> dict:
-        directory = str(tmp_path / "pull")
-        receiver = pull_access(Access("receiver", "present", "run-1", dir=directory))
-        sender = pull_access(Access(
-            "sender", "present", "run-1", path=str(tree), exclude=list(exclude), public_key=receiver["public_key"],
-            authorized_keys=str(sshd.authorized_keys), host="127.0.0.1", port=sshd.port, host_key_files=[str(sshd.host_key)]))
-        pinned = pull_access(Access("receiver", "present", "run-1", dir=directory, known_hosts=sender["known_hosts"]))
-        return {"host": "127.0.0.1", "user": sshd.user, "port": sshd.port, "identity": pinned["identity"],
-                "known_hosts": pinned["known_hosts_file"]}
-    return give
+from .conftest import Grant, Sshd, facts
 
 
 def pull(tree: pathlib.Path, dest: pathlib.Path, host: dict, **options: object) -> dict:
