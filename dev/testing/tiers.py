@@ -64,15 +64,18 @@ def sanity() -> Tier:
     ),))
 
 
-# About half of the integration tests by time; a directory that is not named here belongs to the other half.
-APPLICATIONS = tuple(f"tests/integration/{name}" for name in ("app", "bad_input", "benchmarks", "checklist", "demo", "failures"))
+# About a third of the integration tests by time each; a directory that is not named here belongs to the last third.
+APPLICATIONS = ("tests/integration/app",)
+MIGRATIONS = tuple(f"tests/integration/{name}" for name in (
+    "bad_input", "benchmarks", "checklist", "demo", "failures", "secrets", "transaction"))
 
 
 def integration() -> Tier:
     """Real servers on loopback."""
     return Tier("integration", (
         (pytest("integration-apps", *APPLICATIONS, timeout=4200, each=600),),
-        (pytest("integration", "tests/integration", *(f"--ignore={path}" for path in APPLICATIONS), timeout=4200, each=600),),
+        (pytest("integration-migrations", *MIGRATIONS, timeout=4200, each=600),),
+        (pytest("integration", "tests/integration", *(f"--ignore={path}" for path in APPLICATIONS + MIGRATIONS), timeout=4200, each=600),),
     ), needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES))
 
 
@@ -87,7 +90,7 @@ def molecule(root: pathlib.Path) -> Tier:
     scenarios = sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
     return Tier("molecule", tuple(
         (Step(f"molecule-{name}", (sys.executable, "-m", "dev.testing.containers", "test", name), timeout=1200),) for name in scenarios),
-        needs=CONTAINERS)
+        needs=(*CONTAINERS, *PACKAGES))
 
 
 def browser() -> Tier:

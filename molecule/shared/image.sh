@@ -1,15 +1,15 @@
 #!/bin/bash
-# image.sh SUITE SCRIPT POSTGRESQL PACKAGES TAG BASE REGISTRY CACHE FOLDER
-# Makes the image of one release of Debian where it is not here yet, once for each recipe; about two minutes where no registry is
-# named. A scenario that runs beside another one waits here for what the other makes.
+# image.sh SUITE SCRIPT POSTGRESQL PACKAGES TAG BASE ORIGIN CACHE FOLDER
+# Makes the image of one release of Debian where it is not here yet, once for each recipe; about two minutes where ORIGIN is
+# empty, that is, where BASE neither comes from a registry nor is an image made before. A scenario that runs beside another one waits here for what the other makes.
 set -euo pipefail
-suite=$1 script=$2 postgresql=$3 packages=$4 tag=$5 base=$6 registry=$7 cache=$8 folder=$9
+suite=$1 script=$2 postgresql=$3 packages=$4 tag=$5 base=$6 origin=$7 cache=$8 folder=$9
 mkdir -p "$cache/packages"
 exec 9>"$cache/$suite.lock"
 flock 9
 if podman image exists "$tag"; then exit 0; fi
 
-if [ -z "$registry" ]; then
+if [ -z "$origin" ]; then
     mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2>/dev/null |
         grep -oE '^(deb|URIs:) *(\[[^]]*\] *)?https?://[^ ]*debian/?( |$)' | grep -oE 'https?://[^ ]*' | head -n 1) || true
     root=$(mktemp -d "$cache/root.XXXXXX")

@@ -79,6 +79,7 @@ options:
           - ".npmrc"
           - ".vault_pass*"
           - "credentials.json"
+          - "key.properties"
           - "secrets.y*ml"
       recipients:
         description: Public keys (C(age1…), as C(age-keygen) prints them). Each of them opens every file.

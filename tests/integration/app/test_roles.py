@@ -17,6 +17,7 @@ from tests.support.verbs import CANARY, Verbs
 
 SITE = pathlib.Path(__file__).parent / "site"
 VENV = pathlib.Path(sys.executable).parent.parent
+SECRET_KEY = "AGE-SECRET-KEY-1CANARYCANARYCANARY"
 FORWARD = [f"{stack} {verb}" for verb in ("preflight", "backup", "freeze", "migrate", "verify", "commit")
            for stack in ("backend", "frontend", "traffic")]
 PROBES = [f"{stack} probe {verb}" for verb in ("backup", "commit") for stack in ("backend", "frontend", "traffic")]
@@ -152,13 +153,16 @@ def test_preflight_shows_every_finding_at_once_and_writes_nothing(moved):
         "backend_path": "/etc", "backend_command": [], "backend_source_path": "/no/such/tree",
         "backend_release_path": str(moved.root / "empty"), "backend_port": 70000, "frontend_release_path": str(moved.root / "build"),
         "traffic_switch": [], "traffic_probes": [], "backend_source_env_file": str(live), "backend_environment_changes": ["MAIL"],
+        "backend_backup_recipients": [SECRET_KEY],
     })
     assert looked.rc == 0, looked.output[-4000:]
     found = {row["subject"]: row for (step, _host), seen in moved.seen.items() if "preflight" in step for row in seen["findings"]}
     assert set(found) >= {
         "backend_path", "backend_command", "backend_source_path", "backend_release_path", "backend_port",
         "backend_release_name", "backend_environment", "frontend_release_path", "frontend_release_name", "traffic_switch", "traffic_probes",
+        "backend_backup_recipients",
     }
+    assert found["backend_backup_recipients"]["finding"] == "recipient 1 is a secret key" and SECRET_KEY not in looked.output
     assert "is no build: index.html is missing" in found["frontend_release_path"]["finding"]
     assert all(row["remedy"] and row["blocking"] for row in found.values())
     # Names and verdicts of the live environment, no value; the secret that both have is none of them.
