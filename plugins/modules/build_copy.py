@@ -34,6 +34,17 @@ options:
         Source and copy are read completely to know it.
     type: bool
     default: true
+  reuse_by:
+    description:
+      - How O(reuse) knows that source and copy are identical. V(content) reads both completely, which proves the copy anew.
+      - V(change_time) reads no file. It keeps the copy when every file, link and directory of the source has the inode, the attributes and
+        the change time (kept by the kernel, set by nobody) of when it was copied, and the copy has its names, sizes and times. It is no
+        evidence for the checklist, sees no decay of the disk, and not what a process writes through a memory map that it had open while
+        the copy was made. Where it cannot tell, V(content) decides.
+      - V(change_time) needs a local O(src) and O(dest).
+    type: str
+    choices: [content, change_time]
+    default: content
   incremental:
     description:
       - Build on the newest complete copy of the same name. A file that is unchanged (mode, owner, time, size, and the digest of the bytes
@@ -269,7 +280,9 @@ def main() -> None:
             SOURCE,
             src={"type": "path", "required": True}, dest={"type": "path", "default": ""}, name={"type": "str"},
             encrypt={"type": "dict", "options": ENCRYPT},
-            reuse={"type": "bool", "default": True}, incremental={"type": "bool", "default": False}, keep={"type": "int"},
+            reuse={"type": "bool", "default": True},
+            reuse_by={"type": "str", "choices": ["content", "change_time"], "default": "content"},
+            incremental={"type": "bool", "default": False}, keep={"type": "int"},
             allow_empty={"type": "bool", "default": False}, tolerate_changes={"type": "bool", "default": False},
             second_copy={"type": "bool", "default": False}, copies={"type": "list", "elements": "path", "default": []},
             buckets={"type": "list", "elements": "dict", "default": [], "options": BUCKET},

@@ -18,7 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._lease import Leas
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
-from ansible_collections.dihya.migration.plugins.module_utils._tree import bucket_copy, copying, document, naming, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import bucket_copy, change_times, copying, document, naming, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.copy_result import Made, Newest, journal, second_copy, since_before
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
@@ -48,6 +48,7 @@ class Request:
     source_host: dict[str, Any] | None = None
     encrypt: dict[str, Any] | None = None
     reuse: bool = True
+    reuse_by: str = "content"
     keep: int | None = None
     allow_empty: bool = False
     incremental: bool = False
@@ -72,6 +73,9 @@ def build_copy(request: Request) -> dict[str, Any]:
         raise MigrationError("dest is required, except where src is local and goes to buckets alone", subject="dest")
     if request.encrypt and (not request.dest or request.tolerate_changes):
         raise MigrationError("encrypt needs dest, and a source that does not change (no tolerate_changes)", subject="encrypt")
+    if request.reuse_by != "content" and (request.source_host or not request.dest):
+        raise MigrationError("reuse_by change_time needs a local src, and dest: a kernel tells the times of its own files alone",
+                             subject="reuse_by")
     held = request.lease_file and not request.check_mode
     with system.plain_errors(), Lease(request.lease_file or "", request.run_id or "", "build_copy") if held else contextlib.nullcontext():
         progress = Progress(None if request.check_mode else request.progress_file, "scan", unit="bytes")
@@ -138,8 +142,8 @@ def _source_facts(request: Request, name: str) -> dict[str, Any]:
 class _Pages:
     """The manifest, written in memory while the disk is read and published only when that has proved the copy."""
 
-    def __init__(self, request: Request, name: str, sealing: Sealing | None) -> None:
-        self._facts = _source_facts(request, name)
+    def __init__(self, request: Request, name: str, sealing: Sealing | None, state: str | None = None) -> None:
+        self._facts = dict(_source_facts(request, name), source_state=state)
         self._sealing = sealing
         self.data = b""
         self.digest = ""
@@ -168,11 +172,15 @@ def require_content(src: str, entries: list[Entry], allow_empty: bool) -> None:
 
 
 def _local(request: Request, name: str, progress: Progress, sealing: Sealing | None) -> Made:
+    began = time.time_ns()
     root, entries = require_tree(request.src, request.allow_empty, request.exclude)
     dest = os.path.realpath(raw(request.dest))
     if os.path.commonpath([root, dest]) == root:
         raise MigrationError(f"dest {request.dest} lies inside the source {request.src}: the copy would copy itself", subject="dest")
     newest, warnings = newest_copy(request.dest, name)
+    if _unchanged(request, entries, newest, sealing) and newest is not None:
+        return _kept(request, name, newest, "unchanged since the newest copy, by the change times of its files", warnings, unread=True)
+    state = None if request.tolerate_changes else change_times.settled(entries, began)  # the copy may lack what it tolerates
     reason, same = _difference(request, root, entries, newest, warnings, progress, sealing)
     if same is not None and newest is not None:
         return _kept(request, name, newest, reason, warnings)
@@ -181,7 +189,7 @@ def _local(request: Request, name: str, progress: Progress, sealing: Sealing | N
         return Made(_next_path(request.dest, name), entries, False, reason, newest, warnings, True)
     with _staged(request, name) as stage:
         copying.require_space(stage.path, entries)
-        pages = _Pages(request, name, sealing)
+        pages = _Pages(request, name, sealing, state)
         left = copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude,
                                  meanwhile=lambda: pages.write(entries), base=_base(request, newest), tolerant=request.tolerate_changes,
                                  sealing=sealing)
@@ -215,6 +223,16 @@ def _pulled(request: Request, name: str, progress: Progress, sealing: Sealing | 
         reason = f"differs from the newest copy: {first_names(differs)}" if differs else "no complete copy to reuse"
         path = _publish(request, name, stage, pages)
     return Made(path, received, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest, left or [])
+
+
+def _unchanged(request: Request, entries: list[Entry], newest: Newest | None, sealing: Sealing | None) -> bool:
+    """Whether the kernel's times are enough to keep the newest copy, where they are asked to be."""
+    if not request.reuse or request.reuse_by == "content" or newest is None or not newest.source_state:
+        return False
+    if (sealing is None) != (newest.sealed is None) or (sealing is not None and not sealing.chooses_as(newest.sealed)):
+        return False
+    return newest.source_state == change_times.state(entries) and change_times.looks_whole(
+        os.path.join(raw(newest.path), TREE.encode()), newest.entries)
 
 
 def _unlike(received: list[Entry], newest: Newest, sealing: Sealing | None) -> list[bytes]:
@@ -262,7 +280,8 @@ def newest_copy(dest: str, name: str) -> tuple[Newest | None, list[str]]:
         path = os.path.join(dest, item)
         try:
             manifest = _manifest.read_manifest(path, document.KIND)
-            return Newest(path, document.parse(manifest, path), manifest.get("sealed")), warnings
+            return Newest(path, document.parse(manifest, path), manifest.get("sealed"),
+                          manifest.get("source_state")), warnings
         except MigrationError as error:
             warnings.append(error.message)
     return None, warnings
@@ -310,9 +329,9 @@ def _publish(request: Request, name: str, stage: system.Stage, pages: _Pages) ->
     return path
 
 
-def _kept(request: Request, name: str, newest: Newest, reason: str, warnings: list[str]) -> Made:
+def _kept(request: Request, name: str, newest: Newest, reason: str, warnings: list[str], unread: bool = False) -> Made:
     removed = [] if request.check_mode else _retain(request, name, newest.path)
-    return Made(newest.path, newest.entries, True, reason, newest, warnings, bool(removed), removed)
+    return Made(newest.path, newest.entries, True, reason, newest, warnings, bool(removed), removed, unread=unread)
 
 
 def _retain(request: Request, name: str, verified: str) -> list[str]:

@@ -21,11 +21,12 @@ class Newest:
     path: str
     entries: list[Entry]
     sealed: dict[str, Any] | None = None
+    source_state: str | None = None
 
 
 @dataclass
 class Made:
-    """A copy: where it is, what is in it, and how it came to be."""
+    """A copy: where it is, what is in it, and how it came to be; ``unread`` when no content was looked at to keep it."""
 
     path: str
     entries: list[Entry]
@@ -37,6 +38,7 @@ class Made:
     removed: list[str] = field(default_factory=list)
     digest: str | None = None
     left_out: list[bytes] = field(default_factory=list)
+    unread: bool = False
 
 
 def since_before(made: Made) -> dict[str, int] | None:
@@ -61,7 +63,8 @@ def second_copy(name: str, first: str, second: str, sha256: str) -> dict[str, An
 
 def journal(name: str, path: str, number: dict[str, int], digest: str, sha256: str, made: Made, duration: float) -> dict[str, Any]:
     """The result in the fact schema of the journal."""
-    how = "reused, its source and itself read again" if made.reused else "copied and read again from the disk"
+    how = ("reused, unchanged by the change times of its files" if made.unread
+           else "reused, its source and itself read again" if made.reused else "copied and read again from the disk")
     kept_secret = f"{len(closed)} of them encrypted, " if (closed := sealed(made.entries)) else ""
     observed = f"copy of {name}: {number['files']} files, {number['bytes']} bytes, {kept_secret}{how}"
     manifest = os.path.join(path, _manifest.NAME)
@@ -69,5 +72,5 @@ def journal(name: str, path: str, number: dict[str, int], digest: str, sha256: s
         "summary": f"{observed}."[:300], "changed": made.changed, "duration": duration,
         "counts": {"files": number["files"], "bytes": number["bytes"]},
         "digests": {name: digest}, "proofs": [{"kind": "manifest", "path": manifest, "sha256": sha256}],
-        "evidence": [{"item": "backup", "observed": observed, "sha256": sha256, "verdict": "proved"}],
+        "evidence": [{"item": "backup", "observed": observed, "sha256": sha256, **({} if made.unread else {"verdict": "proved"})}],
     }

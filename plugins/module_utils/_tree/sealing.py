@@ -121,6 +121,10 @@ class Sealing:
                 "scrypt": token(clear_digests(entries), salt),
                 "with": f"age; scrypt with {COST} over path and SHA-256 of what each of them holds"}
 
+    def chooses_as(self, known: dict[str, Any] | None) -> bool:
+        """Whether an earlier copy, of which :meth:`facts` told ``known``, was encrypted by the same patterns for the same readers."""
+        return known is not None and (known["recipients"], known["patterns"]) == (list(self.readers), list(self.patterns))
+
     def agrees(self, known: dict[str, Any] | None, digests: Mapping[bytes, str | None]) -> bool:
         """Whether an earlier copy, of which :meth:`facts` told ``known``, holds what has ``digests`` now, for the same readers."""
         return (known is not None and (known["recipients"], known["files"]) == (list(self.readers), len(digests))
