@@ -80,10 +80,12 @@ def test_node_runs_on_both_machines_and_both_are_in_rotation():
 
 
 @pytest.mark.parametrize("application", [name for name in MACHINES if name != "image"])
-def test_nothing_of_release_two_is_left(application):
+def test_nothing_of_release_two_is_left_but_its_files_where_they_are_to_be_kept(application):
+    kept = ["two"] if application == "node" else []
     for name in MACHINES[application]:
         assert machine(name).file("/srv/library/current").linked_to == "/srv/library/releases/one"
-        assert sorted(machine(name).file("/srv/library/releases").listdir()) == ["one", "zero"]
+        assert sorted(machine(name).file("/srv/library/releases").listdir()) == ["one", *kept, "zero"]
+        assert json.loads(machine(name).file("/srv/library/.releases.json").content_string)["failed"] == kept
         assert machine(name).check_output("pgrep -fc releases/[t]wo || true") == "0"
         assert machine(name).check_output("find /srv/library/shared -name '.two*'") == ""
 

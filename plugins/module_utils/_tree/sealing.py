@@ -29,7 +29,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import 
 SECRETS = (".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "id_rsa", "id_ecdsa", "id_ed25519", ".netrc",
            ".pgpass", ".npmrc", ".vault_pass*", "credentials.json", "key.properties", "secrets.y*ml")
 ENCRYPTED = SUFFIX.encode()
-# The parameters that RFC 7914 gives for interactive use: about 50 ms and 16 MiB for each guess.
+# What C. Percival's paper on scrypt (2009) proposes for interactive use: about 50 ms and 16 MiB for each guess.
 COST = {"n": 1 << 14, "r": 8, "p": 1}
 
 

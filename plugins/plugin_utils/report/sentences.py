@@ -66,6 +66,7 @@ RESULTS = (
     N_("{what} took the release in turn, out of rotation"),
     N_("{what} still answers requests of before after {seconds} s and was left running: stop it when it is idle"),
     N_("nothing of release {name} is left"),
+    N_("release {name} is kept for analysis"),
     N_("{count} jobs are stopped"),
     N_("{count} jobs are off"),
     N_("{count} jobs run"),
