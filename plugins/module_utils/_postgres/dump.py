@@ -19,7 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import (
     NAME,
     damaged_files,
-    file_entry,
+    file_entries,
     read_manifest,
     sha256_file,
     write_manifest,
@@ -74,7 +74,7 @@ def dump(request: DumpRequest, check_mode: bool = False) -> dict[str, Any]:
     try:
         make = dump_plain if request.format == "plain" else dump_archives
         facts = make(request, cluster, staging)
-        files = [file_entry(staging, path) for path in sorted(_walk(staging))]
+        files = file_entries(staging, _walk(staging))
         manifest = write_manifest(staging, KIND, files, name=request.name, migration=request.migration_id,
                                   identity=identity(os.stat(staging)), archive=request.archive, tools=versions,
                                   server=cluster["server"], globals_readable=cluster["globals"]["passwords"],
