@@ -8,6 +8,7 @@ A message is written in English in the code; ``en.po`` repeats it, so that every
 from __future__ import annotations
 
 import datetime
+import functools
 import io
 import os
 import re
@@ -121,20 +122,22 @@ class Sentences:
 
     def __init__(self, words: Words, templates: tuple[str, ...]) -> None:
         self._words = words
-        self._patterns = [(re.compile(self._pattern(template)), template) for template in templates]
+        # How each begins and ends: few sentences fit that, and only for those an expression is worth its making.
+        self._templates = [(one.partition("{")[0], one.rpartition("}")[2], one) for one in templates]
 
     @staticmethod
-    def _pattern(template: str) -> str:
+    @functools.cache
+    def _pattern(template: str) -> re.Pattern[str]:
         parts = re.split(r"\{(\w+)\}", template)
-        return (
+        return re.compile(
             "".join(re.escape(part) if place % 2 == 0 else f"(?P<{part}>{Sentences._value(part)})" for place, part in enumerate(parts))
             + r"\Z"
         )
 
     def translate(self, sentence: str) -> str | None:
         """The sentence in this language, or None when no template fits."""
-        for pattern, template in self._patterns:
-            match = pattern.match(sentence)
+        for begin, end, template in self._templates:
+            match = self._pattern(template).match(sentence) if sentence.startswith(begin) and sentence.endswith(end) else None
             if match:
                 values = {name: self._filled(name, value) for name, value in match.groupdict().items()}
                 return self._words(template, **values) if values else self._words(template)
