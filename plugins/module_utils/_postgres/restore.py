@@ -67,6 +67,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.retentio
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects, read_server
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.settle import settle
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.statistics import analyze
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, run_all, tool_version
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
@@ -286,8 +287,7 @@ def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: d
         settle(request.target, working[name], captured["databases"][name], captured["server_version"], request.application_name)
     progress.begin("statistics", len(works), "databases")
     for name, _workers in ordered:
-        with contextlib.closing(connect(request.target, working[name], request.application_name)) as connection:
-            execute(connection, ["ANALYZE"], f"statistics of database {name}")
+        analyze(request.target, working[name], f"statistics of database {name}", request.jobs, request.application_name)
         progress.advance(1)
 
 
