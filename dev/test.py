@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs every test there is: ``python dev/test.py [unit|sanity|molecule|integration|chaos|browser]`` (or TIER=… in the environment).
 
-Sets up what is missing, runs every step even when one failed, three beside each other, lists each skip with its reason, and ends with
+Sets up what is missing, runs every step even when one failed, two beside each other, lists each skip with its reason, and ends with
 exactly one line ``N passed, N failed, N skipped``. The exit status is not 0 when a test failed or when none ran.
 """
 
@@ -27,7 +27,7 @@ from dev.testing.steps import Runner, Step  # noqa: E402
 from dev.testing.system import install  # noqa: E402
 from dev.testing.tiers import Tier, tiers  # noqa: E402
 
-WORKERS = 3  # on two cores: a migration waits for servers and for time to pass during a third of its steps
+WORKERS = 2  # as many as cores: three keep both busy no longer, and what runs waits longer
 PYTHON = ROOT / ".venv" / "bin" / "python"
 
 
