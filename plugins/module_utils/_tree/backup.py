@@ -281,7 +281,7 @@ def newest_copy(dest: str, name: str) -> tuple[Newest | None, list[str]]:
         try:
             manifest = _manifest.read_manifest(path, document.KIND)
             return Newest(path, document.parse(manifest, path), manifest.get("sealed"),
-                          manifest.get("source_state")), warnings
+                          manifest.get("source_state"), manifest["digest"]), warnings
         except MigrationError as error:
             warnings.append(error.message)
     return None, warnings
@@ -331,7 +331,7 @@ def _publish(request: Request, name: str, stage: system.Stage, pages: _Pages) ->
 
 def _kept(request: Request, name: str, newest: Newest, reason: str, warnings: list[str], unread: bool = False) -> Made:
     removed = [] if request.check_mode else _retain(request, name, newest.path)
-    return Made(newest.path, newest.entries, True, reason, newest, warnings, bool(removed), removed, unread=unread)
+    return Made(newest.path, newest.entries, True, reason, newest, warnings, bool(removed), removed, newest.digest, unread=unread)
 
 
 def _retain(request: Request, name: str, verified: str) -> list[str]:

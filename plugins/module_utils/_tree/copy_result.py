@@ -22,6 +22,7 @@ class Newest:
     entries: list[Entry]
     sealed: dict[str, Any] | None = None
     source_state: str | None = None
+    digest: str | None = None
 
 
 @dataclass
@@ -45,6 +46,8 @@ def since_before(made: Made) -> dict[str, int] | None:
     """How many files and links were added, changed and removed since the copy before; None when there is none."""
     if made.before is None:
         return None
+    if made.entries is made.before.entries:
+        return {"added": 0, "changed": 0, "removed": 0}
     # What is encrypted counts as changed when its size or time differs: there is no digest of it to compare.
     before, now = ({entry.path: entry for entry in as_source(entries, {}) if entry.type != DIRECTORY}
                    for entries in (made.before.entries, made.entries))
