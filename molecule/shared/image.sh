@@ -1,7 +1,8 @@
 #!/bin/bash
 # image.sh SUITE SCRIPT POSTGRESQL PACKAGES TAG BASE ORIGIN CACHE FOLDER
 # Makes the image of one release of Debian where it is not here yet, once for each recipe; about two minutes where ORIGIN is
-# empty, that is, where BASE neither comes from a registry nor is an image made before. A scenario that runs beside another one waits here for what the other makes.
+# empty, that is, where BASE neither comes from a registry nor is an image made before. A scenario that runs
+# beside another one waits here for what the other makes.
 set -euo pipefail
 suite=$1 script=$2 postgresql=$3 packages=$4 tag=$5 base=$6 origin=$7 cache=$8 folder=$9
 mkdir -p "$cache/packages"

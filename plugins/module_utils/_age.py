@@ -32,7 +32,7 @@ SEAL_SPEC: dict[str, dict[str, Any]] = {
     "recipients": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "recipients_files": {"type": "list", "elements": "path", "default": []},
 }
-RECIPIENTS, IDENTITY = "backup_recipients", "backup_identity"
+RECIPIENTS, IDENTITY = "recipients", "identity"
 PATIENCE = 60.0  # seconds that age gets for the small things we hold in memory
 
 Problem = tuple[str, str, str]
@@ -116,24 +116,25 @@ def check_sealed(path: str, how: Seal) -> None:
         raise MigrationError(f"{os.path.basename(path)} is not encrypted for {len(how.keys())} recipients as it should be")
 
 
-def problems(how: Seal | None, identity: str | None, needed: bool = False, stack: str = "postgresql") -> list[Problem]:
+def problems(how: Seal | None, identity: str | None, needed: bool = False) -> list[Problem]:
     """Everything that stands against encrypting for ``how`` and opening it again with ``identity``, all at once.
 
-    age itself is tried, on a random text. ``needed`` tells that something will have to be opened, ``stack`` whose variables are named.
+    age itself is tried, on a random text. ``needed`` tells that something will have to be opened. Subjects are ``recipients`` and
+    ``identity``: who asks knows the variables.
     """
     if how is None and not identity:
         return []
     try:
         find_tool(AGE)
     except MigrationError:
-        return [(f"{stack}_{RECIPIENTS}", "the program age is not installed", "install the package age on the mover")]
+        return [(RECIPIENTS, "the program age is not installed", "install the package age on the mover")]
     found = _recipients(how) if how is not None else []
     if identity:
         found += _identity(identity, None if found else how)
     elif needed:
         found.append((IDENTITY, "backups are encrypted, and to restore them here an identity is needed",
                       "name the file of one recipient's identity on the mover"))
-    return [(f"{stack}_{variable}", text, remedy) for variable, text, remedy in found]
+    return found
 
 
 def _recipients(how: Seal) -> list[Problem]:

@@ -288,7 +288,6 @@ def main() -> None:
             buckets={"type": "list", "elements": "dict", "default": [], "options": BUCKET},
             progress_file={"type": "path"}, lease_file={"type": "path"}, run_id={"type": "str"},
         ),
-        mutually_exclusive=[("encrypt", "tolerate_changes")],
         required_by={"lease_file": "run_id"},
         supports_check_mode=True,
     )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._age import problems, refuse
+from ansible_collections.dihya.migration.plugins.module_utils._age import refuse
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import (
     NAME,
@@ -41,6 +41,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.retentio
     thin_out,
     would_remove,
 )
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
     read_relations,

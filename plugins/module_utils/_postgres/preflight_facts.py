@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._age import Seal, problems
+from ansible_collections.dihya.migration.plugins.module_utils._age import Seal
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight as rules
@@ -30,6 +30,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, read_globals, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import creatable, managed_facts
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
     read_relations,

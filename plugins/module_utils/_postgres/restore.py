@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._age import opening, problems, refuse
+from ansible_collections.dihya.migration.plugins.module_utils._age import opening, refuse
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
@@ -64,7 +64,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_
     without_password,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import in_use
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems, read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects, read_server
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.settle import settle
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.statistics import analyze

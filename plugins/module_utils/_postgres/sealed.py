@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The parts of a backup that are JSON, read whether they are encrypted or not."""
+"""Encrypted backups: what stands against them, in the words of the inventory, and their JSON parts, encrypted or not."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ import json
 import os
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._age import SUFFIX, unseal
+from ansible_collections.dihya.migration.plugins.module_utils import _age
+from ansible_collections.dihya.migration.plugins.module_utils._age import SUFFIX, Problem, Seal, unseal
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import damaged_files
+
+
+def problems(how: Seal | None, identity: str | None, needed: bool = False) -> list[Problem]:
+    """What :func:`_age.problems` finds, with the role's variables as subjects."""
+    return [(f"postgresql_backup_{subject}", text, remedy) for subject, text, remedy in _age.problems(how, identity, needed)]
 
 
 def read_part(directory: str, manifest: dict[str, Any], name: str, identity: str | None) -> Any:

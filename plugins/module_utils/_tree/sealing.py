@@ -16,7 +16,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._age import SUFFIX, Seal, check_sealed, problems, refuse
@@ -39,7 +39,7 @@ class Sealing:
 
     patterns: Sequence[str]
     seal: Seal
-    readers: Sequence[str] = field(default=())
+    readers: Sequence[str]
 
     @classmethod
     def from_options(cls, options: dict[str, Any] | None) -> Sealing | None:

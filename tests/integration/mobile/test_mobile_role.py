@@ -39,8 +39,9 @@ class World:
         (root / "workshop").mkdir()
         self.workshop = shop = Workshop(root / "workshop")
         self.key, self.other = shop.keystore("owner"), shop.keystore("somebody")
+        repository_key, strange_key = shop.keystore("repository", RSA), shop.keystore("strange", RSA)
         self.old, self.new = shop.apk("seven", 7, self.key), shop.apk("eight", 8, self.key)
-        self.fdroid = shop.fdroid("fdroid", shop.keystore("repository", RSA))
+        self.fdroid, self.strange = shop.fdroid("fdroid", repository_key), shop.fdroid("strange", strange_key)
         repository = publish(self.fdroid, (f"{APPLICATION}_7.apk", self.old))
         for state in ("present", "activated"):
             release(Request(path=str(self.public), name="seven", state=state, src=str(repository) if state == "present" else None))
@@ -136,6 +137,17 @@ def test_a_built_package_is_published_and_the_former_repository_comes_back_exact
     assert back.rc == 0, back.output[-5000:]
     assert world.digest() == before and world.codes() == [7] and (world.public / "current").resolve().name == "seven"
     assert "Android installs no lower version code" in world.facts("mobile rollback", "new")["not_proved"][0]
+
+
+def test_an_index_signed_with_another_key_fails_verify_and_leaves_what_was_published(world):
+    before = world.digest()
+    failed = world.run(["mobile backup", "mobile migrate", "mobile verify"], ["mobile rollback"] * 2, mobile_release_name="strange",
+                       mobile_fdroid_path=str(world.strange))
+    assert failed.rc == 2 and "ended by Prove signature, certificate, version, digest and index" in failed.output, failed.output[-5000:]
+    assert "not signed with the key of the published repository" in failed.output
+    assert world.digest() == before and [path.name for path in (world.public / "releases").iterdir()] == ["seven"]
+    undone = world.facts("mobile rollback", "new")
+    assert undone["changed"] is False and "not_proved" not in undone  # the second one found nothing, and nothing of it was ever public
 
 
 def test_preflight_shows_every_finding_at_once_and_writes_nothing(world):

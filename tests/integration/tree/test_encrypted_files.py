@@ -158,6 +158,7 @@ def test_wrong_recipients_are_refused_before_anything_is_written(
         source: pathlib.Path, tmp_path: pathlib.Path, encrypt: dict, change: dict, said: str) -> None:
     with pytest.raises(MigrationError, match=said) as error:
         copy(source, tmp_path / "backup", {**encrypt, **change})
+    assert error.value.facts["subject"] == "recipients"
     assert "SECRET-KEY-1" not in error.value.message and not (tmp_path / "backup").exists()
 
 
