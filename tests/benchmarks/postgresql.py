@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import compression_of
 
+from tests.benchmarks import pgcopydb
 from tests.benchmarks.measure import Bench, Ran, Result, Row, Tool, run_module, run_tools
 from tests.benchmarks.servers import DATABASE, SETTINGS, Servers, fill, servers
 
@@ -32,10 +33,14 @@ def measure(bench: Bench) -> Result:
 
 def compare(bench: Bench, both: Servers, size: str) -> Result:
     """All rounds, then the memory on a tenth of the data."""
-    found: dict[str, list[Any]] = bench.alternate(bench.rounds(), {
+    contestants: dict[str, Any] = {
         "ours": lambda: ours(bench, at_rest(both), DATABASE), "tools": lambda: tools(bench, at_rest(both)),
         "file": lambda: through_file(bench, at_rest(both)), "pipe": lambda: through_pipe(at_rest(both)),
-        "COPY to null": lambda: read_all(at_rest(both))})
+        "COPY to null": lambda: read_all(at_rest(both))}
+    absent = pgcopydb.absence()
+    if not absent:
+        contestants["pgcopydb"] = lambda: pgcopydb.measured(bench, at_rest(both), JOBS)
+    found: dict[str, list[Any]] = bench.alternate(bench.rounds(), contestants)
     runs: list[dict[str, Ran]] = found["ours"]
     frozen = [sum(run[name].seconds for name in MODULES) for run in runs]
     proofs = [run["rows"].seconds for run in runs]
@@ -45,6 +50,7 @@ def compare(bench: Bench, both: Servers, size: str) -> Result:
         Row(f"final dump + restore + full proof, against `pg_dumpall > file; psql -f file`: {size} (s)", frozen, found["file"], 0.8),
         Row(f"the same against `pg_dumpall | psql`: {size} (s)", frozen, found["pipe"], 1.0),
         Row(f"row proof of both sides, against one `COPY … TO` null of each table: {size} (s)", proofs, found["COPY to null"], 1.0),
+        *pgcopydb.rows(size, frozen, proofs, found.get("pgcopydb", [])),
         Row(f"`pg_dumpall` module against the tools it runs: {size} (s)", [run["pg_dumpall"].seconds for run in runs],
             [each["dump"] for each in found["tools"]], 1.03),
         Row(f"`pg_restore_cluster` module against the tools it runs: {size} (s)", [run["pg_restore_cluster"].seconds for run in runs],
@@ -53,7 +59,7 @@ def compare(bench: Bench, both: Servers, size: str) -> Result:
     ]
     settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
     return Result(rows, [f"{both.versions()}. Settings of both servers: {settings}.", profile(runs[-1], found["tools"][-1]),
-                         limit(found["tools"], found["file"], proofs)])
+                         limit(found["tools"], found["file"], proofs), absent or pgcopydb.presence()])
 
 
 def profile(run: dict[str, Ran], bare: dict[str, float]) -> str:

@@ -4,83 +4,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 from typing import Any
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import check_facts
 
-from demo.postgres_server import HOST, PostgresServer, bin_directory
+from demo.postgres_server import PostgresServer, bin_directory
+from tests.support.postgres_modules import Module, Site
 
-ROOT = pathlib.Path(__file__).parents[3]
 # The name holds what breaks careless quoting: a blank, both quotes, an equals sign.
 ODD = 'o\'dd "name" a=b'
-RUNNER = """
-import importlib, json, os, sys
-from ansible.module_utils.testing import patch_module_args
-with patch_module_args(json.load(open(sys.argv[2]))):
-    importlib.import_module('ansible_collections.dihya.migration.plugins.modules.' + sys.argv[1]).main()
-"""
-
-
-VERBS = {"pg_preflight": "preflight", "pg_dumpall": "backup", "pg_restore_cluster": "migrate", "pg_restore_drill": "backup",
-         "pg_schema": "migrate", "pg_verify": "verify"}
-
-
-class Module:
-    """Starts a module in a process of its own, as it runs on a host."""
-
-    def __init__(self, directory: pathlib.Path) -> None:
-        self._directory = directory
-        self._count = 0
-
-    def start(self, name: str, check: bool = False, **options: Any) -> subprocess.Popen:
-        self._count += 1
-        arguments = self._directory / f"arguments{self._count}.json"
-        arguments.write_text(json.dumps(dict(options, _ansible_check_mode=check)))
-        environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'collections'}")
-        return subprocess.Popen(
-            [sys.executable, "-c", RUNNER, name, str(arguments)],
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-    def run(self, name: str, check: bool = False, **options: Any) -> dict[str, Any]:
-        process = self.start(name, check, **options)
-        out, err = process.communicate(timeout=120)
-        assert out, err
-        result = json.loads(out)
-        if "journal" in result:
-            check_facts("postgresql", VERBS[name], result["journal"])  # what the journal would refuse is a defect here
-        return result
-
-
-class Site:
-    """A server with the endpoint options of its superuser."""
-
-    def __init__(self, server: PostgresServer, passfile: pathlib.Path) -> None:
-        self.server = server
-        passfile.touch(0o600)
-        passfile.write_text(f"*:{server.port}:*:postgres:{server.password}\n")
-        self.endpoint = {"host": HOST, "port": server.port, "user": "postgres", "passfile": str(passfile), "sslmode": "disable"}
-
-    def execute(self, sql: str, database: str = "postgres") -> list[tuple]:
-        return self.server.execute(sql, database)
-
-    def names(self) -> dict[str, set[str]]:
-        """What a restore could have left: databases and roles."""
-        return {
-            "databases": {row[0] for row in self.execute("SELECT datname FROM pg_database")},
-            "roles": {row[0] for row in self.execute("SELECT rolname FROM pg_roles")},
-        }
 
 
 def fill(site: Site) -> None:

@@ -1,0 +1,78 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Modules for PostgreSQL in processes of their own, as they run on a host, and servers with the endpoint of their superuser."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import check_facts
+
+from demo.postgres_server import HOST, PostgresServer
+
+ROOT = pathlib.Path(__file__).parents[2]
+RUNNER = """
+import importlib, json, os, sys
+from ansible.module_utils.testing import patch_module_args
+with patch_module_args(json.load(open(sys.argv[2]))):
+    importlib.import_module('ansible_collections.dihya.migration.plugins.modules.' + sys.argv[1]).main()
+"""
+VERBS = {"pg_preflight": "preflight", "pg_dumpall": "backup", "pg_restore_cluster": "migrate", "pg_restore_drill": "backup",
+         "pg_schema": "migrate", "pg_verify": "verify"}
+
+
+class Module:
+    """Starts a module in a process of its own, as it runs on a host."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+        self._count = 0
+
+    def start(self, name: str, check: bool = False, **options: Any) -> subprocess.Popen:
+        self._count += 1
+        arguments = self._directory / f"arguments{self._count}.json"
+        arguments.write_text(json.dumps(dict(options, _ansible_check_mode=check)))
+        environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'collections'}")
+        return subprocess.Popen(
+            [sys.executable, "-c", RUNNER, name, str(arguments)],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def run(self, name: str, check: bool = False, **options: Any) -> dict[str, Any]:
+        process = self.start(name, check, **options)
+        out, err = process.communicate(timeout=120)
+        assert out, err
+        result = json.loads(out)
+        if "journal" in result:
+            check_facts("postgresql", VERBS[name], result["journal"])  # what the journal would refuse is a defect here
+        return result
+
+
+class Site:
+    """A server with the endpoint options of its superuser."""
+
+    def __init__(self, server: PostgresServer, passfile: pathlib.Path) -> None:
+        self.server = server
+        passfile.touch(0o600)
+        password = server.password.replace("\\", "\\\\").replace(":", "\\:")
+        passfile.write_text(f"*:{server.port}:*:postgres:{password}\n")
+        self.endpoint = {"host": HOST, "port": server.port, "user": "postgres", "passfile": str(passfile), "sslmode": "disable"}
+
+    def execute(self, sql: str, database: str = "postgres") -> list[tuple]:
+        return self.server.execute(sql, database)
+
+    def names(self) -> dict[str, set[str]]:
+        """What a restore could have left: databases and roles."""
+        return {
+            "databases": {row[0] for row in self.execute("SELECT datname FROM pg_database")},
+            "roles": {row[0] for row in self.execute("SELECT rolname FROM pg_roles")},
+        }
