@@ -14,6 +14,7 @@ description:
   - A finding is no failure of the module. When one server cannot be reached, the other is looked at all the same.
   - Whether both endpoints lead to the same server is found with an advisory lock, not by comparing addresses.
   - The privilege to create roles on the target is tried in a transaction that is rolled back.
+  - Tables with 2 MiB and more of long values are read once, without those values, for rows that are too long for C(pg_dump).
 extends_documentation_fragment:
   - dihya.migration.postgresql
   - dihya.migration.postgresql.encrypt

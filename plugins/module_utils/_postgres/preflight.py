@@ -32,7 +32,7 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     """Everything that ``facts`` give reason to say, blocking findings first."""
     checks = [reachable, tools, backup_place, sealing]
     if facts["source"]["reachable"]:
-        checks += [source_version, chosen, readable, locks, scheduled, stragglers, clients]
+        checks += [source_version, chosen, readable, long_rows, locks, scheduled, stragglers, clients]
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
@@ -136,6 +136,16 @@ def readable(facts: dict[str, Any]) -> Iterator[Finding]:
         if content["hidden"]:
             yield finding(SOURCE, f"row security may hide rows in database {name}: {names(content['hidden'])}",
                           "use a superuser or a role with BYPASSRLS")
+
+
+def long_rows(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Rows that no program can read as text, pg_dump neither."""
+    for name, content in good(facts).items():
+        for one in content.get("long_rows", ()):
+            told = (f" ({one['rows']}): up to {amount(one['bytes'])} as text, the limit is 1.1 GB" if one["rows"]
+                    else ": as text they are longer than the limit of 1.1 GB")
+            yield finding(SOURCE, f"table {one['relation']} in database {name} has rows that pg_dump cannot read{told}",
+                          "split their values, or store them as large objects or files")
 
 
 def locks(facts: dict[str, Any]) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
     pin_session,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, read_globals, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.long_rows import long_rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import creatable, managed_facts
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
@@ -236,7 +237,7 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
                     "unreadable": [row["name"] for row in rows(connection, UNREADABLE)],
                     "hidden": [row["name"] for row in rows(connection, HIDDEN)],
                     "subscriptions": rows(connection, SUBSCRIPTIONS), "schedulers": rows(connection, SCHEDULERS),
-                    "column_options": rows(connection, COLUMN_OPTIONS)}
+                    "column_options": rows(connection, COLUMN_OPTIONS), "long_rows": long_rows(connection)}
         except MigrationError as error:
             contents[name] = {"error": error.message}
         except psycopg2.Error as error:
@@ -364,9 +365,7 @@ def preflight(request: PreflightRequest) -> dict[str, Any]:
     identity = {side: {"system_identifier": each["server"]["system_identifier"], "name": each["name"]} for side, each in sides.items()}
     total = round(sum(one["seconds"] for one in plan_), 1)
     summary = f"{len(plan_)} databases looked at: {blocking} findings stand in the way, {len(found) - blocking} more are to be known"
-    open_points = ["whether any single value is too large to be dumped"]
-    if not facts["target"].get("local_data"):
-        open_points.append("free disk space of the target server")
+    open_points = [] if facts["target"].get("local_data") else ["free disk space of the target server"]
     journal = {"summary": summary, "duration": round(time.monotonic() - started, 3), "changed": False, "plan_seconds": total,
                "versions": versions, "counts": {"databases": len(plan_), "findings": len(found)}, "evidence": _access(facts),
                "not_proved": open_points,

@@ -9,6 +9,8 @@ from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog impor
 DATABASES = (
     N_("user {user} may not read in database {name}: {what}"),
     N_("row security may hide rows in database {name}: {what}"),
+    N_("table {relation} in database {name} has rows that pg_dump cannot read ({rows}): up to {size} as text, the limit is 1.1 GB"),
+    N_("table {relation} in database {name} has rows that pg_dump cannot read: as text they are longer than the limit of 1.1 GB"),
     N_("database {name} has {tables} tables, the lock table of the source is made for {count}"),
     N_("user {user} is connected to the source as {application} from {address}"),
     N_("the target is a standby and cannot be written"),
@@ -126,6 +128,7 @@ ADVICE = (
     N_("correct the name, or take it off the list"),
     N_("grant pg_read_all_data (from version 14), or use a superuser"),
     N_("use a superuser or a role with BYPASSRLS"),
+    N_("split their values, or store them as large objects or files"),
     N_("see that it moves too, and name it (user, application or address)"),
     N_("grant CREATEROLE, or use a superuser"),
     N_("grant CREATEDB, or use a superuser"),

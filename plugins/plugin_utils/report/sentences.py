@@ -132,7 +132,6 @@ NOT_PROVED = (
     N_("definitions of objects in database {name}: a backup holds no catalog to compare with"),
     N_("rows of materialized view {view} in database {name}: they are made again on the target"),
     N_("login of role {role}: no password was given"),
-    N_("whether any single value is too large to be dumped"),
     N_("that the backup can be restored"),
     N_("free disk space of the target server"),
     N_("{path} does not exist: its errors were not searched"),

@@ -7,13 +7,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.long_rows import long_rows
 
 from demo.postgres_server import PostgresServer
 from tests.integration.postgres_dump.conftest import Site
@@ -185,3 +187,27 @@ def test_a_subscription_arrives_disabled_and_nothing_follows_on_both_sides(scrat
                 site.execute("ALTER SUBSCRIPTION follows SET (slot_name = NONE)", name)
                 site.execute("DROP SUBSCRIPTION follows", name)
         module.run("pg_restore_cluster", state="absent", target=new.endpoint, created_file=str(tmp_path / "created.json"), bin_dir=tools)
+
+
+def test_a_row_that_is_too_long_for_pg_dump_stops_preflight(scratch, module, old, new, tools, tmp_path):
+    name = scratch("long", "CREATE TABLE photo (id int PRIMARY KEY, tiny bytea, huge bytea)",
+                   "INSERT INTO photo VALUES (1, 'x', NULL), (2, 'y', repeat('x', 540000000)::bytea), (3, 'z', 'x')")
+    looked = module.run("pg_preflight", source=old.endpoint, target=new.endpoint, databases=[name], bin_dir=tools)
+    found = [(one["finding"], one["blocking"]) for one in looked["findings"] if "pg_dump cannot read" in one["finding"]]
+    assert found == [("table public.photo in database long has rows that pg_dump cannot read (1): up to 1.1 GB as text, the "
+                      "limit is 1.1 GB", True)], looked
+    dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools)
+    assert dumped["failed"] and not list((tmp_path / "b").glob("[!.]*")), dumped
+
+
+def test_the_length_of_a_row_counts_every_column_and_what_other_types_are_as_text(scratch, old):
+    """The limit is made small for it: a value of another type than text and bytea, which alone is that long, cannot be made in a test."""
+    name = scratch("lengths", "CREATE DOMAIN note AS text", "CREATE TABLE \"o'dd %\" (id int, \"a b\" text, b note, c jsonb, d bytea)",
+                   "INSERT INTO \"o'dd %\" SELECT 1, repeat('x', 400000), repeat('x', 400000), '{}', repeat('x', 100000)::bytea",
+                   "INSERT INTO \"o'dd %\" SELECT 2, '', '', (SELECT json_agg(md5(n::text)) FROM generate_series(1, 30000) n), ''",
+                   "INSERT INTO \"o'dd %\" VALUES (3, NULL, NULL, NULL, NULL)")
+    with contextlib.closing(connect(Endpoint(**old.endpoint), name)) as connection:
+        lengths = [long_rows(connection, longest, 1000) for longest in (999_999, 1_000_000, 2_000_000)]
+        assert long_rows(connection) == []
+    assert lengths[0] == [{"relation": "public.\"o'dd %\"", "rows": 2, "bytes": 1_080_000}]
+    assert [one and one[0]["rows"] for one in lengths] == [2, 1, []]
