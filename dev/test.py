@@ -38,6 +38,8 @@ def main() -> int:
     parser.add_argument("tier", nargs="?", default=os.environ.get("TIER") or None, choices=[*names, None], metavar="|".join(names))
     parser.add_argument("--ready", action="store_true", help="the virtual environment is set up: go on at once")
     arguments = parser.parse_args()
+    # Hundreds of processes import the same modules: let the first one keep what it compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     chosen = arguments.tier
     if not arguments.ready:
         return set_up_and_enter(chosen)
@@ -59,13 +61,21 @@ def set_up_and_enter(chosen: str | None) -> int:
 
 
 def run_tiers(chosen: list[Tier], root: pathlib.Path = ROOT) -> Counts:
-    """Run the lanes of all tiers, in their order and some at a time, so that no core is idle while another tier has work."""
-    install(list(dict.fromkeys(need for tier in chosen for need in tier.needs)))
+    """Run the lanes of all tiers, in their order and some at a time, so that no core is idle while another tier has work.
+
+    What the system lacks is installed beside the tiers that need nothing of it.
+    """
+    needs = list(dict.fromkeys(need for tier in chosen for need in tier.needs))
     runner = Runner(root)
     counts = Counts()
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         try:
-            lanes = [(tier, [pool.submit(run_lane, runner, lane) for lane in tier.lanes]) for tier in chosen]
+            lanes = []
+            for tier in chosen:
+                if tier.needs and needs:
+                    install(needs)
+                    needs = []
+                lanes.append((tier, [pool.submit(run_lane, runner, lane) for lane in tier.lanes]))
             for tier, futures in lanes:
                 counts += sum_up(tier, [future.result() for future in futures])
         except BaseException:  # interrupted: the pool waits for its steps, so they must end first

@@ -13,6 +13,7 @@ import pytest
 from dev.test import close, run_tiers
 from dev.testing.results import Counts, read_junit
 from dev.testing.steps import SKIPPED, Runner, Step
+from dev.testing.system import Need
 from dev.testing.tiers import Tier
 
 
@@ -99,6 +100,22 @@ def test_a_tier_does_not_wait_for_the_one_before_it_and_the_steps_of_a_lane_come
     first = Tier("first", ((python(waits.format("made"), "waiting", timeout=20),),))
     second = Tier("second", ((python("open('begun', 'w')", "one"), python("import os; os.rename('begun', 'made')", "two")),))
     assert run_tiers([first, second], tmp_path).line() == "3 passed, 0 failed, 0 skipped"
+
+
+def test_what_the_system_lacks_is_installed_beside_the_tiers_that_need_nothing_and_before_the_others(tmp_path, monkeypatch):
+    made, need = tmp_path / "made", Need("tool", "package")
+
+    def install(needs):
+        until = time.monotonic() + 20
+        while not made.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert needs == [need] and made.exists()
+        (tmp_path / "installed").touch()
+
+    monkeypatch.setattr("dev.test.install", install)
+    first = Tier("first", ((python("open('made', 'w')", "one"),),))
+    second = Tier("second", ((python("open('installed')", "two"),),), needs=(need,))
+    assert run_tiers([first, second], tmp_path).line() == "2 passed, 0 failed, 0 skipped"
 
 
 def test_a_tier_that_holds_no_test_has_failed(tmp_path):
