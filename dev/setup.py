@@ -139,7 +139,7 @@ def install_python_packages(profile: str, python: pathlib.Path, log: pathlib.Pat
 
 
 def keep_compiled(python: pathlib.Path) -> None:
-    """Spare the tasks of the demo and the tests what they would compile anew each time; see dev/keep_compiled.py and keep_imports.py."""
+    """Spare the tasks of the demo and the tests what they would do anew each time; see the sources in dev."""
     sources = sorted((ROOT / "dev").glob("keep_*"))
 
     def work() -> None:

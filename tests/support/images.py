@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 CONFIGURATION = str(pathlib.Path(__file__).parents[2] / "molecule" / "shared" / "containers.conf")
 FLASK = ("flask", "flask-sqlalchemy", "flask-migrate", "gunicorn", "pytest")
 """What the Flask application of the tests needs."""
-UNUSED = shutil.ignore_patterns("__pycache__", "dist-packages", "test", "idlelib", "tkinter", "lib2to3", "*.a", "config-*")
+UNUSED = shutil.ignore_patterns("dist-packages", "test", "idlelib", "tkinter", "lib2to3", "*.a", "config-*")
 
 
 def podman(*argv: str, check: bool = True) -> str:
@@ -34,7 +34,7 @@ def podman(*argv: str, check: bool = True) -> str:
 def python_image(place: pathlib.Path, packages: tuple[str, ...]) -> str:
     """The tag of an image with Python, a shell and ``packages`` (with what they require); it is made once, staged in ``place``."""
     required = _required(packages)
-    versions = [sys.version, *sorted(f"{found.name} {found.version}" for found in required)]
+    versions = ["compiled", sys.version, *sorted(f"{found.name} {found.version}" for found in required)]
     tag = f"localhost/dihya-test-python:{hashlib.sha256(' '.join(versions).encode()).hexdigest()[:12]}"
     if podman("images", "--quiet", tag):
         return tag
@@ -106,10 +106,11 @@ def _required(packages: tuple[str, ...]) -> list[importlib.metadata.Distribution
 
 def _install(distribution: importlib.metadata.Distribution, packages: pathlib.Path, python: str) -> None:
     for file in distribution.files or []:
-        if ".." not in file.parts and file.suffix != ".pyc":
+        source = pathlib.Path(str(file.locate()))
+        if ".." not in file.parts and source.is_file():
             target = packages / file
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(str(file.locate()), target)
+            shutil.copy2(source, target)  # with its time: by that Python knows whether what it compiled still fits
     for point in distribution.entry_points.select(group="console_scripts"):
         script = packages / "bin" / point.name
         script.write_text(f"#!{python}\nimport sys\nfrom {point.module} import {point.attr}\nsys.exit({point.attr}())\n")

@@ -31,7 +31,7 @@ class Processes(Fleet):
         """Those of the fleet, with the release as a tree."""
         self.write(self.root / "build", release)
         return {**super().variables(release), "backend_release_path": str(self.root / "build"), "backend_venv": str(VENV),
-                "backend_path": f"{self.root}/{{{{ inventory_hostname }}}}/api"}
+                "backend_health_timeout": 10, "backend_path": f"{self.root}/{{{{ inventory_hostname }}}}/api"}
 
     def pids(self) -> dict[str, int]:
         """The process on each host."""
