@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
@@ -19,6 +20,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree import backu
 
 from tests.support.store import endpoint
 
+AT_WORK: list[bool] = []
+"""Whether each kill of the test found its process at work."""
 TIMES = 60 if os.environ.get("CHAOS") == "full" else 6
 SEED = int(os.environ.get("CHAOS_SEED", "20261128"))
 WORKER = """
@@ -31,6 +34,15 @@ for module, function, options in work:
     getattr(module, function)(module.Request(**options))
 print("done", flush=True)
 """
+
+
+@pytest.fixture(name="figures", autouse=True)
+def fixture_figures(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Prints the figures of each test."""
+    AT_WORK.clear()
+    yield
+    with capsys.disabled():
+        sys.stdout.write(f"\n{request.node.name}: {sum(AT_WORK)} kills at work of {len(AT_WORK)}, seed {SEED}\n")
 
 
 def make_tree(root: pathlib.Path, word: str, number: int = 200) -> pathlib.Path:
@@ -53,7 +65,9 @@ def killed(moment: float, work: list) -> float | None:
             process.wait(moment)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
+            AT_WORK.append(True)
             return None
+        AT_WORK.append(False)
         assert process.returncode == 0
         return time.monotonic() - started
 
@@ -61,7 +75,7 @@ def killed(moment: float, work: list) -> float | None:
 def moments(work: list, times: int = TIMES) -> list[float]:
     """Random moments over the whole of what the work takes when it is left alone."""
     took = killed(60, work)
-    assert took is not None
+    assert took is not None and not AT_WORK.pop()
     source = random.Random(SEED)
     return [source.uniform(0, took * 1.05) for _turn in range(times)]
 
