@@ -12,6 +12,7 @@ import inspect
 import json
 import re
 import shlex
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -50,6 +51,19 @@ OF_TRANSACTION = ("migration_work_dir", "migration_run_id", "migration_stack", "
                   "migration_progress")
 
 display = Display()
+
+
+def show_lines_at_once() -> None:
+    """Let standard output go on with every line, also where it is a file or a pipe: Ansible leaves that to a buffer of 8 KiB.
+
+    The lines of a worker are printed by the controller, which imports this module before it starts the worker.
+    """
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(line_buffering=True)
+
+
+show_lines_at_once()
 
 
 class LongAction(ActionBase):

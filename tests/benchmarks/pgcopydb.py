@@ -69,5 +69,5 @@ def rows(size: str, frozen: list[float], proofs: list[float], found: list[dict[s
     """Its two rows; none of nothing ``found``."""
     if not found:
         return []
-    return [Row(f"the same against `pgcopydb clone`: {size} (s)", frozen, [each["clone"] for each in found], 0.9),
+    return [Row(f"final dump + restore + full proof, against `pgcopydb clone`: {size} (s)", frozen, [each["clone"] for each in found], 0.9),
             Row(f"row proof of both sides, against `pgcopydb compare data`: {size} (s)", proofs, [each["compare"] for each in found], 0.5)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import check_facts
 
-from demo.postgres_server import HOST, PostgresServer
+from demo.postgres_server import HOST, PostgresServer, bin_directory
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUNNER = """
@@ -24,6 +24,15 @@ with patch_module_args(json.load(open(sys.argv[2]))):
 """
 VERBS = {"pg_preflight": "preflight", "pg_dumpall": "backup", "pg_restore_cluster": "migrate", "pg_restore_drill": "backup",
          "pg_schema": "migrate", "pg_verify": "verify"}
+
+
+def dump_tools(major: int) -> str:
+    """Directory of client tools that may dump a server of ``major``.
+
+    Debian's 15 keeps, since a security release of 2026, a version with every column; it belongs in no dump, but tools that are
+    older than that release, as the newest of the tests are, do not know it.
+    """
+    return str(bin_directory(15 if major == 15 else 18))
 
 
 class Module:

@@ -58,10 +58,11 @@ class Site:
         """Start ansible-playbook in a process group of its own; :meth:`output` is what it printed so far."""
         command = [str(BIN / "ansible-playbook"), "-i", str(self.inventory), str(playbook), *arguments]
         log = (self.root / "output").open("w", encoding="utf-8")
+        ours = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # else every line comes at once anyway
         return subprocess.Popen(
             command, cwd=REPOSITORY, text=True, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env={
-                **os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_LIBRARY": str(PLUGINS / "modules"),
+                **ours, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_LIBRARY": str(PLUGINS / "modules"),
                 "ANSIBLE_ACTION_PLUGINS": str(PLUGINS / "action"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", **environment,
             },
         )

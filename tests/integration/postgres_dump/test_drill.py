@@ -25,6 +25,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 
 from demo.postgres_server import bin_directory
 from tests.support.needs import cannot_run, require_postgres, require_root
+from tests.support.postgres_modules import dump_tools
 
 FILL = (
     "CREATE ROLE {name}_owner LOGIN PASSWORD 'canary' CONNECTION LIMIT 3",
@@ -98,7 +99,8 @@ def test_a_backup_of_each_version_is_proved_without_a_target(postgres, database,
         passfile.touch(0o600)
         passfile.write_text(f"*:*:*:postgres:{source.password}\n")
         endpoint = {"host": "127.0.0.1", "port": source.port, "user": "postgres", "passfile": str(passfile), "sslmode": "disable"}
-        made = module.run("pg_dumpall", source=endpoint, databases=[name], dest=str(tmp_path / "backups"), digests=True, bin_dir=tools)
+        made = module.run("pg_dumpall", source=endpoint, databases=[name], dest=str(tmp_path / "backups"), digests=True,
+                          bin_dir=dump_tools(major))
         result = module.run("pg_restore_drill", backup=made["path"], version=18, work_dir=str(tmp_path / "work"), bin_dir=tools)
     finally:
         source.execute(f"DROP DATABASE {name} WITH (FORCE)")

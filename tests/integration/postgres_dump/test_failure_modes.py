@@ -18,8 +18,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence im
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.long_rows import long_rows
 
 from demo.postgres_server import PostgresServer
-from tests.integration.postgres_dump.conftest import Site
 from tests.support.needs import cannot_run
+from tests.support.postgres_modules import Site, dump_tools
 
 INNER = "CREATE FUNCTION inner_name(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower($1)'"
 OUTER = "CREATE FUNCTION outer_name(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN inner_name($1); END $$"
@@ -139,7 +139,8 @@ def test_an_extension_that_is_left_out_leaves_its_rows_and_privileges_behind(mod
                       "GRANT EXECUTE ON FUNCTION cron.unschedule(bigint) TO planner"):
         cron.execute(statement, "jobs")
     common = {"bin_dir": tools, "leave_out": ["extension pg_cron"]}
-    dumped = module.run("pg_dumpall", source=cron.endpoint, databases=["jobs"], dest=str(tmp_path / "backup"), digests=True, bin_dir=tools)
+    dumped = module.run("pg_dumpall", source=cron.endpoint, databases=["jobs"], dest=str(tmp_path / "backup"), digests=True,
+                        bin_dir=dump_tools(15))
     there = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), **common}
     try:
         restored = module.run("pg_restore_cluster", backup=dumped["path"], **there)

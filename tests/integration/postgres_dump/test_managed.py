@@ -13,6 +13,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres import f
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
 from tests.support.needs import require_postgres
+from tests.support.postgres_modules import dump_tools
 
 # What every service has beside the customer's login: its own roles, which the customer may neither become nor grant.
 SERVICE = (
@@ -146,11 +147,11 @@ class Case:
 
     def look(self, **options):
         return self.module.run("pg_preflight", source=self.source.endpoint, target=self.target.endpoint, bin_dir=self.tools,
-                               databases=["shop"], **options)
+                               dump_bin_dir=dump_tools(self.source.server.major), databases=["shop"], **options)
 
     def back_up(self):
         return self.module.run("pg_dumpall", source=self.source.endpoint, databases=["shop"], dest=str(self.directory / "backups"),
-                               bin_dir=self.tools, digests=True)
+                               bin_dir=dump_tools(self.source.server.major), digests=True)
 
     def restore(self, backup, **options):
         return self.module.run("pg_restore_cluster", target=self.target.endpoint, backup=backup, bin_dir=self.tools,
