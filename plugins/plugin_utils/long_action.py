@@ -54,7 +54,7 @@ display = Display()
 
 
 def show_lines_at_once() -> None:
-    """Let standard output go on with every line, also where it is a file or a pipe: Ansible leaves that to a buffer of 8 KiB.
+    """Let standard output go on with every line, also where it is a file or a pipe: there it is held back until the next worker starts.
 
     The lines of a worker are printed by the controller, which imports this module before it starts the worker.
     """
