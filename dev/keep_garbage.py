@@ -18,10 +18,10 @@ SELDOM = (50_000, 20, 100)
 
 def relax(arguments: list[str]) -> None:
     """Collect seldom where ``arguments`` start Ansible or a module, which comes on standard input, and not at all in a worker."""
-    if any(os.path.basename(argument).startswith("ansible") for argument in arguments[:3]):
+    controller = any(os.path.basename(argument).startswith("ansible") for argument in arguments[:3])
+    if controller:
         os.register_at_fork(after_in_child=gc.disable)
-        gc.set_threshold(*SELDOM)
-    elif len(arguments) == 1:
+    if controller or len(arguments) == 1:
         gc.set_threshold(*SELDOM)
 
 

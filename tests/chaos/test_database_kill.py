@@ -62,6 +62,14 @@ class Night:
             time.sleep(0.1)
         return result
 
+    def other(self, name: str, **options: Any) -> dict[str, Any]:
+        """Run another module, which nobody kills."""
+        return self.module.run(name, bin_dir=self.given["bin_dir"], **options)
+
+    def back_up(self) -> str:
+        """The path of a backup of the database."""
+        return self.other("pg_dumpall", source=self.source.endpoint, databases=["killed"], dest=str(self.directory / "backups"))["path"]
+
     def killed(self, moment: float, **options: Any) -> bool:
         """Start the module and kill it after so many seconds; whether it was still at work."""
         process = self.module.start(self.name, **self.options(options))
@@ -132,8 +140,7 @@ def test_a_killed_dump_is_never_a_backup_and_a_rerun_leaves_one_whole(night, tmp
 
 def test_a_killed_restore_is_completed_or_undone_by_a_rerun_and_nothing_stays_of_it(night, tmp_path, capsys, eventually):
     restore = night("pg_restore_cluster")
-    backup = Module(tmp_path).run("pg_dumpall", source=restore.source.endpoint, databases=["killed"], dest=str(tmp_path / "backups"),
-                                  bin_dir=restore.given["bin_dir"])["path"]
+    backup = restore.back_up()
     options = {"target": restore.target.endpoint, "created_file": str(tmp_path / "created.json")}
     before = restore.target.names()
     _first, took = timed(restore, backup=backup, **options)
@@ -143,8 +150,7 @@ def test_a_killed_restore_is_completed_or_undone_by_a_rerun_and_nothing_stays_of
         killed.append(restore.killed(moment, backup=backup, **options))
         if number % 4:  # the next run completes it, or, one time in four, the rollback finds it as it is
             restore.run(backup=backup, **options)
-            compared = Module(tmp_path).run("pg_verify", source=restore.source.endpoint, target=restore.target.endpoint,
-                                            databases=["killed"], bin_dir=restore.given["bin_dir"])
+            compared = restore.other("pg_verify", source=restore.source.endpoint, target=restore.target.endpoint, databases=["killed"])
             assert compared["equal"] is True
         restore.run(state="absent", **options)
         assert restore.target.names() == before
@@ -155,10 +161,7 @@ def test_a_killed_restore_is_completed_or_undone_by_a_rerun_and_nothing_stays_of
 def test_a_killed_proof_leaves_nothing_on_either_server_and_a_rerun_proves(night, tmp_path, capsys, eventually):
     verify = night("pg_verify")
     ends = {"source": verify.source.endpoint, "target": verify.target.endpoint}
-    backup = Module(tmp_path).run("pg_dumpall", source=ends["source"], databases=["killed"], dest=str(tmp_path / "backups"),
-                                  bin_dir=verify.given["bin_dir"])["path"]
-    Module(tmp_path).run("pg_restore_cluster", backup=backup, target=ends["target"], created_file=str(tmp_path / "created.json"),
-                         bin_dir=verify.given["bin_dir"])
+    verify.other("pg_restore_cluster", backup=verify.back_up(), target=ends["target"], created_file=str(tmp_path / "created.json"))
     options = {**ends, "databases": ["killed"]}
     first, took = timed(verify, **options)
     files, killed = set(os.listdir(tmp_path)), []
