@@ -75,7 +75,9 @@ options:
     type: bool
     default: false
   reuse:
-    description: An earlier backup. When it is intact and of the same server, databases and format, nothing is dumped.
+    description:
+      - An earlier backup. When it is intact and of the same server, databases and format, nothing is dumped.
+      - With C(*) in its last part it is the newest backup of which the name fits, where there is one.
     type: path
   keep:
     description:

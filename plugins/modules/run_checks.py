@@ -76,6 +76,13 @@ options:
           An empty file written after success, its directory made with mode 0700 when it is missing; while it exists the command is not
           run again.
         type: path
+      unless_same:
+        description: >-
+          Names of O(commands[].tells) of commands before it. Where all of them told the same, and something, it is not run: it has nothing
+          to do, and what it would tell is just that.
+        type: list
+        elements: str
+        default: []
   keep_going:
     description: Whether the commands after a failed one are run.
     type: bool
@@ -191,6 +198,7 @@ COMMAND = {
     "tells": {"type": "dict", "default": {}},
     "together": {"type": "bool", "default": False},
     "done_file": {"type": "path"},
+    "unless_same": {"type": "list", "elements": "str", "default": []},
 }
 LOG = {
     "path": {"type": "path", "required": True},

@@ -42,6 +42,8 @@ FORGET = (
     "find {} -name 'j*' -type f -mmin +0.1 2>/dev/null | while read -r f; do n=${{f##*/}}; n=${{n%.*}}; "
     'grep -qas "${{n%?}}[${{n#"${{n%?}}"}}]" /proc/[0-9]*/cmdline || rm -f "$f"; done'
 )
+# Removes those of the job files {} that hold a result; their wrappers live on for some seconds.
+FORGET_RESULTS = "printf %s {} | while read -r f; do grep -qs '\"finished\": *\\(false\\|0\\)' \"$f\" || rm -f \"$f\"; done"
 
 # What the async wrapper (ansible-core 2.17 to 2.19) writes while the module runs.
 RUNNING = re.compile(r'\{"started": (true|1), "finished": (false|0), "ansible_job_id": "[^"]*"\}')
@@ -89,11 +91,15 @@ class LongAction(ActionBase):
         self._watch = Watch(f"{step}{label} {variables.get('inventory_hostname', '')}".strip(), variables.get("migration_frozen_since"))
         self._shown = time.monotonic() if _enabled(variables) else float("inf")
         self._async_dir = self._private_directories(args, variables)
+        orphans = ""
         while True:
             outcome = self._run_watched(args, variables)
             holder = outcome.get("lease_holder")
             if not (outcome.get("failed") and holder and args.get("lease_file")):
+                if orphans:
+                    self._sh(FORGET_RESULTS.format(shlex.quote(orphans)))
                 return dict(result, **outcome)
+            orphans = self._sh(f"find {shlex.quote(self._async_dir)} -name 'j*' -type f")  # nobody waits for their results
             self._wait_for(holder, args)
 
     def _resolved(self, variables: dict[str, Any]) -> dict[str, Any]:

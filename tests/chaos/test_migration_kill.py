@@ -27,6 +27,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._lease import is_a
 
 from tests.support.canaries import find_secrets
 from tests.support.move import Move, Outcome, equal_data
+from tests.support.playbook import kill_with_forks
 
 FULL = os.environ.get("CHAOS") == "full"
 SEED = int(os.environ.get("CHAOS_SEED", "20261128"))
@@ -129,11 +130,11 @@ def wait_for(watch: Watch, stage: str, process: subprocess.Popen, seconds: float
 
 
 def kill(victim: str, number: signal.Signals, process: subprocess.Popen, worker: dict[str, Any] | None) -> None:
-    """End the controller with all its forks by signal ``number``, the worker's own process, or both, as a crash would."""
+    """End the controller by signal ``number`` (SIGKILL: with all its forks), the worker's own process, or both, as a crash would."""
     if victim == "controller" and worker:
         os.kill(worker["pid"], signal.SIGSTOP)
     if victim in ("controller", "both"):
-        os.killpg(process.pid, number)
+        kill_with_forks(process) if number == signal.SIGKILL else process.send_signal(number)
     if victim in ("worker", "both") and worker:
         os.kill(worker["pid"], signal.SIGKILL)
 

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,27 @@ class Outcome:
         hosts = (line.partition(" : ") for line in lines if " : ok=" in line)
         return {host.strip(): {key: int(number) for key, _equals, number in (word.partition("=") for word in words.split())}
                 for host, _colon, words in hosts}
+
+
+def kill_with_forks(process: subprocess.Popen) -> None:
+    """End a controller and its forks, which have sessions of their own since ansible-core 2.19, as a crash would; modules go on."""
+    os.kill(process.pid, signal.SIGSTOP)  # no fork more
+    family, size = {process.pid}, 0
+    while len(family) > size:
+        size = len(family)
+        family |= {pid for pid, parent in _controllers() if parent in family}
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _controllers() -> Iterator[tuple[int, int]]:
+    """Pid and parent of every process that is an ansible-playbook or a fork of one."""
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(word.endswith(b"/ansible-playbook") for word in (entry / "cmdline").read_bytes().split(b"\0")[:2]):
+                yield int(entry.name), int((entry / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 class Playbook:

@@ -34,6 +34,7 @@ class Command:
     """One command; ``expect`` is ``tests`` (some must have run and been counted) or ``exit_status`` (one of ``statuses``).
 
     ``tells`` has a pattern for each name of what the output tells; ``together`` allows it to run beside the command before it.
+    Where those before it told the same by all names of ``unless_same``, it has nothing to do, and would tell just that.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Command:
     tells: dict[str, str] = field(default_factory=dict)
     together: bool = False
     done_file: str | None = None
+    unless_same: tuple[str, ...] = ()
 
 
 @dataclass
@@ -95,8 +97,9 @@ def run_all(commands: list[Command], log_dir: str, keep_going: bool) -> list[Out
         if not keep_going and any(outcome.verdict == "failed" for outcome in outcomes):
             outcomes += [Outcome(command.name, why="a command before it failed") for command in batch]
         else:
+            told = {name: text for outcome in outcomes for name, text in outcome.told.items()}
             with concurrent.futures.ThreadPoolExecutor(len(batch)) as pool:
-                outcomes += pool.map(run_one, batch, [log_dir] * len(batch))
+                outcomes += pool.map(run_one, batch, [log_dir] * len(batch), [told] * len(batch))
     return outcomes
 
 
@@ -111,11 +114,14 @@ def batches(commands: list[Command]) -> list[list[Command]]:
     return grouped
 
 
-def run_one(command: Command, log_dir: str) -> Outcome:
-    """Run ``command`` to its end or its timeout and judge it; only a wrong set-up raises."""
+def run_one(command: Command, log_dir: str, told: dict[str, str]) -> Outcome:
+    """Run ``command`` to its end or its timeout and judge it, knowing what was ``told``; only a wrong set-up raises."""
     outcome = Outcome(command.name)
-    if command.done_file and os.path.exists(command.done_file):
+    same = {told.get(name, "") for name in command.unless_same}
+    nothing_to_do = len(same) == 1 and all(same)
+    if nothing_to_do or (command.done_file and os.path.exists(command.done_file)):
         outcome.verdict, outcome.done_already = "passed", True
+        outcome.told = dict.fromkeys(command.tells, same.pop()) if nothing_to_do else {}
         return outcome
     variables = {**command.environment, **(env_file.read(command.env_file) if command.env_file else {})}
     outcome.log = _log_path(log_dir, command.name)

@@ -87,7 +87,8 @@ def _command(item: dict[str, Any]) -> Command:
     known = {name: item[name] for name in ("name", "chdir", "env_file", "timeout", "expect", "junit", "together", "done_file")}
     variables = {str(name): str(value) for name, value in item["environment"].items()}
     tells = {str(name): str(pattern) for name, pattern in item["tells"].items()}
-    return Command(argv=tuple(item["argv"]), environment=variables, statuses=tuple(item["statuses"]), tells=tells, **known)
+    return Command(argv=tuple(item["argv"]), environment=variables, statuses=tuple(item["statuses"]), tells=tells,
+                   unless_same=tuple(item["unless_same"]), **known)
 
 
 def _check_pattern(text: str | None) -> None:

@@ -9,6 +9,8 @@ Archives: one per database under ``databases/N``, ``globals.json`` for the resto
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import fnmatch
 import os
 import time
 from collections.abc import Iterator
@@ -54,6 +56,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools im
 def dump(request: DumpRequest, check_mode: bool = False) -> dict[str, Any]:
     """Make the backup, or find that ``reuse`` still is one; returns the module's result."""
     started = time.monotonic()
+    request = dataclasses.replace(request, reuse=newest(request.reuse))
     if request.seal and request.format != "directory":
         raise MigrationError("only backups of format directory are encrypted", subject="encrypt")
     refuse(problems(request.seal, None))
@@ -112,6 +115,18 @@ def _read(request: DumpRequest, database: str) -> tuple[list[dict[str, Any]], in
     with contextlib.closing(connect(request.source, database, request.application_name)) as connection:
         pin_session(connection)
         return read_relations(connection), count_objects(connection)
+
+
+def newest(path: str | None) -> str | None:
+    """``path``, or the last one by name where its last part is a pattern with ``*``; None where nothing is meant or found."""
+    directory, name = os.path.split(path or "")
+    if "*" not in name:
+        return path or None
+    try:
+        found = fnmatch.filter(os.listdir(directory), name)
+    except OSError:
+        return None
+    return os.path.join(directory, max(found)) if found else None
 
 
 def find_reusable(request: DumpRequest, cluster: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 from tests.integration.failures.conftest import tells
 from tests.support.move import equal_data
+from tests.support.playbook import kill_with_forks
 
 TABLE, OBJECT, SEQUENCE = "table app.client", "large objects", "sequences"
 
@@ -92,8 +90,7 @@ def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_ag
     state = move.work / "mover" / "postgresql" / "capture.json.state"
     process = move.playbook.start("playbooks/migrate.yml", move.inventory(), move.secrets, output=move.directory / "first.log")
     assert eventually(lambda: state.exists() and '"frozen"' in state.read_text(encoding="utf-8"), 240)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_with_forks(process)
     assert eventually(state.with_name("capture.json.guard.reopened").exists, 60)
     move.owner_writes()
     status = move.run("status")

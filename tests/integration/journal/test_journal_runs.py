@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from typing import Any
 
 import pytest
+
+from tests.support.playbook import kill_with_forks
 
 from .conftest import Site, shown, wait_for
 
@@ -99,8 +99,7 @@ def test_a_second_run_is_refused_while_the_first_lives_and_goes_on_when_it_is_de
         told = site.run(site.playbook("status.yml", [journal("status", "found"), {"ansible.builtin.debug": {"var": "found.lines"}}]))[1]
         assert "its process is alive" in str(shown(told, "found.lines")), told
     finally:
-        os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
+        kill_with_forks(first)
     told = site.run(site.root / "status.yml")[1]
     assert "dead, the next run goes on" in str(shown(told, "found.lines")), told
     status, output = site.run(second)

@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import signal
 
 import pytest
 
 from tests.integration.failures.conftest import Before, tells
 from tests.support.java_tools import java_tool
 from tests.support.move import Move
+from tests.support.playbook import kill_with_forks
 
 TOWN = "ALTER TABLE app.client ADD COLUMN town text;\nUPDATE app.client SET town = 'Tizi Ouzou' WHERE id < 10;\n"
 COLUMNS = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'app' AND table_name = 'client'"
@@ -66,8 +65,7 @@ def test_rows_in_a_table_that_nobody_named_are_undone_and_what_was_interrupted_i
     process = move.playbook.start("playbooks/migrate.yml", move.inventory(), move.secrets, output=move.directory / "first.log")
     sleeps = "SELECT 1 FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep' AND state = 'active' AND pid <> pg_backend_pid()"
     assert eventually(lambda: move.sites.target.execute(sleeps), 240)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_with_forks(process)
     (files / "2.sql").write_text("CREATE VIEW app.town AS SELECT town FROM app.client;\n", encoding="utf-8")
     again = move.run()
     assert (again.rc, move.outcome()) == (0, "ok"), again.output[-4000:]

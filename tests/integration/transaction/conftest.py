@@ -19,11 +19,11 @@ ANSIBLE = pathlib.Path(sys.executable).parent / "ansible-playbook"
 
 
 class Migration:
-    """A migration of two stacks over mover, old, new1 and new2 in its own directory."""
+    """A migration of two stacks in its own directory: over mover, old, new1 and new2 (beta on all of them), or over the mover alone."""
 
     root = ROOT
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path, mover_alone: bool = False) -> None:
         self.directory = directory
         self.inventory = {"all": {
             "vars": {
@@ -35,8 +35,9 @@ class Migration:
                 "trace": f"{directory}/trace",
             },
             "hosts": {"mover": {}},
-            "children": {"source": {"hosts": {"old": {}}}, "target": {"hosts": {"new1": {}, "new2": {}}},
-                         "beta": {"hosts": {"old": {}, "new1": {}, "new2": {}}}},
+            "children": {} if mover_alone else {
+                "source": {"hosts": {"old": {}}}, "target": {"hosts": {"new1": {}, "new2": {}}},
+                "beta": {"hosts": {"old": {}, "new1": {}, "new2": {}}}},
         }}
 
     def set(self, **variables: Any) -> None:
@@ -76,5 +77,11 @@ class Migration:
 
 @pytest.fixture
 def migration(tmp_path: pathlib.Path) -> Migration:
-    """A migration that has not begun."""
+    """A migration of four hosts that has not begun."""
     return Migration(tmp_path)
+
+
+@pytest.fixture
+def alone(tmp_path: pathlib.Path) -> Migration:
+    """A migration of the mover alone that has not begun, for what no other host has a part in: every host costs every task a process."""
+    return Migration(tmp_path, mover_alone=True)

@@ -49,6 +49,14 @@ def test_each_schema_tool_is_asked_before_and_after(given, wanted):
     assert ask(role(**given), "__backend_schema_unproved") == [] and ask(role(**given), "__backend_unready") in ([], [scratch()])
 
 
+@pytest.mark.parametrize(("given", "left_out"), [
+    ({}, ["schema after", UPGRADE]), ({"backend_schema_command": ["bin/up"]}, []), ({"backend_schema_tool": "django"}, []),
+])
+def test_an_upgrade_that_does_nothing_else_is_left_out_where_the_schema_is_the_one_of_the_release(given, left_out):
+    commands = ask(role(**given), "__backend_schema")
+    assert sorted(one["name"] for one in commands if one.get("unless_same")) == left_out
+
+
 def scratch() -> dict:
     """The finding about Django's own tests."""
     return {"subject": "backend_tests_write", "finding": "python manage.py test makes a database of its own on the target server",

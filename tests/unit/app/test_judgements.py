@@ -5,7 +5,14 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._app.checks import Command, batches, find, judge, new_errors
+from ansible_collections.dihya.migration.plugins.module_utils._app.checks import (
+    Command,
+    batches,
+    find,
+    judge,
+    new_errors,
+    run_all,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._app.counts import Counts
 from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import name_problem, path_problem
 from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Answer, Expectation, check_url, shown_url
@@ -47,6 +54,18 @@ def test_a_version_is_cut_from_the_output_and_nothing_else():
 def test_only_what_may_run_together_with_the_command_before_it_does():
     commands = [Command(name, ("x",), together=name.isupper()) for name in "AbCDe"]
     assert ["".join(command.name for command in batch) for batch in batches(commands)] == ["A", "bCD", "e"]
+
+
+@pytest.mark.parametrize(("before", "wanted", "runs"), [
+    ("a1", "a1", False), ("a1", "b2", True), ("nothing", "nothing", True), ("a1", "nothing", True),
+])
+def test_a_command_runs_unless_those_before_it_told_the_same_and_something(tmp_path, before, wanted, runs):
+    def command(name, text, **options):
+        return Command(name, ("sh", "-c", f"echo {text}"), expect="exit_status", tells={name: r"^(\w\d)$"}, **options)
+    after = command("after", "c3", unless_same=("before", "wanted"))
+    outcomes = run_all([command("before", before), command("wanted", wanted), after], str(tmp_path / "log"), False)
+    assert [outcome.verdict for outcome in outcomes] == ["passed"] * 3
+    assert (outcomes[2].done_already, outcomes[2].told) == (not runs, {"after": "c3" if runs else "a1"})
 
 
 def test_long_versions_that_differ_anywhere_never_look_alike():
