@@ -28,11 +28,10 @@ HOME = BUILD / "ansible-test-home"
 KINDS = {"modules": "module", "callback": "callback", "filter": "filter", "lookup": "lookup", "test": "test",
          "connection": "connection", "inventory": "inventory", "become": "become", "vars": "vars", "strategy": "strategy"}
 GET_PIP = "https://ci-files.testing.ansible.com/ansible-test/get-pip-24.2.py"
-STAND_IN = """# Stand-in for get-pip.py where its site cannot be reached: the pip that comes with Python installs the one asked for.
+STAND_IN = f"""# Stand-in for get-pip.py where its site cannot be reached: our own pip installs the one asked for.
 import subprocess, sys
-subprocess.run([sys.executable, "-m", "ensurepip", "--default-pip"], check=True)
 wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
-sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *wanted]).returncode)
+sys.exit(subprocess.run([{sys.executable!r}, "-m", "pip", "--python", sys.executable, "install", *wanted]).returncode)
 """
 
 
@@ -107,7 +106,7 @@ def sanity() -> int:
         if config.exists():
             environment.setdefault("PIP_CONFIG_FILE", os.environ.get("PIP_CONFIG_FILE", str(config)))
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return run(tool("ansible-test"), "sanity", "--venv", "--python", version, "--color", "no", cwd=COLLECTION, environment=environment)
+    return run(tool("ansible-test"), "sanity", "--python", version, "--color", "no", cwd=COLLECTION, environment=environment)
 
 
 def get_pip() -> bool:
@@ -120,10 +119,10 @@ def get_pip() -> bool:
         with urllib.request.urlopen(GET_PIP, timeout=10) as answer:  # noqa: S310 (a fixed https address)
             cache.write_bytes(answer.read())
     except OSError:
-        if subprocess.run([sys.executable, "-c", "import ensurepip"], check=False).returncode != 0:
-            print("ansible-test cannot set itself up: get-pip.py is out of reach and this Python has no ensurepip (install python3-venv)")
+        if subprocess.run([sys.executable, "-m", "pip", "--version"], check=False, capture_output=True).returncode != 0:
+            print("ansible-test cannot set itself up: get-pip.py is out of reach and the virtual environment has no pip (run dev/setup.py)")
             return False
-        print("get-pip.py is out of reach: its stand-in uses the pip that comes with Python")
+        print("get-pip.py is out of reach: its stand-in uses our own pip")
         cache.write_text(STAND_IN, encoding="utf-8")
     return True
 
