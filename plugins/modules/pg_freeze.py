@@ -68,8 +68,12 @@ options:
     description:
       - V(command) runs O(command), which stops the application or makes its proxy refuse writes.
       - V(revoke_connect) takes the right to connect from every role but superusers and the login itself, and ends their sessions.
+      - V(pg_hba) puts lines that reject these roles before all others of the server's C(pg_hba.conf), has it read again, and ends their
+        sessions. It runs on O(on), as a user who may write that file and signal the server (its own user, or root).
+      - V(pgbouncer) has O(pgbouncer) C(PAUSE) the databases, which lets transactions end and holds clients back until C(RESUME). After a
+        migration it goes on when PgBouncer knows the new server.
     type: str
-    choices: [command, revoke_connect]
+    choices: [command, revoke_connect, pg_hba, pgbouncer]
     default: command
   command:
     description: What stops the writes. A string is split as a shell would, but no shell runs it. It must do no harm when run twice.
@@ -77,9 +81,25 @@ options:
   undo:
     description: What undoes O(command); same form.
     type: raw
+  pgbouncer:
+    description: The console of the PgBouncer that every client comes through, and a login that may use it (C(admin_users)).
+    type: dict
+    suboptions:
+      host: {description: Name or address., type: str, required: true}
+      port: {description: Port., type: int, default: 6432}
+      user: {description: Login., type: str, required: true}
+      password: {description: Its password., type: str}
+      passfile: {description: "libpq password file with mode 0600, by default that of O(source).", type: path}
+      sslmode:
+        description: How the connection is secured, as libpq names it.
+        type: str
+        default: verify-full
+        choices: [disable, allow, prefer, require, verify-ca, verify-full]
+      sslrootcert: {description: Path of the certificates that may sign PgBouncer's., type: path}
+      databases: {description: "What PgBouncer calls them, where that is not O(databases).", type: list, elements: str, default: []}
   "on":
     description:
-      - The host on which O(command) and O(undo) run, reached by ssh from the host that runs the module; without it they run there.
+      - The host on which programs of O(method) run, reached by ssh from the host that runs the module; without it they run there.
       - A name, or a dictionary of V(host), V(user), V(port), V(identity) and V(known_hosts), the last two being paths.
         The host key must be known.
     type: raw
@@ -194,13 +214,19 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_module import run
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import COMMON_SPEC
 
+BOUNCER_SPEC = {
+    **{name: ENDPOINT_SPEC[name] for name in ("host", "user", "password", "passfile", "sslmode", "sslrootcert")},
+    "port": {"type": "int", "default": 6432},
+    "databases": {"type": "list", "elements": "str", "default": []},
+}
 SPEC = {
     **COMMON_SPEC,
     "source": {"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     "target": {"type": "dict", "options": ENDPOINT_SPEC},
     "databases": {"type": "list", "elements": "str", "required": True},
     "state": {"type": "str", "choices": ["frozen", "open", "fenced", "lifted"], "default": "frozen"},
-    "method": {"type": "str", "choices": ["command", "revoke_connect"], "default": "command"},
+    "method": {"type": "str", "choices": ["command", "revoke_connect", "pg_hba", "pgbouncer"], "default": "command"},
+    "pgbouncer": {"type": "dict", "options": BOUNCER_SPEC},
     "command": {"type": "raw"},
     "undo": {"type": "raw"},
     "on": {"type": "raw"},

@@ -28,10 +28,11 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import quote
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_rights import require_rights
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import Guard
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import run_in_transaction
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote, render
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import render
 
 WRITES = {"TABLE": {"INSERT", "UPDATE", "DELETE", "TRUNCATE"}, "COLUMN": {"INSERT", "UPDATE"}, "SEQUENCE": {"USAGE", "UPDATE"}}
 # Without pg_read_all_stats a session of somebody else shows neither its kind nor its address: it counts as a client.
@@ -59,17 +60,6 @@ class Changes:
 
     apply: list[str] = field(default_factory=list)
     undo: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Method:
-    """How to stop writes: ``command`` and ``undo`` are argument lists, run ``on`` a host (None: here)."""
-
-    name: str
-    command: Sequence[str] = ()
-    undo: Sequence[str] = ()
-    on: Remote | None = None
-    keep_readers: bool = False
 
 
 def plan(taken: Mapping[str, Any], databases: Sequence[str], method: Method) -> dict[str, Changes]:
@@ -154,8 +144,9 @@ class Freeze:
     def statements(self, wanted: str, taken: Mapping[str, Any]) -> list[str]:
         """What reaching ``wanted`` (``frozen`` or ``open``) runs, for people to read."""
         undo = wanted == "open"
-        program = [self.method.undo if undo else self.method.command]
-        shown = [f"run {' '.join(argv)}" + (f" on {self.method.on.host}" if self.method.on else "") for argv in program if argv]
+        argv = self.method.undo if undo else self.method.command
+        words = ("undo: " if undo else "") + self.method.words if self.method.words else f"run {' '.join(argv)}"
+        shown = [words + (f" on {self.method.on.host}" if self.method.on else "")] if argv else []
         found = [f"{name}: {statement}" for name, changes in plan(taken, self.databases, self.method).items()
                  for statement in (changes.undo if undo else changes.apply)]
         return found + shown if undo else shown + found
@@ -227,11 +218,12 @@ class Freeze:
             if workers:
                 raise MigrationError(f"{workers[0]} works in a frozen database of {self.endpoint}: stop it, it writes")
             parameters = (self.databases, self._ours, self._ours)
-            if self.method.name == "revoke_connect":
-                rows(connection, END_SESSIONS.format(which="true"), parameters)
+            end_all = END_SESSIONS.format(which="true" if self.method.ends_sessions else "false")
+            rows(connection, end_all, parameters)
             until = time.monotonic() + self.settle
             while (self._writers(connection) if readers else self.clients()) and time.monotonic() < until:
                 time.sleep(0.2)
+                rows(connection, end_all, parameters)  # one may have begun while the server read its new rules
             if readers:  # an open transaction would commit what it wrote before its grants went
                 rows(connection, END_SESSIONS.format(which="backend_xid IS NOT NULL"), parameters)
         finally:
@@ -253,7 +245,15 @@ class Freeze:
 
     def _run(self, argv: Sequence[str]) -> None:
         if argv:
-            _command.run(self.method.on.argv(argv) if self.method.on else list(argv), timeout=300)
+            self._tried(argv, check=True)
+
+    def _tried(self, argv: Sequence[str], check: bool, timeout: float = 300) -> _command.Finished:
+        """What became of a program of the method, run where the method says, with the method's password in a file that it inherits."""
+        with secret_passfile(self.method.login) if self.method.login else contextlib.nullcontext("") as path:
+            inherited = [int(os.path.basename(path))] if path.startswith("/proc/self/fd/") else []
+            name = self.method.name if self.method.words else None
+            return _command.run(self.method.on.argv(argv) if self.method.on else list(argv), timeout=timeout, check=check, name=name,
+                                env={"PGPASSFILE": path} if path else {}, pass_fds=inherited)
 
     def script(self, taken: Mapping[str, Any]) -> str:
         """The text of the script that undoes the freeze."""
@@ -266,12 +266,14 @@ class Freeze:
         Nothing is written to a disk: the script comes from standard input and a password from memory.
         """
         if self.method.command:
-            argv = ["sh", "-c", f"command -v {shlex.quote(self.method.command[0])}"]
-            reached = _command.run(self.method.on.argv(argv) if self.method.on else argv, timeout=60, check=False)
+            reached = self._tried(self.method.look or ["sh", "-c", f"command -v {shlex.quote(self.method.command[0])}"], False, 60)
             where = f"on {self.method.on.host}" if self.method.on else "here"
             if reached.status == 255 and self.method.on:
                 raise MigrationError(f"ssh does not reach {self.method.on.host}, where the command that stops the writes is to run: "
                                      "check address, user, key and known host key")
+            if reached.status != 0 and self.method.look:
+                raise MigrationError(f"this could not be tried {where}: {self.method.words}; check that the program, the login or the user "
+                                     "there may do that")
             if reached.status != 0:
                 raise MigrationError(f"the program {self.method.command[0]} that is to stop the writes was not found {where}")
         taken = self.capture()

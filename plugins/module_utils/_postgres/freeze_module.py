@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -18,7 +18,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres import f
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import choose_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import digest_database
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze import Freeze, Method
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze import Freeze
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method, through_bouncer, through_hba
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import owed, run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote
 
@@ -53,10 +54,24 @@ def method(options: Mapping[str, Any]) -> Method:
     command, undo = arguments(options["command"], "command"), arguments(options["undo"], "undo")
     if options["method"] == "command" and options["state"] == "frozen":
         if not command and not options["keep_readers"]:
-            raise MigrationError("nothing would stop writes: give command and undo, or method revoke_connect, or keep_readers")
+            raise MigrationError("nothing would stop writes: give command and undo, or another method, or keep_readers")
         if command and not undo:
             raise MigrationError("option undo is missing: a command that stops the application needs one that starts it again")
+    if options["method"] in ("pg_hba", "pgbouncer") and options["keep_readers"]:
+        raise MigrationError(f"keep_readers does not go with method {options['method']}, which lets nobody read")
     return Method(options["method"], command, undo, remote(options["on"]), options["keep_readers"])
+
+
+def chosen(options: Mapping[str, Any], source: Endpoint, databases: Sequence[str], psql: str) -> Method:
+    """The same, with what the server or PgBouncer has to say to it."""
+    found = method(options)
+    if found.name == "pg_hba":
+        return through_hba(databases, source, options["application_name"], found.on)
+    if found.name == "pgbouncer":
+        if not options["pgbouncer"]:
+            raise MigrationError("option pgbouncer is missing: method pgbouncer needs to know where its console is")
+        return through_bouncer(options["pgbouncer"], databases, source, psql, found.on)
+    return found
 
 
 def run(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -65,7 +80,7 @@ def run(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     source = Endpoint.from_options(options["source"])
     databases = choose_databases(source, options["databases"], options["application_name"])
     psql = os.path.join(options["bin_dir"], "psql") if options["bin_dir"] else "psql"
-    work = Freeze(source, databases, method(options), options["capture_file"],
+    work = Freeze(source, databases, chosen(options, source, databases, psql), options["capture_file"],
                   options["reopen_script"], options["application_name"], options["other_clients"], options["settle"], psql,
                   options["longest"])
     if options["state"] == "fenced":

@@ -5,12 +5,19 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 
 import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze_module
 
-from demo.postgres_server import PostgresServer, bin_directory
+from demo.postgres_server import HOST, PostgresServer, bin_directory
+from tests.integration.postgres_verify.support import DROP_ROLES, ROLES, fill
 
 NUMBER = itertools.count()
+PSQL = shutil.which("psql") or str(bin_directory(18) / "psql")
 
 
 def started(major, factory):
@@ -50,3 +57,50 @@ def fixture_new_database():
     yield create
     for server, name in made:
         server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module", name="server")
+def fixture_server(request):
+    """The oldest server to be had here: on 15 a read-only transaction can write large objects."""
+    try:
+        bin_directory(15)
+        server = request.getfixturevalue("postgres15")
+    except LookupError:
+        server = request.getfixturevalue("postgres18")
+    server.execute("ALTER SYSTEM SET autovacuum = off")  # it moves the fence, whenever it likes
+    server.execute("SELECT pg_reload_conf()")
+    server.execute("DROP DATABASE IF EXISTS frozen WITH (FORCE)")
+    server.execute(DROP_ROLES)
+    server.execute(ROLES)
+    server.execute("CREATE DATABASE frozen TEMPLATE template0")
+    fill(server, "frozen")
+    yield server
+    server.execute("DROP DATABASE frozen WITH (FORCE)")
+    server.execute(DROP_ROLES)
+    server.execute("ALTER SYSTEM RESET autovacuum")
+    server.execute("SELECT pg_reload_conf()")
+
+
+@pytest.fixture(name="run")
+def fixture_run(server, tmp_path):
+    """Call with options that differ from a freeze that keeps readers; what is frozen is opened afterwards."""
+    options = {
+        "source": {"host": HOST, "port": server.port, "user": "postgres", "password": server.password, "sslmode": "disable"},
+        "target": None, "databases": ["frozen"], "state": "frozen", "method": "command", "command": f"touch {tmp_path}/stopped",
+        "undo": ["touch", f"{tmp_path}/started again"], "on": None, "keep_readers": True,
+        "capture_file": str(tmp_path / "f" / "capture.json"),
+        "reopen_script": str(tmp_path / "f" / "reopen"), "longest": 0, "disarm": False,
+        "pgbouncer": None, "fence": None, "proof": None, "jobs": 1, "other_clients": "fail", "settle": 1,
+        "application_name": "dihya/test/freeze", "bin_dir": os.path.dirname(PSQL)}
+
+    def call(check_mode=False, **changes):
+        return freeze_module.run({**options, **changes}, check_mode)
+
+    yield call
+    for changes in ({}, {"method": "revoke_connect", "keep_readers": False}):
+        state = str(tmp_path / "f" / "capture.json.state")
+        if os.path.exists(state) and read_json(state)["state"] != "open":
+            try:
+                call(state="open", **changes)
+            except MigrationError:
+                continue

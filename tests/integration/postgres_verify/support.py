@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 
 from demo.postgres_server import HOST, bin_directory
@@ -50,3 +51,8 @@ def move(source, target, database):
         target.execute(f"ALTER ROLE crm_app PASSWORD '{verifier}'")
     subprocess.run([str(client / "pg_restore"), "-h", HOST, "-p", str(target.port), "-U", "postgres", "-C", "-e", "-d", "postgres"],
                    env={**environment, "PGPASSWORD": target.password}, input=dump, check=True)
+
+
+def normal(server):
+    """What a freeze captures of the database ``frozen``, as it is now."""
+    return capture(endpoint_of(server), ["frozen"])

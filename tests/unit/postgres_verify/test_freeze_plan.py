@@ -10,7 +10,12 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import acl, freeze_module
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze import Method, plan
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze import plan
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import (
+    Method,
+    hba_lines,
+    through_bouncer,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote, render
 
 ROLE = {"superuser": False, "login": True}
@@ -67,6 +72,31 @@ def test_a_grant_option_alone_is_given_and_taken():
 def test_what_would_not_freeze_or_could_not_be_undone_is_refused(options, message):
     with pytest.raises(MigrationError, match=message):
         freeze_module.method({"state": "frozen", "method": "command", "keep_readers": False, "on": None, **options})
+
+
+def test_every_role_is_rejected_in_lines_that_no_name_can_stretch_or_escape():
+    lines = hba_lines(["crm", "all"], [f"role {number}" for number in range(45)]).splitlines()
+    assert len(lines) == 6 and lines[0].startswith('local "crm","all" "role 0","role 1",') and lines[1].endswith('"role 19" all reject')
+    assert sum(line.count('"role ') for line in lines if line.startswith("host")) == 45
+    for name in ('a"b', "a\nhost all all all trust"):
+        with pytest.raises(MigrationError, match="freeze in another way"):
+            hba_lines(["crm"], [name])
+
+
+def test_the_password_of_the_console_is_in_no_argument_and_its_names_are_checked():
+    given = {"host": "db'1", "port": 6432, "user": "console", "password": "s3cret", "passfile": None, "sslmode": "verify-full",
+             "sslrootcert": None, "databases": []}
+    method = through_bouncer(given, ["crm"], Endpoint("db", "boss", passfile="/run/pgpass"), "psql", None)
+    assert "s3cret" not in " ".join([*method.command, *method.undo, *method.look]) and method.login.passfile == "/run/pgpass"
+    assert r"host='db\'1'" in method.command[5] and method.command[-1] == "crm"
+    with pytest.raises(MigrationError, match="cannot be asked"):
+        through_bouncer({**given, "databases": ['a"b']}, ["crm"], Endpoint("db", "boss"), "psql", None)
+
+
+@pytest.mark.parametrize("name", ["pg_hba", "pgbouncer"])
+def test_a_way_that_lets_nobody_read_keeps_no_readers(name):
+    with pytest.raises(MigrationError, match="lets nobody read"):
+        freeze_module.method({"state": "frozen", "method": name, "keep_readers": True, "on": None, "command": None, "undo": None})
 
 
 def test_a_remote_command_is_quoted_and_never_asks():

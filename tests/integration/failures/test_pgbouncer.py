@@ -1,0 +1,39 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A migration whose clients come through PgBouncer, which holds them back while the source is frozen."""
+
+from __future__ import annotations
+
+import concurrent.futures
+
+import pytest
+
+from tests.support.bouncer import CONSOLE, Bouncer
+from tests.support.canaries import find_secrets
+
+TOLD = "SELECT count(*) FROM app.client"
+
+
+@pytest.fixture(name="bouncer")
+def fixture_bouncer(move, tmp_path_factory):
+    """The move's source, reached through PgBouncer by the owner."""
+    bouncer = Bouncer(tmp_path_factory.mktemp("bouncer"), move.sites.source.port, move.database, (move.owner, move.passwords[move.owner]))
+    yield bouncer
+    bouncer.stop()
+
+
+def test_clients_wait_from_the_freeze_until_the_rollback_and_lose_nothing(move, before, bouncer):
+    rows = bouncer.ask(TOLD)
+    move.secrets["vault_console"] = CONSOLE
+    console = {**bouncer.console(), "password": "{{ vault_console }}"}
+    move.variables.update(postgresql_freeze={"method": "pgbouncer", "pgbouncer": console}, postgresql_drill=False, migration_commit="hold")
+    held = move.run()
+    assert held.rc == 0 and move.outcome() == "waiting", held.output[-3000:]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(bouncer.ask, TOLD)
+        back = move.run("rollback")
+        assert back.rc == 0 and waiting.result(60) == rows, back.output[-3000:]
+    before.is_back()
+    for path in move.playbook.directory.glob("variables-*.json"):  # what the user gave
+        path.unlink()
+    assert CONSOLE not in held.output + back.output and find_secrets([move.directory], {"console": CONSOLE}) == []
