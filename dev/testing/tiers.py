@@ -20,7 +20,9 @@ PACKAGES = (Need("aapt"), Need("aapt2", "aapt"), Need("apksigner"), Need("zipali
 SCHEMA_TOOLS = (Need("java", "default-jre-headless"), Need("mvn", "maven"))
 PROXIES = (Need("/usr/sbin/haproxy", "haproxy"), Need("/usr/sbin/nginx", "nginx-light"), Need("wrk"))
 PG_CRON = Need("/usr/share/postgresql/15/extension/pg_cron.control", "postgresql-15-cron")
-SERVERS = (POSTGRES_15, PG_CRON, Need("/usr/sbin/pgbouncer", "pgbouncer"), Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
+PGBOUNCER = Need("/usr/sbin/pgbouncer", "pgbouncer")
+SERVERS = (POSTGRES_15, PG_CRON, PGBOUNCER, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"),
+           Need("ssh", "openssh-client"))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Bouncer:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement)
-                return cursor.fetchone()[0]
+                return cursor.fetchall()[0][0]
         finally:
             connection.close()
 
