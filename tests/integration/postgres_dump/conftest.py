@@ -108,3 +108,20 @@ def backup(old: Site, tools: str, tmp_path_factory: pytest.TempPathFactory) -> d
 def copy(backup: dict[str, Any], tmp_path: pathlib.Path) -> pathlib.Path:
     """A copy of the backup that a test may damage."""
     return pathlib.Path(shutil.copytree(backup["path"], tmp_path / "copy"))
+
+
+@pytest.fixture(name="scratch")
+def fixture_scratch(old):
+    """Call with statements to get a database on the source that holds what they make."""
+    made: list[str] = []
+
+    def create(name: str, *statements: str, options: str = "") -> str:
+        old.execute(f"CREATE DATABASE {name} {options}")
+        made.append(name)
+        for statement in statements:
+            old.execute(statement, name)
+        return name
+
+    yield create
+    for name in made:
+        old.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -25,23 +25,6 @@ INNER = "CREATE FUNCTION inner_name(text) RETURNS text IMMUTABLE LANGUAGE sql AS
 OUTER = "CREATE FUNCTION outer_name(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN inner_name($1); END $$"
 
 
-@pytest.fixture(name="scratch")
-def fixture_scratch(old):
-    """Call with statements to get a database on the source that holds what they make."""
-    made: list[str] = []
-
-    def create(name: str, *statements: str, options: str = "") -> str:
-        old.execute(f"CREATE DATABASE {name} {options}")
-        made.append(name)
-        for statement in statements:
-            old.execute(statement, name)
-        return name
-
-    yield create
-    for name in made:
-        old.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 def test_rows_hidden_by_row_security_are_never_left_out_of_a_dump(scratch, module, old, new, tools, tmp_path):
     old.execute("CREATE ROLE limited LOGIN PASSWORD 'limited' IN ROLE pg_read_all_data")
     try:
