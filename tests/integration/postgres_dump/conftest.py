@@ -13,8 +13,8 @@ import pytest
 from demo.postgres_server import PostgresServer, bin_directory
 from tests.support.postgres_modules import Module, Site
 
-# The name holds what breaks careless quoting: a blank, both quotes, an equals sign.
-ODD = 'o\'dd "name" a=b'
+# The name holds what breaks careless quoting: a blank, both quotes, an equals sign, letters that are not ASCII.
+ODD = 'o\'dd "name" a=b ⵣ é'
 
 
 def fill(site: Site) -> None:

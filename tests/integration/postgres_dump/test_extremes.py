@@ -139,6 +139,20 @@ def test_a_server_without_databases_is_a_backup_of_its_roles_that_restores(modul
         cramped.execute("DROP ROLE lonely")
 
 
+def test_a_database_whose_name_has_line_breaks_moves_and_psql_cannot_have_it(moved, module, old, new, tools, tmp_path):
+    name, quoted = 'two\nlines \'"ⵣ', '"two\nlines \'""ⵣ"'
+    old.execute(f"CREATE DATABASE {quoted}")
+    try:
+        old.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 100) n", name)
+        given = {"source": old.endpoint, "databases": [name], "dest": str(tmp_path / "b"), "bin_dir": tools, "digests": True}
+        plain = module.run("pg_dumpall", format="plain", **given)
+        assert plain["failed"] and "with a line break in their name: use format directory" in plain["msg"], plain
+        moved(name, module.run("pg_dumpall", **given))
+        assert new.execute("SELECT count(*) FROM t", name) == [(100,)]
+    finally:
+        old.execute(f"DROP DATABASE {quoted}")
+
+
 def test_a_source_restarted_while_it_is_dumped_ends_in_an_error_and_no_backup(scratch, moved, module, old, tools, tmp_path, eventually):
     name = scratch("restarted", "CREATE TABLE t AS SELECT n FROM generate_series(1, 100) n", "SELECT lo_from_bytea(0, 'x')")
     given = {"source": old.endpoint, "databases": [name], "dest": str(tmp_path / "b"), "bin_dir": tools, "digests": True,

@@ -195,3 +195,29 @@ def test_the_length_of_a_row_counts_every_column_and_what_other_types_are_as_tex
         assert long_rows(connection) == []
     assert lengths[0] == [{"relation": "public.\"o'dd %\"", "rows": 2, "bytes": 1_080_000}]
     assert [one and one[0]["rows"] for one in lengths] == [2, 1, []]
+
+
+LABEL = "INSERT INTO pg_seclabel VALUES ('t'::regclass, 'pg_class'::regclass, 0, 'dummy', '{}')"
+
+
+def test_a_security_label_without_its_provider_fails_the_restore_and_another_label_is_found(scratch, module, old, new, tools, tmp_path):
+    # No distribution has a provider that works without SELinux: the labels are written as the server would store them.
+    name = scratch("labels", "CREATE TABLE t AS SELECT n FROM generate_series(1, 9) n",
+                   "SET allow_system_table_mods = on; " + LABEL.format("secret"))
+    before = new.names()
+    dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools)
+    restored = module.run("pg_restore_cluster", target=new.endpoint, backup=dumped["path"], created_file=str(tmp_path / "created.json"),
+                          bin_dir=tools)
+    assert restored["failed"] and "database labels failed" in restored["msg"] and new.names() == before, restored
+    new.execute("CREATE DATABASE labels")
+    try:
+        new.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 9) n", name)
+        proof = {"source": old.endpoint, "target": new.endpoint, "databases": [name], "bin_dir": tools,
+                 "differences_file": str(tmp_path / "differences.json")}
+        new.execute("SET allow_system_table_mods = on; " + LABEL.format("public"), name)
+        found = module.run("pg_verify", **proof)
+        assert found["failed"] and "label" in str(found), found
+        new.execute("SET allow_system_table_mods = on; UPDATE pg_seclabel SET label = 'secret'", name)
+        assert module.run("pg_verify", **proof)["equal"]
+    finally:
+        new.execute("DROP DATABASE labels")
