@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One small database that moves from a real PostgreSQL 16 to a real 18, and what both servers look like before and after."""
+"""One small database that moves from a real PostgreSQL (16, or ``POSTGRES_SOURCE``) to a real 18, and what both servers look like before and after."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import psycopg2
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
 from tests.support.playbook import ROOT, Outcome, Playbook
+from tests.support.postgres_modules import SOURCE, dump_tools
 
 SYSTEM_ROLES = "rolname !~ '^pg_' AND rolname <> 'postgres'"
 # Every list of privileges in one order and with its default spelled out, so that equal ones are equal texts.
@@ -68,10 +69,10 @@ class Sites:
     @classmethod
     def start(cls, directory: pathlib.Path) -> Sites:
         """Both servers running, without autovacuum, whose own transactions would move the fence."""
-        def server(major: int) -> PostgresServer:
+        def server(side: str, major: int) -> PostgresServer:
             password = f"k:'\\%{major}\"& {secrets.token_hex(8)}"
-            return PostgresServer(major, directory / str(major), password=password, settings={"autovacuum": "off"}).create().start()
-        return cls(server(16), server(18))
+            return PostgresServer(major, directory / side, password=password, settings={"autovacuum": "off"}).create().start()
+        return cls(server("source", SOURCE), server("target", 18))
 
     def remove(self) -> None:
         """Stop and erase both."""
@@ -107,6 +108,7 @@ class Move:
             "postgresql_target": self.endpoint(sites.target, "{{ vault_target }}"),
             "postgresql_databases": [name], "postgresql_freeze": "revoke_connect", "postgresql_jobs": 2,
             "postgresql_bin_dir": str(bin_directory(sites.target.major)),
+            **({"postgresql_dump_bin_dir": dump_tools(15)} if sites.source.major == 15 else {}),
         }
         self.mover: dict[str, Any] = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 

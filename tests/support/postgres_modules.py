@@ -16,6 +16,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._journal.facts imp
 from demo.postgres_server import HOST, PostgresServer, bin_directory
 
 ROOT = pathlib.Path(__file__).parents[2]
+SOURCE = int(os.environ.get("POSTGRES_SOURCE", "16"))
+"""The version from which databases move to 18."""
 RUNNER = """
 import importlib, json, os, sys
 from ansible.module_utils.testing import patch_module_args

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from demo.postgres_server import PostgresServer, bin_directory
-from tests.support.postgres_modules import Module, Site
+from tests.support.postgres_modules import SOURCE, Module, Site
 
 # The name holds what breaks careless quoting: a blank, both quotes, an equals sign, letters that are not ASCII.
 ODD = 'o\'dd "name" a=b ⵣ é'
@@ -58,7 +58,7 @@ def fill(site: Site) -> None:
 @pytest.fixture(scope="session")
 def old(tmp_path_factory: pytest.TempPathFactory):
     directory = tmp_path_factory.mktemp("old")
-    server = PostgresServer(16, directory / "data", settings={"autovacuum": "off"}).create().start()
+    server = PostgresServer(SOURCE, directory / "data", settings={"autovacuum": "off"}).create().start()
     site = Site(server, directory / "pass")
     fill(site)
     yield site
