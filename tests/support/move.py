@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One small database that moves from a real PostgreSQL (16, or ``POSTGRES_SOURCE``) to a real 18, and what both servers look like before and after."""
+"""One small database that moves from a real PostgreSQL 16 (or ``POSTGRES_SOURCE``) to a real 18, and both servers before and after."""
 
 from __future__ import annotations
 
