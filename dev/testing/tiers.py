@@ -66,18 +66,20 @@ def sanity() -> Tier:
     ),))
 
 
-# About a third of the integration tests by time each; a directory that is not named here belongs to the last third.
-APPLICATIONS = ("tests/integration/app",)
-MIGRATIONS = tuple(f"tests/integration/{name}" for name in (
-    "bad_input", "benchmarks", "checklist", "demo", "failures", "secrets", "transaction"))
+# About a quarter of the integration tests by time each, the longest first; a directory that is not named here belongs to the last one.
+LANES = {
+    "integration-apps": ("app",),
+    "integration-migrations": ("bad_input", "benchmarks", "checklist", "demo", "failures", "secrets", "transaction"),
+    "integration-postgresql": ("postgres_dump", "postgres_schema", "postgres_verify"),
+}
 
 
 def integration() -> Tier:
     """Real servers on loopback."""
-    return Tier("integration", (
-        (pytest("integration-apps", *APPLICATIONS, timeout=4200, each=600),),
-        (pytest("integration-migrations", *MIGRATIONS, timeout=4200, each=600),),
-        (pytest("integration", "tests/integration", *(f"--ignore={path}" for path in APPLICATIONS + MIGRATIONS), timeout=4200, each=600),),
+    named = {lane: [f"tests/integration/{name}" for name in names] for lane, names in LANES.items()}
+    rest = ["tests/integration", *(f"--ignore={path}" for paths in named.values() for path in paths)]
+    return Tier("integration", tuple(
+        (pytest(lane, *paths, timeout=4200, each=600),) for lane, paths in {**named, "integration": rest}.items()
     ), needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES))
 
 
