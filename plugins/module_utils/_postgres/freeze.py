@@ -289,7 +289,8 @@ class Freeze:
 
     def _require_rights(self, taken: Mapping[str, Any]) -> None:
         with contextlib.closing(connect(self.endpoint, None, self.application_name)) as connection:
-            require_rights(connection, taken, WRITES if self.method.keep_readers else {}, self.method.name == "revoke_connect")
+            require_rights(connection, taken, WRITES if self.method.keep_readers else {}, self.method.name == "revoke_connect",
+                           self.method.ends_sessions)
 
     def _write_reopen(self, taken: Mapping[str, Any]) -> None:
         if self.reopen_script:

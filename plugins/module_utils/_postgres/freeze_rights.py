@@ -20,7 +20,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording 
 SIGNAL = "SELECT pg_catalog.pg_has_role(r.oid, 'USAGE') AS may FROM pg_catalog.pg_roles r WHERE r.rolname = 'pg_signal_backend'"
 
 
-def require_rights(connection: Any, taken: Mapping[str, Any], reduced: Mapping[str, Collection[str]], revokes_connect: bool) -> None:
+def require_rights(connection: Any, taken: Mapping[str, Any], reduced: Mapping[str, Collection[str]], revokes_connect: bool,
+                   ends_sessions: bool) -> None:
     """Raise with everything that the login of ``connection`` may not do of a freeze.
 
     ``taken`` is the capture; ``reduced`` names, by kind, the privileges on objects that the freeze takes away.
@@ -28,14 +29,14 @@ def require_rights(connection: Any, taken: Mapping[str, Any], reduced: Mapping[s
     login = taken["roles"].get(taken["administrator"], {})
     if login.get("superuser"):
         return
-    may_signal = any(row["may"] for row in rows(connection, SIGNAL))
-    problems = list(lacking(taken, assumable(connection), reduced, revokes_connect, may_signal))
+    may_end = not ends_sessions or any(row["may"] for row in rows(connection, SIGNAL))
+    problems = list(lacking(taken, assumable(connection), reduced, revokes_connect, may_end))
     if problems:
         raise MigrationError("; ".join(problems), findings=problems, subject="postgresql_freeze")
 
 
 def lacking(taken: Mapping[str, Any], able: Collection[str], reduced: Mapping[str, Collection[str]], revokes_connect: bool,
-            may_signal: bool) -> Iterator[str]:
+            may_end: bool) -> Iterator[str]:
     """What keeps the administrator of ``taken``, who can act as the roles ``able``, from freezing; pure."""
     login = taken["administrator"]
     for name, contents in sorted(taken["databases"].items()):
@@ -49,7 +50,7 @@ def lacking(taken: Mapping[str, Any], able: Collection[str], reduced: Mapping[st
         if closed:
             yield (f"user {login} may not reduce what {names(closed)} granted in database {name}: grant that role to the user, or do "
                    "without keep_readers")
-    if revokes_connect and not may_signal:
+    if not may_end:
         yield from _sessions(taken, able)
 
 

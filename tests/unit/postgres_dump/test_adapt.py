@@ -262,7 +262,8 @@ def test_a_login_that_may_not_revoke_reduce_or_end_is_told_each_of_them():
         "user migrator may not reduce what postgres granted in database crm",
         "user migrator may not end the sessions of clerk, crm"]
     assert list(lacking(taken, {"rds_superuser", "crm", "postgres"}, {"TABLE": {"SELECT"}}, True, True)) == []
-    assert list(lacking(taken, set(), {}, False, False)) == []  # a command stops the application
+    assert list(lacking(taken, set(), {}, False, True)) == []  # a command stops the application
+    assert [line.partition(":")[0] for line in lacking(taken, set(), {}, False, False)] == [told[-1].partition(":")[0]]  # pg_hba
 
 
 def test_a_plain_login_grants_and_revokes_as_the_owner():
