@@ -19,7 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.long_row
 
 from demo.postgres_server import PostgresServer
 from tests.support.needs import cannot_run
-from tests.support.postgres_modules import Site, dump_tools
+from tests.support.postgres_modules import SOURCE, Site, dump_tools
 
 INNER = "CREATE FUNCTION inner_name(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower($1)'"
 OUTER = "CREATE FUNCTION outer_name(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN inner_name($1); END $$"
@@ -42,6 +42,7 @@ def test_rows_hidden_by_row_security_are_never_left_out_of_a_dump(scratch, modul
         old.execute("DROP ROLE limited")
 
 
+@pytest.mark.skipif(SOURCE >= 17, reason="the source itself refuses such an index")
 def test_an_index_that_depends_on_a_search_path_fails_the_restore_as_a_whole(scratch, module, old, new, tools, tmp_path):
     name = scratch("paths", INNER, OUTER, "CREATE TABLE t AS SELECT 'A' || n AS a FROM generate_series(1, 9) n",
                    "CREATE INDEX by_name ON t (outer_name(a))")
@@ -53,6 +54,7 @@ def test_an_index_that_depends_on_a_search_path_fails_the_restore_as_a_whole(scr
     assert new.names() == before
 
 
+@pytest.mark.skipif(SOURCE >= 18, reason="no tools are newer than the source")
 def test_an_archive_of_newer_tools_does_not_half_restore_on_the_old_server(scratch, module, old, tools, tmp_path):
     name = scratch("newer", "CREATE TABLE t AS SELECT n FROM generate_series(1, 9) n")
     before = old.names()
