@@ -60,7 +60,7 @@ class Module:
 
     def run(self, name: str, check: bool = False, **options: Any) -> dict[str, Any]:
         process = self.start(name, check, **options)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=400)
         assert out, err
         result = json.loads(out)
         if "journal" in result:
