@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
+import tempfile
 from typing import Any
 
 import psycopg2
@@ -21,21 +23,22 @@ NOBODY = 65534
 class Bouncer:
     """PgBouncer on loopback calls ``database`` of the server at ``port`` ``shop``; its console has a login of its own."""
 
-    def __init__(self, directory: pathlib.Path, port: int, database: str, login: tuple[str, str]) -> None:
+    def __init__(self, port: int, database: str, login: tuple[str, str]) -> None:
+        program = require_program("pgbouncer")
         self.port, self.login = free_port(), login
+        # Not below pytest's own directory, which is closed to other users.
+        self._directory = directory = pathlib.Path(tempfile.mkdtemp(prefix="bouncer-"))
         users, configuration = directory / "users.txt", directory / "pgbouncer.ini"
         users.write_text("".join(f'"{name}" "{password}"\n' for name, password in (login, ("console", CONSOLE))))
         configuration.write_text(
             f"[databases]\nshop = host={HOST} port={port} dbname={database}\n[pgbouncer]\nadmin_users = console\n"
             f"listen_addr = {HOST}\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {users}\n"
             f"pool_mode = transaction\nlogfile = {directory}/log\npidfile = {directory}/pid\n")
-        argv = [require_program("pgbouncer"), "-q", str(configuration)]
+        argv = [program, "-q", str(configuration)]
         if os.geteuid() == 0:  # as which it refuses to run
             argv = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *argv]
             for path in (directory, users, configuration):
                 os.chown(path, NOBODY, NOBODY)
-            for parent in directory.parents[:2]:
-                parent.chmod(0o755)
         self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         assert wait_for_port(self.port)
 
@@ -55,6 +58,7 @@ class Bouncer:
             connection.close()
 
     def stop(self) -> None:
-        """End it."""
+        """End it and remove what it had."""
         self._process.kill()
         self._process.wait()
+        shutil.rmtree(self._directory)

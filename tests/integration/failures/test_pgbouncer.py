@@ -15,9 +15,9 @@ TOLD = "SELECT count(*) FROM app.client"
 
 
 @pytest.fixture(name="bouncer")
-def fixture_bouncer(move, tmp_path_factory):
+def fixture_bouncer(move):
     """The move's source, reached through PgBouncer by the owner."""
-    bouncer = Bouncer(tmp_path_factory.mktemp("bouncer"), move.sites.source.port, move.database, (move.owner, move.passwords[move.owner]))
+    bouncer = Bouncer(move.sites.source.port, move.database, (move.owner, move.passwords[move.owner]))
     yield bouncer
     bouncer.stop()
 

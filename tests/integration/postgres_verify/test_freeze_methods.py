@@ -15,7 +15,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from demo.postgres_server import HOST
 from tests.integration.postgres_verify.support import normal
 from tests.support.bouncer import CONSOLE, Bouncer
-from tests.support.needs import require_program
 
 HBA = {"method": "pg_hba", "keep_readers": False, "command": None, "undo": None, "settle": 3}
 
@@ -85,10 +84,9 @@ def ask(bouncer: Bouncer) -> int:
 
 
 @pytest.fixture(name="bouncer")
-def fixture_bouncer(server, tmp_path_factory):
+def fixture_bouncer(server):
     """PgBouncer with an idle connection to the server."""
-    require_program("pgbouncer")
-    bouncer = Bouncer(tmp_path_factory.mktemp("bouncer"), server.port, "frozen", ("crm_app", "app-secret"))
+    bouncer = Bouncer(server.port, "frozen", ("crm_app", "app-secret"))
     try:
         assert ask(bouncer) == 2500
         yield bouncer
