@@ -137,7 +137,10 @@ def kill(victim: str, number: signal.Signals, process: subprocess.Popen, worker:
     if victim == "controller" and worker:
         os.kill(worker["pid"], signal.SIGSTOP)
     if victim in ("controller", "both"):
-        kill_with_forks(process) if number == signal.SIGKILL else process.send_signal(number)
+        if number == signal.SIGKILL:
+            kill_with_forks(process)
+        else:
+            process.send_signal(number)
     if victim in ("worker", "both") and worker:
         os.kill(worker["pid"], signal.SIGKILL)
 

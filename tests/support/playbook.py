@@ -97,8 +97,7 @@ class Playbook:
         try:
             rc = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.wait()
+            kill_with_forks(process)
             raise TimeoutError(f"ansible-playbook ran longer than {timeout} s: {log.read_text(errors='replace')[-3000:]}") from None
         return Outcome(rc, log.read_text(encoding="utf-8", errors="replace"))
 

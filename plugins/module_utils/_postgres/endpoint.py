@@ -147,8 +147,19 @@ def libpq_environment(endpoint: Endpoint, application_name: str = "dihya") -> di
 
 def database_argument(dbname: str) -> str:
     """``dbname`` for the option ``--dbname`` of a client tool, which reads ``a=b`` and ``postgres://…`` as more than a name."""
-    quoted = dbname.replace("\\", "\\\\").replace("'", "\\'")
-    return f"dbname='{quoted}'"
+    return conninfo(dbname=dbname)
+
+
+def conninfo(**words: str) -> str:
+    """A connection string of libpq; it is shown to other users, so no password belongs in it."""
+    quoted = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in words.items()}
+    return " ".join(f"{name}='{value}'" for name, value in quoted.items())
+
+
+def passfile_line(password: str) -> str:
+    """The line of a libpq password file that gives ``password`` to whoever asks."""
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    return f"*:*:*:*:{escaped}\n"
 
 
 def describe_error(error: Any) -> str:

@@ -26,7 +26,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._manifest import s
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import acl
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import quote
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, passfile_line
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_rights import require_rights
@@ -218,12 +218,13 @@ class Freeze:
             if workers:
                 raise MigrationError(f"{workers[0]} works in a frozen database of {self.endpoint}: stop it, it writes")
             parameters = (self.databases, self._ours, self._ours)
-            end_all = END_SESSIONS.format(which="true" if self.method.ends_sessions else "false")
-            rows(connection, end_all, parameters)
             until = time.monotonic() + self.settle
-            while (self._writers(connection) if readers else self.clients()) and time.monotonic() < until:
+            while True:
+                if self.method.ends_sessions:  # each time: one may have begun while the server read its new rules
+                    rows(connection, END_SESSIONS.format(which="true"), parameters)
+                if not (self._writers(connection) if readers else self.clients()) or time.monotonic() >= until:
+                    break
                 time.sleep(0.2)
-                rows(connection, end_all, parameters)  # one may have begun while the server read its new rules
             if readers:  # an open transaction would commit what it wrote before its grants went
                 rows(connection, END_SESSIONS.format(which="backend_xid IS NOT NULL"), parameters)
         finally:
@@ -249,11 +250,10 @@ class Freeze:
 
     def _tried(self, argv: Sequence[str], check: bool, timeout: float = 300) -> _command.Finished:
         """What became of a program of the method, run where the method says, with the method's password in a file that it inherits."""
-        with secret_passfile(self.method.login) if self.method.login else contextlib.nullcontext("") as path:
-            inherited = [int(os.path.basename(path))] if path.startswith("/proc/self/fd/") else []
+        with secret_passfile(self.method.login) as (environment, inherited):
             name = self.method.name if self.method.words else None
             return _command.run(self.method.on.argv(argv) if self.method.on else list(argv), timeout=timeout, check=check, name=name,
-                                env={"PGPASSFILE": path} if path else {}, pass_fds=inherited)
+                                env=environment, pass_fds=inherited)
 
     def script(self, taken: Mapping[str, Any]) -> str:
         """The text of the script that undoes the freeze."""
@@ -278,11 +278,10 @@ class Freeze:
                 raise MigrationError(f"the program {self.method.command[0]} that is to stop the writes was not found {where}")
         taken = self.capture()
         self._require_rights(taken)
-        with secret_passfile(self.endpoint) as path:
-            environment = {"PGPASSFILE": path} if path else {}
+        with secret_passfile(self.endpoint) as (environment, inherited):
             tried = subprocess.run(["sh", "-s", "--", "--dry-run"], input=self.script(taken), text=True, check=False, timeout=120,
                                    env=_command.environment(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   close_fds=False, start_new_session=True)
+                                   pass_fds=inherited, start_new_session=True)
         if tried.returncode != 0:
             raise MigrationError(f"the script that reopens the source failed its dry run with exit status {tried.returncode}: "
                                  f"check that {self.psql} and ssh are installed and that psql can connect")
@@ -299,16 +298,18 @@ class Freeze:
 
 
 @contextlib.contextmanager
-def secret_passfile(endpoint: Endpoint) -> Iterator[str]:
-    """A path that holds the endpoint's password as a libpq password file: its own passfile, else memory that children inherit."""
-    if not endpoint.password:
-        yield endpoint.passfile or ""
+def secret_passfile(endpoint: Endpoint | None) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Environment that tells children where the endpoint's password is, and what they must inherit for it.
+
+    It lies in the endpoint's own passfile, else in memory.
+    """
+    if endpoint is None or not endpoint.password:
+        yield {"PGPASSFILE": endpoint.passfile} if endpoint and endpoint.passfile else {}, []
         return
     descriptor = os.memfd_create("passfile", 0)
     try:
         os.fchmod(descriptor, 0o600)
-        escaped = endpoint.password.replace("\\", "\\\\").replace(":", "\\:")
-        os.write(descriptor, f"*:*:*:*:{escaped}\n".encode())
-        yield f"/proc/self/fd/{descriptor}"
+        os.write(descriptor, passfile_line(endpoint.password).encode())
+        yield {"PGPASSFILE": f"/proc/self/fd/{descriptor}"}, [descriptor]
     finally:
         os.close(descriptor)

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, import_psycopg2
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
+    Endpoint,
+    connect,
+    conninfo,
+    import_psycopg2,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote
 
@@ -85,9 +90,8 @@ def through_bouncer(given: Mapping[str, Any], databases: Sequence[str], source: 
     wrong = [name for name in names if set(name) & set('|"\n')]
     if wrong:
         raise MigrationError(f"PgBouncer's console cannot be asked for a database named {wrong[0]!r}", subject="pgbouncer")
-    words = {"host": login.host, "port": str(login.port), "user": login.user, "dbname": "pgbouncer", "sslmode": login.sslmode,
-             **({"sslrootcert": login.sslrootcert} if login.sslrootcert else {})}
-    admin = " ".join(f"{name}={conninfo(value)}" for name, value in words.items())
+    trusted = {"sslrootcert": login.sslrootcert} if login.sslrootcert else {}
+    admin = conninfo(host=login.host, port=str(login.port), user=login.user, dbname="pgbouncer", sslmode=login.sslmode, **trusted)
 
     def argv(verb: str, wanted: str) -> list[str]:
         return ["sh", "-c", BOUNCER, "pgbouncer", psql, admin, verb, wanted, *names]
@@ -127,9 +131,3 @@ def hba_name(name: str) -> str:
     if set(name) & set('"\n\r'):
         raise MigrationError(f"pg_hba.conf cannot name {name!r}: freeze in another way", subject="method")
     return f'"{name}"'
-
-
-def conninfo(value: str) -> str:
-    """A value of a libpq connection string."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -63,8 +63,10 @@ def method(options: Mapping[str, Any]) -> Method:
 
 
 def chosen(options: Mapping[str, Any], source: Endpoint, databases: Sequence[str], psql: str) -> Method:
-    """The same, with what the server or PgBouncer has to say to it."""
+    """The same, with what the server has to say to it; a look at the fence and the target need nothing of that."""
     found = method(options)
+    if options["state"] in ("fenced", "lifted"):
+        return found
     if found.name == "pg_hba":
         return through_hba(databases, source, options["application_name"], found.on)
     if found.name == "pgbouncer":

@@ -26,6 +26,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
     describe_error,
     import_psycopg2,
     libpq_environment,
+    passfile_line,
     pin_session,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, read_globals, rows
@@ -297,8 +298,7 @@ def passfile_of(endpoint: Endpoint) -> Iterator[Endpoint]:
         yield endpoint
         return
     with tempfile.NamedTemporaryFile("w", prefix="dihya-", encoding="utf-8") as stream:
-        password = endpoint.password.replace("\\", "\\\\").replace(":", "\\:")
-        stream.write(f"*:*:*:*:{password}\n")
+        stream.write(passfile_line(endpoint.password))
         stream.flush()
         yield replace(endpoint, password=None, passfile=stream.name)
 

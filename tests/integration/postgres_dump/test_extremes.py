@@ -4,18 +4,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pathlib
 import shutil
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
-from tests.support.needs import cannot_run, require_root
+from tests.support.needs import cannot_run
 from tests.support.postgres_modules import Site
+from tests.support.tmpfs import tmpfs
 
 TABLES = 20_000 if os.environ.get("CHAOS") == "full" else 1_000
 BULK = "CREATE TABLE t AS SELECT n, md5(n::text) || md5((n * 7)::text) AS word FROM generate_series(1, 150000) n"
@@ -40,36 +38,17 @@ def fixture_moved(module, old, new, tools, tmp_path):
     module.run("pg_restore_cluster", state="absent", **options)
 
 
-@contextlib.contextmanager
-def tmpfs(directory: pathlib.Path, megabytes: int) -> Iterator[None]:
-    """A file system of its own, in memory, over ``directory``."""
-    require_root()
-    argv = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(directory)]
-    mounted = subprocess.run(argv, check=False, capture_output=True, text=True)
-    if mounted.returncode:
-        cannot_run(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(directory)], check=True)
-
-
 @pytest.fixture(name="cramped", scope="module")
 def fixture_cramped(tmp_path_factory):
     """A new server whose databases have a disk of their own with little room left; its log of transactions lies elsewhere."""
     directory = tmp_path_factory.mktemp("cramped")
     server = PostgresServer(18, directory / "data", settings={"autovacuum": "off"}).create()
     base, aside = server.directory / "base", server.directory / "aside"
-    status = base.stat()
-    shutil.copytree(base, aside)
+    subprocess.run(["cp", "-a", str(base), str(aside)], check=True)
     used = sum(path.stat().st_blocks * 512 for path in base.rglob("*")) >> 20
-    with tmpfs(base, used + 16):  # an empty database takes eight
-        for path in aside.iterdir():
-            subprocess.run(["cp", "-a", str(path), str(base)], check=True)
+    with tmpfs(base, f"size={used + 16}m"):  # an empty database takes eight
+        subprocess.run(["cp", "-a", f"{aside}/.", str(base)], check=True)
         shutil.rmtree(aside)
-        for path in (base, *base.rglob("*")):
-            os.chown(path, status.st_uid, status.st_gid)
-        base.chmod(0o700)
         server.start()
         yield Site(server, directory / "pass")
         server.stop("immediate")
@@ -103,7 +82,7 @@ def test_a_source_under_load_is_backed_up_at_one_moment(scratch, moved, module, 
 def test_a_disk_that_fills_while_the_backup_is_made_leaves_nothing_there(scratch, module, old, tools, tmp_path):
     name, place = scratch("large", BULK), tmp_path / "full"
     place.mkdir()
-    with tmpfs(place, 3):
+    with tmpfs(place, "size=3m"):
         failed = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(place), bin_dir=tools, application_name=OURS)
         assert failed["failed"] and "large" in failed["msg"], failed
         assert [path.name for path in place.rglob("*") if path.stat().st_size > 10_000] == []

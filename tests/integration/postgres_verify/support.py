@@ -53,6 +53,14 @@ def move(source, target, database):
                    env={**environment, "PGPASSWORD": target.password}, input=dump, check=True)
 
 
+def passfile(directory, server, *more):
+    """Path of a libpq password file with the superuser of ``server`` and the lines ``more``."""
+    path = directory / "pgpass"
+    path.touch(mode=0o600)
+    path.write_text("".join(f"*:*:*:{line}\n" for line in (f"postgres:{server.password}", *more)), encoding="utf-8")
+    return str(path)
+
+
 def normal(server):
     """What a freeze captures of the database ``frozen``, as it is now."""
     return capture(endpoint_of(server), ["frozen"])

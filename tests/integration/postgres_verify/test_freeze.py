@@ -16,7 +16,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres import f
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
 
 from demo.postgres_server import HOST
-from tests.integration.postgres_verify.support import endpoint_of, normal
+from tests.integration.postgres_verify.support import endpoint_of, normal, passfile
 
 
 def as_application(server, statement):
@@ -194,10 +194,7 @@ def test_the_script_opens_the_source_with_a_shell_alone(server, run, tmp_path):
     script = tmp_path / "f" / "reopen"
     assert stat.S_IMODE(script.stat().st_mode) == 0o700
     assert server.password not in script.read_text()
-    passfile = tmp_path / "pgpass"
-    passfile.touch(mode=0o600)
-    passfile.write_text(f"*:*:*:postgres:{server.password}\n")
-    environment = {"PATH": "/usr/bin:/bin", "PGPASSFILE": str(passfile)}
+    environment = {"PATH": "/usr/bin:/bin", "PGPASSFILE": passfile(tmp_path, server)}
     frozen = normal(server)
     tried = subprocess.run(["sh", str(script), "--dry-run"], env=environment, stdout=subprocess.PIPE, text=True, check=True)
     assert "nothing was changed" in tried.stdout and normal(server) == frozen
@@ -239,10 +236,7 @@ def test_a_session_that_began_during_the_freeze_writes_again_after_it(server, ru
 @pytest.fixture(name="limited")
 def fixture_limited(server, run, tmp_path):
     """The same with a password file, as the timer has nobody who types a password."""
-    path = tmp_path / "pgpass"
-    path.touch(mode=0o600)
-    path.write_text(f"*:*:*:postgres:{server.password}\n", encoding="utf-8")
-    source = {"host": HOST, "port": server.port, "user": "postgres", "passfile": str(path), "sslmode": "disable"}
+    source = {"host": HOST, "port": server.port, "user": "postgres", "passfile": passfile(tmp_path, server), "sslmode": "disable"}
     return lambda **changes: run(source=source, **changes)
 
 

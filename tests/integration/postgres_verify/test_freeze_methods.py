@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 from demo.postgres_server import HOST
-from tests.integration.postgres_verify.support import normal
+from tests.integration.postgres_verify.support import normal, passfile
 from tests.support.bouncer import CONSOLE, Bouncer
 
 HBA = {"method": "pg_hba", "keep_readers": False, "command": None, "undo": None, "settle": 3}
@@ -52,12 +52,10 @@ def test_rejected_roles_lose_their_sessions_and_cannot_begin_one_until_the_file_
 
 
 def test_the_script_takes_the_lines_away_without_ansible(server, run, rules, tmp_path):
-    passfile = tmp_path / "pgpass"
-    passfile.touch(mode=0o600)
-    passfile.write_text(f"*:*:*:postgres:{server.password}\n")
+    environment = {"PATH": "/usr/bin:/bin", "PGPASSFILE": passfile(tmp_path, server)}
     run(**HBA)
     for _twice in range(2):
-        subprocess.run(["sh", str(tmp_path / "f" / "reopen")], env={"PATH": "/usr/bin:/bin", "PGPASSFILE": str(passfile)}, check=True)
+        subprocess.run(["sh", str(tmp_path / "f" / "reopen")], env=environment, check=True)
         server.connect("frozen", "crm_app", "app-secret").close()
     run(state="open", **HBA)
 
@@ -110,14 +108,12 @@ def test_clients_of_pgbouncer_wait_during_the_freeze_and_are_answered_after_it(s
 
 
 def test_the_script_resumes_pgbouncer_without_ansible(server, run, bouncer, tmp_path):
-    passfile = tmp_path / "pgpass"
-    passfile.touch(mode=0o600)
-    passfile.write_text(f"*:*:*:postgres:{server.password}\n*:*:*:console:{CONSOLE}\n")
+    environment = {"PATH": "/usr/bin:/bin", "PGPASSFILE": passfile(tmp_path, server, f"console:{CONSOLE}")}
     run(**options(bouncer))
     script = tmp_path / "f" / "reopen"
     assert CONSOLE not in script.read_text()
     for _twice in range(2):
-        subprocess.run(["sh", str(script)], env={"PATH": "/usr/bin:/bin", "PGPASSFILE": str(passfile)}, check=True)
+        subprocess.run(["sh", str(script)], env=environment, check=True)
         assert ask(bouncer) == 2500
     run(state="open", **options(bouncer))
 

@@ -20,6 +20,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._lease import Leas
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 
+from tests.support.tmpfs import tmpfs
+
 from .conftest import facts
 
 FULL = os.environ.get("CHAOS") == "full"
@@ -266,34 +268,24 @@ def test_write_that_went_wrong_is_found(tmp_path: pathlib.Path, monkeypatch: pyt
 
 
 def test_disk_full_is_said_and_leaves_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("NOT TESTED: disk full, a small tmpfs needs root")
     source, small = make_files(tmp_path / "s", 40, 200_000), tmp_path / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)], check=True)
-    try:
+    with tmpfs(small, "size=4m"):
         with pytest.raises(MigrationError, match="bytes free, the copy needs"):
             copy(source, small / "backup")
         monkeypatch.setattr(copying, "require_space", lambda *_arguments: None)
         with pytest.raises(MigrationError, match="could not be written: No space left"):
             copy(source, small / "backup")
         assert os.listdir(small / "backup") == []
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
 
 
 @pytest.fixture
 def other_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A directory on a file system of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("NOT TESTED: a file system of its own needs root")
     place = tmp_path / "other"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)], check=True)
-    try:
+    with tmpfs(place, "size=64m"):
         yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_target_on_another_file_system_gets_the_same_copy_and_second_copies_there_are_evidence(

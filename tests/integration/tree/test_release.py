@@ -7,12 +7,13 @@ from __future__ import annotations
 import os
 import pathlib
 import stat
-import subprocess
 import threading
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request, release
+
+from tests.support.tmpfs import tmpfs
 
 from .conftest import facts, never_missing
 
@@ -251,16 +252,10 @@ def test_asset_that_somebody_edited_is_not_kept(app: pathlib.Path) -> None:
 
 
 def test_read_only_place_is_refused_and_named(app: pathlib.Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("NOT TESTED: a read-only file system needs root")
     app.mkdir()
     source = build(app.parent, "1")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(app)], check=True)
-    try:
-        with pytest.raises(MigrationError, match="cannot be written to: Read-only file system"):
-            do(app, "present", "1", src=str(source))
-    finally:
-        subprocess.run(["umount", str(app)], check=True)
+    with tmpfs(app, "ro"), pytest.raises(MigrationError, match="cannot be written to: Read-only file system"):
+        do(app, "present", "1", src=str(source))
 
 
 def test_owner_can_be_chosen(app: pathlib.Path) -> None:
