@@ -13,6 +13,9 @@ description:
   - Checks every file of a backup of M(dihya.migration.pg_dumpall), then creates roles and databases and restores in parallel.
   - Stops at the first error.
   - A database is filled under a random name and takes its own when it is complete. A failed restore removes everything it made.
+  - While it is filled, all its sessions together may use as much memory to build indexes as the server gives to its shared buffers
+    (C(maintenance_work_mem), 1 GiB each at most, never less than the server's own), and no commit waits for the disk. These are settings
+    of that database and are taken from it before it gets its name.
   - Settings and privileges of databases and roles are those of the backup's capture, so that a freeze of the source does not travel.
   - A database that exists and is not empty is never touched. An empty one steps aside under another name.
   - Roles that exist are left as they are and named in the result.

@@ -54,6 +54,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
     with_capture,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits import adaptation_to
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import load_settings
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, own_session, remove_created
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import (
@@ -234,6 +235,7 @@ def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: R
     version, superuser = server["version_num"], server["login"]["superuser"]
     frames = {frame["name"]: frame for frame in backup.globals["databases"]}
     entries: dict[str, dict[str, Any]] = {}
+    loading = load_settings(server["settings"], request.jobs)
     for one in plan.databases:
         working = f"dihya-{secrets.token_hex(8)}"
         entries[one.source] = {"kind": "database", "name": one.name, "working_name": working, "identity": None}
@@ -241,12 +243,14 @@ def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: R
         owner = None if request.roles == "skip" else frames[one.source]["owner"]
         execute(connection, [create_database(frames[one.source], working, owner, version, superuser)], f"database {one.name}")
         record.update(entries[one.source], identity=current_databases(connection)[working])
+        execute(connection, set_statements(f"ALTER DATABASE {identifier(working)}", loading), f"database {one.name}")
     _fill(request, backup, plan, {name: entry["working_name"] for name, entry in entries.items()}, superuser, progress)
     known = set() if request.roles == "skip" else {role["name"] for role in read_globals(connection)["roles"]}
     for one in plan.databases:
         working = entries[one.source]["working_name"]
         pinned = [f"{name}={backup.manifest['server']['settings'][name]}" for name in request.pin_settings]
-        execute(connection, set_statements(f"ALTER DATABASE {identifier(working)}", pinned)
+        execute(connection, [f"ALTER DATABASE {identifier(working)} RESET ALL"]
+                + set_statements(f"ALTER DATABASE {identifier(working)}", pinned)
                 + frame_statements(backup.globals, frames[one.source], working, known, not superuser and bool(known)),
                 f"settings and privileges of database {one.name}")
         _publish(connection, record, one, working)

@@ -82,3 +82,19 @@ def test_a_restore_under_another_name_leaves_roles_and_others_alone(backup, new,
     assert gone["removed"] == ["database drill"]
     assert module.run("pg_restore_cluster", state="absent", **options)["changed"] is False
     assert new.names() == before
+
+
+def test_memory_for_indexes_and_commits_that_do_not_wait_are_for_the_load_only(scratch, new, old, module, tools, tmp_path):
+    """A stored generated column is made anew by the load, and so keeps the settings under which it ran."""
+    name = scratch("settled", "CREATE FUNCTION under() RETURNS text IMMUTABLE LANGUAGE sql RETURN"
+                   " current_setting('maintenance_work_mem') || ' ' || current_setting('synchronous_commit')",
+                   "CREATE TABLE load (n int, seen text GENERATED ALWAYS AS (under()) STORED)", "INSERT INTO load VALUES (1)")
+    dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "backups"), bin_dir=tools)
+    options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+    module.run("pg_restore_cluster", backup=dumped["path"], jobs=1, **options)
+    try:
+        assert old.execute("SELECT seen FROM load", name) == [("64MB on",)]
+        assert new.execute("SELECT seen, under() FROM load", name) == [("128MB off", "64MB on")]
+        assert new.execute("SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE datname = 'settled'") == []
+    finally:
+        module.run("pg_restore_cluster", state="absent", **options)

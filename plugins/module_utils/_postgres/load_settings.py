@@ -1,0 +1,19 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Settings under which a database is loaded: its own while it has no name yet, taken from it before it gets one."""
+
+from __future__ import annotations
+
+MOST_MEMORY = 1 << 20  # kB
+BLOCK = 8  # kB, the unit in which a server of usual build counts its shared buffers
+
+
+def load_settings(settings: dict[str, str], jobs: int) -> list[str]:
+    """``name=value`` for each of ``jobs`` sessions on a server with ``settings`` (of :func:`read_server`); any login may set them.
+
+    Memory to build indexes: all sessions together as much as the server gives to its shared buffers, 1 GiB each at most, never less
+    than its own setting. And nobody waits for the disk at each commit: nothing counts before the database takes its name, and that
+    commit, by a session without these settings, waits for all before it.
+    """
+    own, shared = (int(settings[name]) for name in ("maintenance_work_mem", "shared_buffers"))
+    return [f"maintenance_work_mem={max(own, min(MOST_MEMORY, shared * BLOCK // jobs))}kB", "synchronous_commit=off"]
