@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 
+from installer import install
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 TOOLS = ROOT / ".tools"
@@ -126,7 +128,7 @@ def step(title: str, stamp: pathlib.Path, wanted: str, work) -> None:
 
 
 def install_python_packages(profile: str, python: pathlib.Path, log: pathlib.Path) -> None:
-    """``pip install -r requirements/<profile>.txt``, with ``<profile>-constraints.txt`` where there is one."""
+    """Install ``requirements/<profile>.txt``, with ``<profile>-constraints.txt`` where there is one."""
     requirements = ROOT / "requirements" / (profile + ".txt")
     if not requirements.exists():
         raise Missing(f"there is no profile {profile} (no file requirements/{profile}.txt)")
@@ -134,8 +136,11 @@ def install_python_packages(profile: str, python: pathlib.Path, log: pathlib.Pat
     constraints = requirements.with_name(profile + "-constraints.txt")
     if constraints.exists():
         files, options = [*files, constraints], [*options, "-c", str(constraints)]
-    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *options]
-    step(f"Python packages, {profile}", VENV / ("stamp-" + profile), digest(files, str(VENV)), lambda: run(pip, log))
+
+    def work() -> None:
+        install(python, python, options, lambda argv, **more: run(argv, log, **more), Missing)
+
+    step(f"Python packages, {profile}", VENV / ("stamp-" + profile), digest(files, str(VENV)), work)
 
 
 def keep_compiled(python: pathlib.Path) -> None:

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -28,7 +29,6 @@ from dev.testing.system import install  # noqa: E402
 from dev.testing.tiers import Tier, tiers  # noqa: E402
 
 WORKERS = 2  # as many as cores: three keep both busy no longer, and what runs waits longer
-PYTHON = ROOT / ".venv" / "bin" / "python"
 
 
 def main() -> int:
@@ -36,45 +36,43 @@ def main() -> int:
     names = [tier.name for tier in tiers(ROOT)]
     parser = argparse.ArgumentParser(description="Run the tests, all tiers or one.")
     parser.add_argument("tier", nargs="?", default=os.environ.get("TIER") or None, choices=[*names, None], metavar="|".join(names))
-    parser.add_argument("--ready", action="store_true", help="the virtual environment is set up: go on at once")
-    arguments = parser.parse_args()
+    wanted = parser.parse_args().tier
     # Hundreds of processes import the same modules: let the first one keep what it compiled.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    chosen = arguments.tier
-    if not arguments.ready:
-        return set_up_and_enter(chosen)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shutil.rmtree(ROOT / "build" / "junit", ignore_errors=True)
     begun = time.monotonic()
-    counts = run_tiers([tier for tier in tiers(ROOT) if chosen in (None, tier.name)])
+    chosen = [tier for tier in tiers(ROOT) if wanted in (None, tier.name)]
+    needs = list(dict.fromkeys(need for tier in chosen for need in tier.needs))
+    # Both take a core and a minute or two.
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        installed = beside.submit(install, needs)
+        counts = run_tiers(chosen, installed.result) if set_up() else Counts(failed=1)
     return close(counts, time.monotonic() - begun)
 
 
-def set_up_and_enter(chosen: str | None) -> int:
-    """Make the virtual environment ready, then run this script with its interpreter."""
+def set_up() -> bool:
+    """Make the virtual environment ready, whose interpreter runs all steps; whether that could be done."""
     print("set-up", flush=True)
     done = subprocess.run([sys.executable, str(ROOT / "dev" / "setup.py"), "test"], cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         print("the set-up failed: no test ran", flush=True)
-        return close(Counts(failed=1), 0)
-    os.execv(PYTHON, [str(PYTHON), str(ROOT / "dev" / "test.py"), "--ready", *([chosen] if chosen else [])])
+    return done.returncode == 0
 
 
-def run_tiers(chosen: list[Tier], root: pathlib.Path = ROOT) -> Counts:
+def run_tiers(chosen: list[Tier], installed: Callable[[], None], root: pathlib.Path = ROOT) -> Counts:
     """Run the lanes of all tiers, in their order and some at a time, so that no core is idle while another tier has work.
 
-    What the system lacks is installed beside the tiers that need nothing of it.
+    ``installed`` returns when what the system lacked is there; tiers that need nothing of it begin before.
     """
-    needs = list(dict.fromkeys(need for tier in chosen for need in tier.needs))
     runner = Runner(root)
     counts = Counts()
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         try:
             lanes = []
             for tier in chosen:
-                if tier.needs and needs:
-                    install(needs)
-                    needs = []
+                if tier.needs:
+                    installed()
                 lanes.append((tier, [pool.submit(run_lane, runner, lane) for lane in tier.lanes]))
             for tier, futures in lanes:
                 counts += sum_up(tier, [future.result() for future in futures])

@@ -28,10 +28,13 @@ HOME = BUILD / "ansible-test-home"
 KINDS = {"modules": "module", "callback": "callback", "filter": "filter", "lookup": "lookup", "test": "test",
          "connection": "connection", "inventory": "inventory", "become": "become", "vars": "vars", "strategy": "strategy"}
 GET_PIP = "https://ci-files.testing.ansible.com/ansible-test/get-pip-24.2.py"
-STAND_IN = f"""# Stand-in for get-pip.py where its site cannot be reached: our own pip installs the one asked for.
-import subprocess, sys
-wanted = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
-sys.exit(subprocess.run([{sys.executable!r}, "-m", "pip", "--python", sys.executable, "install", *wanted]).returncode)
+STAND_IN = f"""# Stand-in for get-pip.py where its site cannot be reached: what installed our own environment installs the pip asked for.
+import pathlib, subprocess, sys
+sys.path.insert(0, {str(ROOT / "dev")!r})
+import installer
+def run(argv, **options): subprocess.run(argv, check=True, **options)
+wanted = [word for word in sys.argv[1:] if not word.startswith("-")]
+installer.install(pathlib.Path({sys.executable!r}), pathlib.Path(sys.executable), wanted, run, subprocess.CalledProcessError)
 """
 
 
