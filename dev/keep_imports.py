@@ -63,11 +63,14 @@ def parse_kept(parse: Any) -> Any:
 
 
 class Watch:
-    """A finder of modules that waits for the part of Ansible that puts modules together, and steps aside when it comes."""
+    """A finder that waits for the module ``name``, lets ``change`` have it once it is loaded, and steps aside."""
+
+    def __init__(self, name: str, change: Any) -> None:
+        self._name, self._change = name, change
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
-        """The usual finding of ``BUILDER``, whose parser is replaced once it is loaded; nothing else is found here."""
-        if name != BUILDER:
+        """The usual finding of that one module; nothing else is found here."""
+        if name != self._name:
             return None
         from importlib import util
 
@@ -77,13 +80,18 @@ class Watch:
         if loader:
             load = loader.exec_module
 
-            def load_and_replace(module: Any) -> None:
+            def load_and_change(module: Any) -> None:
                 load(module)
-                if hasattr(module, PARSER):  # older versions have none
-                    setattr(module, PARSER, parse_kept(getattr(module, PARSER)))
+                self._change(module)
 
-            loader.exec_module = load_and_replace
+            loader.exec_module = load_and_change
         return spec
 
 
-sys.meta_path.insert(0, Watch())
+def spare_parsing(builder: Any) -> None:
+    """Replace the parser of ``builder``; older versions have none."""
+    if hasattr(builder, PARSER):
+        setattr(builder, PARSER, parse_kept(getattr(builder, PARSER)))
+
+
+sys.meta_path.insert(0, Watch(BUILDER, spare_parsing))
