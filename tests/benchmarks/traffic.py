@@ -74,7 +74,7 @@ def measure(bench: Bench) -> Result:
     """All rows of the area."""
     for name in PROGRAMS:
         program(name)
-    rounds, seconds = bench.rounds(), 2 if bench.quick else 8
+    rounds, seconds = bench.rounds(), 0.5 if bench.quick else 8
     with contextlib.ExitStack() as stack:
         switched = {kind: stack.enter_context(sides(bench.directory / kind, kind)) for kind in PROXIES}
         fleet = stack.enter_context(Fleet(bench.directory / "fleet"))

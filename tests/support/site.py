@@ -17,8 +17,8 @@ def slow():
 """
 
 
-def write_release(tree: pathlib.Path, name: str, code: str = SLOW, test: str = "") -> None:
-    """Make of ``tree``, a copy of ``SITE``, the release ``name``, with ``code`` and ``test`` more."""
+def write_release(tree: pathlib.Path, name: str, code: str = SLOW) -> None:
+    """Make of ``tree``, a copy of ``SITE``, the release ``name``, with ``code`` more."""
     (tree / "app.py").write_text((SITE / "app.py").read_text().replace('"one"', f'"{name}"') + code)
     own = (SITE / "tests" / "test_readonly.py").read_text().replace('("one", "two")', f'("{name}",)')
-    (tree / "tests" / "test_readonly.py").write_text(f"{own}\n\n{test}")
+    (tree / "tests" / "test_readonly.py").write_text(own)
