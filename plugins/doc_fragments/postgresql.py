@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Documentation fragments ``dihya.migration.postgresql``, ``….long``, ``….encrypt`` and ``….managed``."""
+    """Documentation fragments ``dihya.migration.postgresql``, ``….long``, ``….encrypt``, ``….managed`` and ``….tablespaces``."""
 
     DOCUMENTATION = r"""
 options:
@@ -83,4 +83,15 @@ options:
     type: list
     elements: str
     default: []
+"""
+
+    TABLESPACES = r"""
+options:
+  tablespaces:
+    description:
+      - Tablespaces of the target by the name of those of the source. They must exist. Databases, tables, materialized views and indexes
+        that lie in the one lie in the other afterwards. Tables are put there while they are empty, indexes once they are built.
+      - What lies in a tablespace that is not named here lies in C(pg_default) afterwards, which findings and result say.
+    type: dict
+    default: {}
 """

@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - dihya.migration.postgresql
   - dihya.migration.postgresql.encrypt
   - dihya.migration.postgresql.managed
+  - dihya.migration.postgresql.tablespaces
 options:
   source:
     description: The server that is to be moved.
@@ -137,6 +138,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._age import SEAL_S
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import ADAPT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import PLACEMENT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import PreflightRequest, preflight
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import COMMON_SPEC
 
@@ -153,6 +155,7 @@ SPEC = dict(
     restores={"type": "bool", "default": True},
     logins={"type": "list", "elements": "str", "default": []},
     **ADAPT_SPEC,
+    **PLACEMENT_SPEC,
 )
 
 

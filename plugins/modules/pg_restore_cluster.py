@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - dihya.migration.postgresql
   - dihya.migration.postgresql.long
   - dihya.migration.postgresql.managed
+  - dihya.migration.postgresql.tablespaces
 options:
   target:
     description: The server to restore on.
@@ -148,12 +149,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import ADAPT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import PLACEMENT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import RestoreRequest, absent, restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
 
 SPEC = dict(
     LONG_SPEC,
     **ADAPT_SPEC,
+    **PLACEMENT_SPEC,
     target={"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     state={"type": "str", "default": "present", "choices": ["present", "absent"]},
     backup={"type": "path"},

@@ -18,6 +18,7 @@ extends_documentation_fragment:
   - dihya.migration.postgresql
   - dihya.migration.postgresql.long
   - dihya.migration.postgresql.managed
+  - dihya.migration.postgresql.tablespaces
 attributes:
   check_mode: {support: full, description: The module only reads the servers; in check mode it writes no file either.}
   diff_mode: {support: none, description: Nothing is changed.}
@@ -142,12 +143,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import ADAPT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import PLACEMENT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
 
 SPEC = {
     **LONG_SPEC,
     **ADAPT_SPEC,
+    **PLACEMENT_SPEC,
     "source": {"type": "dict", "options": ENDPOINT_SPEC},
     "manifest": {"type": "path"},
     "identity": {"type": "path", "no_log": False},  # a path, not a secret

@@ -128,7 +128,7 @@ class Fleet:
             one.stop()
 
 
-def there_and_back(bench: Bench, proxy: Proxy, seconds: int, keep: bool) -> Seen:
+def there_and_back(bench: Bench, proxy: Proxy, seconds: float, keep: bool) -> Seen:
     """Switch to the other side and back under load."""
     with load(proxy.url, seconds, keep) as seen:
         for side in ("green", "blue"):
@@ -136,7 +136,7 @@ def there_and_back(bench: Bench, proxy: Proxy, seconds: int, keep: bool) -> Seen
     return seen[0]
 
 
-def in_turn(bench: Bench, fleet: Fleet, seconds: int, keep: bool) -> Seen:
+def in_turn(bench: Bench, fleet: Fleet, seconds: float, keep: bool) -> Seen:
     """Replace every back end under load, each out of rotation meanwhile."""
     with load(f"http://127.0.0.1:{fleet.balancer.port}", seconds, keep) as seen:
         for name, back_end in fleet.servers.items():
@@ -148,7 +148,7 @@ def in_turn(bench: Bench, fleet: Fleet, seconds: int, keep: bool) -> Seen:
 
 
 @contextlib.contextmanager
-def load(url: str, seconds: int, keep: bool) -> Iterator[list[Seen]]:
+def load(url: str, seconds: float, keep: bool) -> Iterator[list[Seen]]:
     """Clients that ask without a pause, until the block is over and for ``seconds`` at least; what they saw, in the list afterwards."""
     begun = time.monotonic()
     closing = [] if keep else ["-H", "Connection: close"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import read_placed
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects
 
 FORMAT = 1
@@ -171,7 +172,7 @@ def cluster(connection: Any, databases: Sequence[str]) -> dict[str, Any]:
 def contents(connection: Any) -> dict[str, Any]:
     """Owners and ACLs in the database of ``connection``: ``objects``, ``changed_system_objects``, ``default_acls``.
 
-    ``extensions`` has the members of each extension, identities by kind.
+    ``extensions`` has the members of each extension, identities by kind; ``placed`` is of :func:`placement.read_placed`.
     """
     objects: dict[str, dict[str, Any]] = {}
     changed: dict[str, dict[str, Any]] = {}
@@ -194,6 +195,7 @@ def contents(connection: Any) -> dict[str, Any]:
     owners = rows(connection, "SELECT pg_get_userbyid(lomowner), count(*) FROM pg_largeobject_metadata GROUP BY 1 ORDER BY 1")
     return {
         "objects": objects, "changed_system_objects": changed, "extensions": members, "large_object_owners": dict(owners),
+        "placed": read_placed(connection),
         "default_acls": [list(row) for row in rows(connection, DEFAULT_ACLS.format(acl=acl_sql("d.defaclacl")))],
     }
 

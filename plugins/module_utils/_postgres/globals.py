@@ -144,7 +144,8 @@ def parameter(name: str) -> str:
     return ".".join(identifier(part) for part in name.split("."))
 
 
-def create_database(frame: dict[str, Any], name: str, owner: str | None, target_version: int, closed: bool = True) -> str:
+def create_database(frame: dict[str, Any], name: str, owner: str | None, target_version: int, closed: bool = True,
+                    tablespace: str | None = None) -> str:
     """The statement that creates ``name`` empty, with encoding and locale of ``frame``; ``closed`` to all but superusers."""
     words = ["TEMPLATE template0", f"ENCODING {literal(frame['encoding'])}", f"LC_COLLATE {literal(frame['collate'])}",
              f"LC_CTYPE {literal(frame['ctype'])}", *(["CONNECTION LIMIT 0"] if closed else [])]
@@ -157,6 +158,8 @@ def create_database(frame: dict[str, Any], name: str, owner: str | None, target_
         words.append(f"ICU_RULES {literal(frame['icu_rules'])}")
     if owner:
         words.append(f"OWNER {identifier(owner)}")
+    if tablespace:
+        words.append(f"TABLESPACE {identifier(tablespace)}")
     return f"CREATE DATABASE {identifier(name)} WITH {' '.join(words)}"
 
 

@@ -36,7 +36,7 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
-        checks += [same_server, order_of_versions, extensions, locales, managed, passwords, settings, types, target_space]
+        checks += [same_server, order_of_versions, extensions, locales, managed, places, passwords, settings, types, target_space]
     found = [one for check in checks for one in check(facts)]
     return sorted(found, key=lambda one: not one["blocking"])
 
@@ -171,7 +171,7 @@ def scheduled(facts: dict[str, Any]) -> Iterator[Finding]:
 
 def stragglers(facts: dict[str, Any]) -> Iterator[Finding]:
     """What a dump leaves out or brings only in name."""
-    pending = list(facts["source"]["pending"])
+    pending = [one for one in facts["source"]["pending"] if one["kind"] != "tablespace" or one["name"] not in facts["tablespaces"]]
     for name, content in good(facts).items():
         pending += content["subscriptions"]
         kinds = {"unlogged table": [one for one in content["relations"] if one["persistence"] == "u"],
@@ -185,11 +185,24 @@ STRAGGLERS = {
     "prepared transaction": "commit it or roll it back before the freeze: a dump does not see it",
     "replication slot": "its consumer must be pointed at the target by hand",
     "standby": "make standbys of the target by hand",
-    "tablespace": "everything is restored in the target's default tablespace",
+    "tablespace": "name its counterpart on the target (postgresql_tablespaces), else what lies there goes to the default one",
     "subscription": "it arrives disabled: enable it by hand",
     "unlogged table": "it is copied as it is",
     "foreign table": "only its definition is copied; the target must reach the foreign server",
 }
+
+
+def places(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Tablespaces that are to take the place of others: both must exist, and the login must be allowed to put something there."""
+    user = facts["target"]["user"]
+    for old, new in sorted(facts["tablespaces"].items()):
+        if old not in facts["source"]["tablespaces"]:
+            yield finding("postgresql_tablespaces", f"the source has no tablespace {old}", "correct the name, or take it off the list")
+        if new not in facts["target"]["tablespaces"]:
+            yield finding("postgresql_tablespaces", f"the target has no tablespace {new}", "create it there, or name another")
+        elif not facts["target"]["tablespaces"][new]:
+            yield finding("postgresql_tablespaces", f"user {user} may not create anything in tablespace {new} of the target",
+                          f"allow it there: GRANT CREATE ON TABLESPACE {new} TO {user}")
 
 
 def clients(facts: dict[str, Any]) -> Iterator[Finding]:

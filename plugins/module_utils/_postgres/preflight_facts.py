@@ -52,6 +52,7 @@ SELECT 'prepared transaction' AS kind, gid AS name FROM pg_catalog.pg_prepared_x
 UNION ALL SELECT 'replication slot', slot_name FROM pg_catalog.pg_replication_slots
 UNION ALL SELECT 'standby', application_name FROM pg_catalog.pg_stat_replication
 UNION ALL SELECT 'tablespace', spcname FROM pg_catalog.pg_tablespace WHERE spcname !~ '^pg_' ORDER BY 1, 2"""
+TABLESPACES = "SELECT spcname AS name, pg_catalog.has_tablespace_privilege(oid, 'CREATE') AS may FROM pg_catalog.pg_tablespace"
 SUBSCRIPTIONS = "SELECT 'subscription' AS kind, subname AS name FROM pg_catalog.pg_subscription WHERE subdbid = (SELECT oid FROM " \
                 "pg_catalog.pg_database WHERE datname = current_database())"
 # Its launcher connects to the database whose jobs it runs, whether the extension is made there or not.
@@ -115,6 +116,7 @@ class PreflightRequest:
     owners: dict[str, str] = field(default_factory=dict)
     service_roles: Sequence[str] = SERVICE_ROLES
     leave_out: Sequence[str] = ()
+    tablespaces: dict[str, str] = field(default_factory=dict)
     logins: Sequence[str] = ()
 
 
@@ -126,7 +128,7 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
                   for name in NEEDED},
         "backup": look_at_directory(request.backup_dir) if request.backup_dir else None,
         "sealing": problems(request.seal, request.identity, needed=request.restores),
-        "logins": request.logins, "leave_out": request.leave_out,
+        "logins": request.logins, "leave_out": request.leave_out, "tablespaces": request.tablespaces,
     }
     connections: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
@@ -202,6 +204,7 @@ def _side(stack: contextlib.ExitStack, endpoint: Endpoint, request: PreflightReq
         available = rows(connection, AVAILABLE.format(open=free))
         facts.update(
             server=server, globals=read_globals(connection), clients=rows(connection, CLIENTS), pending=rows(connection, PENDING),
+            tablespaces={row["name"]: row["may"] for row in rows(connection, TABLESPACES)},
             available={row["name"]: row["versions"] for row in available},
             superuser_only=[row["name"] for row in available if not row["open"]],
             collations=rows(connection, COLLATIONS.format(provider=provider)),

@@ -55,6 +55,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits import adaptation_to
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import load_settings
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import moves, nothing_placed, without_counterpart
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, own_session, remove_created
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import (
@@ -92,6 +93,7 @@ class RestoreRequest:
     owners: dict[str, str] = field(default_factory=dict)
     service_roles: Sequence[str] = SERVICE_ROLES
     leave_out: Sequence[str] = ()
+    tablespaces: dict[str, str] = field(default_factory=dict)
     jobs: int = 2
     bin_dir: str | None = None
     progress_file: str | None = None
@@ -212,7 +214,9 @@ def make_plan(request: RestoreRequest, backup: Backup, connection: Any) -> Resto
                         wanted=request.databases, rename=request.rename, roles=request.roles)
     silent = [f"password of role {name}: to be set anew, until then it cannot log in with one"
               for name in without_password(plan.roles, request.target)]
-    return replace(plan, left=[*plan.left, *backup.left, *silent])
+    astray = [f"tablespace {name} of database {one.source}: what lay there lies in the default one" for one in plan.databases
+              for name in without_counterpart(_placed(backup, one.source), request.tablespaces)]
+    return replace(plan, left=[*plan.left, *backup.left, *silent, *astray])
 
 
 @contextlib.contextmanager
@@ -241,7 +245,8 @@ def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: R
         entries[one.source] = {"kind": "database", "name": one.name, "working_name": working, "identity": None}
         record.add(entries[one.source])
         owner = None if request.roles == "skip" else frames[one.source]["owner"]
-        execute(connection, [create_database(frames[one.source], working, owner, version, superuser)], f"database {one.name}")
+        own = request.tablespaces.get(_placed(backup, one.source)["own"])
+        execute(connection, [create_database(frames[one.source], working, owner, version, superuser, own)], f"database {one.name}")
         record.update(entries[one.source], identity=current_databases(connection)[working])
         execute(connection, set_statements(f"ALTER DATABASE {identifier(working)}", loading), f"database {one.name}")
     _fill(request, backup, plan, {name: entry["working_name"] for name, entry in entries.items()}, superuser, progress)
@@ -273,26 +278,48 @@ def _fill(request: RestoreRequest, backup: Backup, plan: RestorePlan, working: d
     settled = _settles(request, backup)
     bare = ["--no-owner", "--no-privileges"] if request.roles == "skip" or settled else []
     captured = backup.manifest["capture"]
-    works = []
-    for number, (name, workers) in enumerate(ordered, 1):
-        path, log = os.path.join(backup.directory, by_name[name].directory), request.log(f"pg_restore.{number}")
+    moved = {name: moves(_placed(backup, name), request.tablespaces) for name in by_name}
+
+    def work(number: int, name: str, workers: int, *sections: str) -> Work:
+        path, log = os.path.join(backup.directory, by_name[name].directory), request.log(f"pg_restore.{number}{''.join(sections[:1])}")
         argv = [find_tool("pg_restore", request.bin_dir), "--exit-on-error", "--verbose", "--no-password", "--no-tablespaces", *bare,
-                *_chosen(request, backup, name, path, number), f"--dbname={database_argument(working[name])}"]
+                *_chosen(request, backup, name, path, number), *sections, f"--dbname={database_argument(working[name])}"]
         if settled and backup.change.limits.plain:  # what it makes is the database owner's, until it is given to others
             argv.append(f"--role={captured['databases'][name]['owner']}")
         if backup.manifest.get("encryption"):  # a stream: neither parallel nor kept, and its log holds no value of a row
-            works.append(Work(opening(path, str(request.identity)), environment, log, f"database {name}", then=argv, harmless=True))
-        else:
-            works.append(Work([*argv, f"--jobs={workers}", path], environment, log, f"database {name}", workers))
-    meter = RestoreMeter([work.log for work in works], progress)
+            return Work(opening(path, str(request.identity)), environment, log, f"database {name}", then=argv, harmless=True)
+        return Work([*argv, f"--jobs={workers}", path], environment, log, f"database {name}", workers)
+
+    numbered = list(enumerate(ordered, 1))
+    empty = [work(number, name, workers, "--section=pre-data") for number, (name, workers) in numbered if moved[name][0]]
+    works = [work(number, name, workers, *(("--section=data", "--section=post-data") if moved[name][0] else ()))
+             for number, (name, workers) in numbered]
+    meter = RestoreMeter([one.log for one in empty + works], progress)
     progress.begin("restore", sum(one.entries for one in plan.databases), "objects")
+    run_all(empty, request.jobs, meter.look)
+    for name, (tables, _indexes) in moved.items():
+        _move(request, working[name], tables, name)
     run_all(works, request.jobs, meter.look)
+    for name, (_tables, indexes) in moved.items():
+        _move(request, working[name], indexes, name)
     for name in by_name if settled else ():
         settle(request.target, working[name], captured["databases"][name], captured["server_version"], request.application_name)
     progress.begin("statistics", len(works), "databases")
     for name, _workers in ordered:
         analyze(request.target, working[name], f"statistics of database {name}", request.jobs, request.application_name)
         progress.advance(1)
+
+
+def _placed(backup: Backup, database: str) -> dict[str, Any]:
+    """What lies in which tablespace, as it was captured."""
+    return backup.manifest["capture"]["databases"][database].get("placed") or nothing_placed()
+
+
+def _move(request: RestoreRequest, working: str, statements: list[str], database: str) -> None:
+    """Move relations to their tablespaces."""
+    if statements:
+        with contextlib.closing(connect(request.target, working, request.application_name)) as connection:
+            execute(connection, statements, f"tablespaces of database {database}")
 
 
 def _chosen(request: RestoreRequest, backup: Backup, database: str, archive: str, number: int) -> list[str]:

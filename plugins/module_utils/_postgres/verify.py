@@ -40,6 +40,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import not_tried, try_logins
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import placed_catalog, read_own
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
@@ -68,6 +69,7 @@ class VerifyRequest:
     owners: dict[str, str] = field(default_factory=dict)
     service_roles: Sequence[str] = SERVICE_ROLES
     leave_out: Sequence[str] = ()
+    tablespaces: dict[str, str] = field(default_factory=dict)
     logins: list[str] = field(default_factory=list)
     digest_file: str | None = None
     differences_file: str | None = None
@@ -267,7 +269,7 @@ class Verification:
         if request.source is None:
             raise AssertionError("request.source is set before")
         with transaction(request.source, name, None, request.application_name) as connection:
-            source = carry_catalog(read_catalog(connection), change)
+            source = placed_catalog(carry_catalog(read_catalog(connection), change), read_own(connection), request.tablespaces)
         with contextlib.closing(connect(request.target, request.on_target(name), request.application_name)) as connection:
             pin_session(connection)
             target = carry_catalog(read_catalog(connection), change)

@@ -142,7 +142,11 @@ ADVICE = (
     N_("commit it or roll it back before the freeze: a dump does not see it"),
     N_("its consumer must be pointed at the target by hand"),
     N_("make standbys of the target by hand"),
-    N_("everything is restored in the target's default tablespace"),
+    N_("name its counterpart on the target (postgresql_tablespaces), else what lies there goes to the default one"),
+    N_("the source has no tablespace {name}"),
+    N_("the target has no tablespace {name}"),
+    N_("user {user} may not create anything in tablespace {name} of the target"),
+    N_("allow it there: GRANT CREATE ON TABLESPACE {name} TO {user}"),
     N_("it arrives disabled: enable it by hand"),
     N_("note its jobs, drop the extension and take it out of shared_preload_libraries; schedule them on the target after the commit "
        "point"),

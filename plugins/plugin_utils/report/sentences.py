@@ -150,6 +150,7 @@ NOT_CARRIED = (
     N_("role {role}, which belongs to the service"),
     N_("role {role}: {other} takes its place"),
     N_("membership of {role} in {other}, which {user} may not grant"),
+    N_("tablespace {name} of database {database}: what lay there lies in the default one"),
     N_("setting {setting} of role {role}, which {user} may not set"),
     N_("setting {setting} in database {name}, which {user} may not set"),
     N_("setting {setting} of role {role} in database {name}, which {user} may not set"),

@@ -98,3 +98,44 @@ def test_memory_for_indexes_and_commits_that_do_not_wait_are_for_the_load_only(s
         assert new.execute("SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE datname = 'settled'") == []
     finally:
         module.run("pg_restore_cluster", state="absent", **options)
+
+
+def test_tablespaces_take_the_place_of_others_and_what_has_no_counterpart_is_told(scratch, new, old, module, tools, tmp_path):
+    name = scratch("placed", "SELECT 1")
+    for server, names in ((old, ("fast", "slow", "gone")), (new, ("quick", "vast"))):
+        for tablespace in names:
+            (tmp_path / tablespace).mkdir(mode=0o777)
+            (tmp_path / tablespace).chmod(0o777)
+            server.execute(f"CREATE TABLESPACE {tablespace} LOCATION '{tmp_path / tablespace}'")
+    for statement in ("CREATE TABLE t (n int PRIMARY KEY) TABLESPACE fast", "CREATE INDEX t_n ON t (n) TABLESPACE fast",
+                      "CREATE TABLE astray (n int) TABLESPACE gone", "CREATE TABLE plain (n int)",
+                      "CREATE MATERIALIZED VIEW seen TABLESPACE fast AS SELECT * FROM t",
+                      "CREATE TABLE parted (n int) PARTITION BY LIST (n) TABLESPACE fast",
+                      "CREATE TABLE part PARTITION OF parted DEFAULT", "INSERT INTO t SELECT generate_series(1, 100)"):
+        old.execute(statement, name)
+    old.execute(f"ALTER DATABASE {name} SET TABLESPACE slow")
+    dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "backups"), bin_dir=tools)
+    places = {"fast": "quick", "slow": "vast"}
+    options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+    try:
+        made = module.run("pg_restore_cluster", backup=dumped["path"], tablespaces=places, **options)
+        assert f"tablespace gone of database {name}: what lay there lies in the default one" in made["left"], made
+        found = new.execute("SELECT relname, spcname FROM pg_class c LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace"
+                            " WHERE c.relnamespace = 'public'::regnamespace", name)
+        assert dict(found) == {"t": "quick", "t_n": "quick", "t_pkey": None, "astray": "pg_default", "plain": None, "seen": "quick",
+                               "parted": "quick", "part": "quick"}
+        own = "SELECT spcname FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace WHERE datname = 'placed'"
+        assert new.execute(own) == [("vast",)] and new.execute("SELECT count(*) FROM t", name) == [(100,)]
+        compared = {"source": old.endpoint, "target": new.endpoint, "databases": [name], "bin_dir": tools}
+        proved = module.run("pg_verify", tablespaces=places, **compared)
+        assert proved.get("equal") is True, proved
+        elsewhere = module.run("pg_verify", **compared)
+        assert elsewhere["failed"] and f"database {name}: table public.t differs in tablespace" in elsewhere["differences"], elsewhere
+    finally:
+        module.run("pg_restore_cluster", state="absent", **options)
+        old.execute(f"ALTER DATABASE {name} SET TABLESPACE pg_default")
+        for table in ("seen", "t", "astray", "parted"):
+            old.execute(f"DROP {'MATERIALIZED VIEW' if table == 'seen' else 'TABLE'} {table}", name)
+        for server, names in ((old, ("fast", "slow", "gone")), (new, ("quick", "vast"))):
+            for tablespace in names:
+                server.execute(f"DROP TABLESPACE {tablespace}")

@@ -40,6 +40,7 @@ def sound() -> dict[str, Any]:
         "standby": False,
         "clients": [],
         "pending": [],
+        "tablespaces": {"pg_default": True, "shut": False},
         "xml": True,
         "icu": False,
         "superuser_only": ["vector"],
@@ -88,6 +89,7 @@ def sound() -> dict[str, Any]:
             "sealing": [],
             "logins": [],
             "leave_out": [],
+            "tablespaces": {},
         }
     )
 
@@ -122,6 +124,9 @@ CASES = [
     (put("backup/free", 599), "the backup may take 600 B", True),
     (put("sealing", [("postgresql_backup_identity", "/i can be read by others", "chmod 600 /i")]), "can be read by others", True),
     (put("wanted", ["crm", "gone"]), "no database gone", True),
+    (put("tablespaces", {"pg_default": "fast"}), "the target has no tablespace fast", True),
+    (put("tablespaces", {"gone": "pg_default"}), "the source has no tablespace gone", True),
+    (put("tablespaces", {"pg_default": "shut"}), "may not create anything in tablespace shut", True),
     (put("source/contents/crm", {"error": "SQLSTATE 42501"}), "SQLSTATE 42501", True),
     (put("source/contents/crm/unreadable", ["app.secret"]), "may not read in database crm: app.secret", True),
     (put("source/contents/crm/hidden", ["app.rows"]), "row security may hide rows", True),
