@@ -150,7 +150,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import ADAPT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import PLACEMENT_SPEC
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import RestoreRequest, absent, restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import absent, restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import RestoreRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
 
 SPEC = dict(

@@ -27,7 +27,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import look_at_directory
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import RestoreRequest, absent, restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import absent, restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import RestoreRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.throwaway import (
     Shelter,

@@ -1,9 +1,12 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Settings under which a database is loaded: its own while it has no name yet, taken from it before it gets one."""
+"""Settings under which a database is loaded: its own while it has no name yet, taken from it before it gets one; and quiet sessions."""
 
 from __future__ import annotations
 
+# Statements of a restore hold rows and password hashes, and the server's log keeps failed ones: quiet, where we may.
+QUIET = {"log_statement": "none", "log_min_error_statement": "panic", "log_min_duration_statement": "-1",
+         "log_min_duration_sample": "-1", "pg_stat_statements.track": "none"}
 MOST_MEMORY = 1 << 20  # kB
 BLOCK = 8  # kB, the unit in which a server of usual build counts its shared buffers
 

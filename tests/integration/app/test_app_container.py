@@ -14,6 +14,7 @@ from tests.support.images import CONFIGURATION, FLASK, application_image, podman
 from tests.support.needs import require_podman
 
 CANARY = "canary-77d1"
+IMAGE = "localhost/dihya-test-app-container"
 SERVER = """
 import http.server, os, sys
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -27,18 +28,10 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 
 
 class Site:
-    """Images ``one``, ``two`` and ``sick`` (it answers 503), and the module on this host."""
+    """The images, and the module on this host."""
 
-    def __init__(self, root: pathlib.Path, port: int, run_module) -> None:
-        self.root, self.port, self.run_module = root, port, run_module
-        base = python_image(root / "image", FLASK)
-        self.images = {}
-        for release in ("one", "two", "sick"):
-            tree = root / release
-            tree.mkdir()
-            (tree / "serve.py").write_text(SERVER.format(release=release, status=503 if release == "sick" else 200))
-            tag = f"localhost/dihya-test-{port}:{release}"
-            self.images[release] = application_image(tag, base, tree, ["python", "serve.py", str(port)])
+    def __init__(self, root: pathlib.Path, port: int, run_module, images: dict[str, str]) -> None:
+        self.root, self.port, self.run_module, self.images = root, port, run_module, dict(images)
         self.env_file = root / ".env"
         self.env_file.write_text(f"SECRET={CANARY}\n")
         self.env_file.chmod(0o600)
@@ -48,7 +41,8 @@ class Site:
 
     def call(self, state: str, release: str, check_mode: bool = False, **options) -> dict:
         return self.run_module("app_container", check_mode, state=state, name=self.name(release), form="podman", port=self.port,
-                               image=f"localhost/any@sha256:{self.images[release]}", env_file=str(self.env_file),
+                               command=["python", "serve.py", str(self.port)], image=f"localhost/any@sha256:{self.images[release]}",
+                               env_file=str(self.env_file),
                                record_file=str(self.root / "run" / "container.json"), log_file=str(self.root / "log" / f"{release}.log"),
                                health_url=f"http://127.0.0.1:{self.port}/", health_timeout=20, stop_timeout=2, **options)
 
@@ -65,15 +59,29 @@ class Site:
         podman("rm", "--force", "--ignore", "--time=0", *map(self.name, self.images))
         for name in self.left():
             podman("secret", "rm", name)
-        podman("rmi", "--force", *self.images.values())
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """The ids of the images ``one``, ``two`` and ``sick`` (it answers 503)."""
+    require_podman()
+    root = tmp_path_factory.mktemp("images")
+    base = python_image(root / "image", FLASK)
+    made = {}
+    for release in ("one", "two", "sick"):
+        tree = root / release
+        tree.mkdir()
+        (tree / "serve.py").write_text(SERVER.format(release=release, status=503 if release == "sick" else 200))
+        made[release] = application_image(f"{IMAGE}:{release}", base, tree, [])
+    yield made
+    podman("rmi", "--force", *made.values())
 
 
 @pytest.fixture
-def site(tmp_path, free_port, run_module, monkeypatch):
+def site(tmp_path, free_port, run_module, monkeypatch, images):
     """Nothing of it runs yet."""
-    require_podman()
     monkeypatch.setenv("CONTAINERS_CONF", CONFIGURATION)
-    made = Site(tmp_path, free_port(), run_module)
+    made = Site(tmp_path, free_port(), run_module, images)
     yield made
     made.remove()
 
@@ -121,12 +129,13 @@ def test_a_stopped_container_is_started_as_it_was_and_goes_when_another_takes_it
 
 def test_an_archive_with_another_image_and_a_strangers_port_are_refused(site):
     wrong = site.root / "wrong.tar"
-    podman("save", "--quiet", f"--output={wrong}", f"localhost/dihya-test-{site.port}:one")
+    podman("save", "--quiet", f"--output={wrong}", f"{IMAGE}:one")
     site.images["none"] = "0" * 64
     refused = site.call("present", "none", archive=str(wrong))
     del site.images["none"]
     assert refused["failed"] and "has not the digest" in refused["msg"]
-    stranger = podman("run", "--detach", "--network=host", f"--name={site.name('one')}", "--env=SECRET=x", site.images["one"])
+    stranger = podman("run", "--detach", "--network=host", f"--name={site.name('one')}", "--env=SECRET=x", site.images["one"],
+                      "python", "serve.py", str(site.port))
     for _attempt in range(100):
         if site.call("observed", "two")["port"] != "free":
             break

@@ -69,6 +69,8 @@ def test_rows_in_a_table_that_nobody_named_are_undone_and_what_was_interrupted_i
     (files / "2.sql").write_text("CREATE VIEW app.town AS SELECT town FROM app.client;\n", encoding="utf-8")
     again = move.run()
     assert (again.rc, move.outcome()) == (0, "ok"), again.output[-4000:]
+    # The next attempt after a rollback succeeds.
+    assert move.events()[-1]["attempt"] == 2 and "- Statut final : OK" in move.report()
     assert move.sites.target.execute("SELECT name FROM schema_files ORDER BY 1", move.database) == [("1.sql",), ("2.sql",)]
     # What Ansible itself kept on its controller died with it; of ours nothing is left.
     assert [path for path in move.leftovers() if "/controller/local/" not in path] == []

@@ -1,0 +1,119 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Fill the new databases of a restore: pg_restore for each, tablespaces, owners from the capture, statistics."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+
+from ansible_collections.dihya.migration.plugins.module_utils._age import opening
+from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool
+from ansible_collections.dihya.migration.plugins.module_utils._files import publish
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import left_members
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import listed, without
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import plan_workers
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import connect, database_argument, libpq_environment
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import QUIET
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import moves
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import RestorePlan
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import Backup, RestoreRequest
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import execute
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.settle import settle
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.statistics import analyze
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, run_all
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
+
+EMPTY, REST = ("--section=pre-data",), ("--section=data", "--section=post-data")
+
+
+@dataclass(frozen=True)
+class Load:
+    """The databases of ``plan``, each of which is empty under its name in ``working``; the login may be no ``superuser``."""
+
+    request: RestoreRequest
+    backup: Backup
+    plan: RestorePlan
+    working: dict[str, str]
+    superuser: bool
+
+    def run(self, progress: Progress) -> None:
+        """Fill them all; raises :class:`MigrationError` at the first error."""
+        request = self.request
+        ordered = plan_workers({one.source: one.bytes for one in self.plan.databases}, request.jobs)
+        moved = {name: moves(self.backup.placed(name), request.tablespaces) for name, _workers in ordered}
+        numbered = list(enumerate(ordered, 1))
+        # Tables are moved while they are empty.
+        empty = [self._work(f"{number}.tables", name, workers, EMPTY) for number, (name, workers) in numbered if moved[name][0]]
+        full = [self._work(str(number), name, workers, REST if moved[name][0] else ()) for number, (name, workers) in numbered]
+        meter = RestoreMeter([work.log for work in empty + full], progress)
+        progress.begin("restore", sum(one.entries for one in self.plan.databases), "objects")
+        run_all(empty, request.jobs, meter.look)
+        for name, (tables, _indexes) in moved.items():
+            self._move(name, tables)
+        run_all(full, request.jobs, meter.look)
+        for name, (_tables, indexes) in moved.items():
+            self._move(name, indexes)
+        version = self.backup.manifest["capture"]["server_version"]
+        for name in self.working if request.settles(self.backup) else ():
+            settle(request.target, self.working[name], self.backup.captured[name], version, request.application_name)
+        progress.begin("statistics", len(full), "databases")
+        for name, _workers in ordered:
+            analyze(request.target, self.working[name], f"statistics of database {name}", request.jobs, request.application_name)
+            progress.advance(1)
+
+    def _work(self, log: str, name: str, workers: int, sections: tuple[str, ...]) -> Work:
+        """The pg_restore that fills the database ``name``, whole or by ``sections``."""
+        request, settled = self.request, self.request.settles(self.backup)
+        environment = libpq_environment(request.target, request.application_name)
+        if self.superuser:
+            everywhere = ("log_statement", "log_min_error_statement", "log_min_duration_statement")  # an unknown one refuses the login
+            environment["PGOPTIONS"] = " ".join(f"-c {setting}={QUIET[setting]}" for setting in everywhere)
+        path = os.path.join(self.backup.directory, next(one.directory for one in self.plan.databases if one.source == name))
+        bare = ["--no-owner", "--no-privileges"] if request.roles == "skip" or settled else []
+        argv = [find_tool("pg_restore", request.bin_dir), "--exit-on-error", "--verbose", "--no-password", "--no-tablespaces", *bare,
+                *self._chosen(name, path, log), *sections, f"--dbname={database_argument(self.working[name])}"]
+        if settled and self.backup.change.limits.plain:  # what it makes is the database owner's, until it is given to others
+            argv.append(f"--role={self.backup.captured[name]['owner']}")
+        log = request.log(f"pg_restore.{log}")
+        if self.backup.manifest.get("encryption"):  # a stream: neither parallel nor kept, and its log holds no value of a row
+            return Work(opening(path, str(request.identity)), environment, log, f"database {name}", then=argv, harmless=True)
+        return Work([*argv, f"--jobs={workers}", path], environment, log, f"database {name}", workers)
+
+    def _chosen(self, name: str, archive: str, log: str) -> list[str]:
+        """The option that leaves out what is not to be restored, with its list in a 0600 file beside the logs."""
+        request = self.request
+        if not request.leave_out:
+            return []
+        path = os.path.splitext(request.log(f"entries.{log}"))[0]
+        listing = listed(archive, bool(self.backup.manifest.get("encryption")), request.identity, request.bin_dir)
+        publish(path, without(listing, request.leave_out, left_members(self.backup.captured[name], request.leave_out)).encode())
+        return [f"--use-list={path}"]
+
+    def _move(self, name: str, statements: list[str]) -> None:
+        """Move relations to their tablespaces."""
+        if statements:
+            with contextlib.closing(connect(self.request.target, self.working[name], self.request.application_name)) as connection:
+                execute(connection, statements, f"tablespaces of database {name}")
+
+
+class RestoreMeter:
+    """Counts what pg_restore says it begins."""
+
+    BEGUN = re.compile(r"^pg_restore: (?:creating|processing data for|executing) ", re.MULTILINE)
+
+    def __init__(self, logs: list[str], progress: Progress) -> None:
+        self._read = dict.fromkeys(logs, 0)
+        self._progress = progress
+
+    def look(self) -> None:
+        """Read what was printed since the last look."""
+        for log, position in self._read.items():
+            if os.path.exists(log):
+                with open(log, encoding="utf-8", errors="replace") as stream:
+                    stream.seek(position)
+                    begun = len(self.BEGUN.findall(stream.read()))
+                    self._read[log] = stream.tell()
+                self._progress.reach(min(int(self._progress.state["done"]) + begun, int(self._progress.state["total"])))
