@@ -64,8 +64,8 @@ class Load:
             analyze(request.target, self.working[name], f"statistics of database {name}", request.jobs, request.application_name)
             progress.advance(1)
 
-    def _work(self, log: str, name: str, workers: int, sections: tuple[str, ...]) -> Work:
-        """The pg_restore that fills the database ``name``, whole or by ``sections``."""
+    def _work(self, label: str, name: str, workers: int, sections: tuple[str, ...]) -> Work:
+        """The pg_restore that fills the database ``name``, whole or by ``sections``; ``label`` tells its files from those of others."""
         request, settled = self.request, self.request.settles(self.backup)
         environment = libpq_environment(request.target, request.application_name)
         if self.superuser:
@@ -74,20 +74,20 @@ class Load:
         path = os.path.join(self.backup.directory, next(one.directory for one in self.plan.databases if one.source == name))
         bare = ["--no-owner", "--no-privileges"] if request.roles == "skip" or settled else []
         argv = [find_tool("pg_restore", request.bin_dir), "--exit-on-error", "--verbose", "--no-password", "--no-tablespaces", *bare,
-                *self._chosen(name, path, log), *sections, f"--dbname={database_argument(self.working[name])}"]
+                *self._chosen(name, path, label), *sections, f"--dbname={database_argument(self.working[name])}"]
         if settled and self.backup.change.limits.plain:  # what it makes is the database owner's, until it is given to others
             argv.append(f"--role={self.backup.captured[name]['owner']}")
-        log = request.log(f"pg_restore.{log}")
+        log = request.log(f"pg_restore.{label}")
         if self.backup.manifest.get("encryption"):  # a stream: neither parallel nor kept, and its log holds no value of a row
             return Work(opening(path, str(request.identity)), environment, log, f"database {name}", then=argv, harmless=True)
         return Work([*argv, f"--jobs={workers}", path], environment, log, f"database {name}", workers)
 
-    def _chosen(self, name: str, archive: str, log: str) -> list[str]:
+    def _chosen(self, name: str, archive: str, label: str) -> list[str]:
         """The option that leaves out what is not to be restored, with its list in a 0600 file beside the logs."""
         request = self.request
         if not request.leave_out:
             return []
-        path = os.path.splitext(request.log(f"entries.{log}"))[0]
+        path = os.path.splitext(request.log(f"entries.{label}"))[0]
         listing = listed(archive, bool(self.backup.manifest.get("encryption")), request.identity, request.bin_dir)
         publish(path, without(listing, request.leave_out, left_members(self.backup.captured[name], request.leave_out)).encode())
         return [f"--use-list={path}"]

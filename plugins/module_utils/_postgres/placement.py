@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, rows
 
 DEFAULT = "pg_default"
 PLACEMENT_SPEC: dict[str, dict[str, Any]] = {"tablespaces": {"type": "dict", "default": {}}}
 OWN = "SELECT t.spcname FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = current_database()"
 # No tablespace stands for the database's own.
 RELATIONS = """
-SELECT CASE WHEN c.relkind IN ('i', 'I') THEN 'INDEX' WHEN c.relkind = 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
-       quote_ident(n.nspname) || '.' || quote_ident(c.relname), t.spcname
+SELECT CASE WHEN c.relkind IN ('i', 'I') THEN 'INDEX' WHEN c.relkind = 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END AS kind,
+       quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS identity, t.spcname AS tablespace
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_tablespace t ON t.oid = c.reltablespace
 WHERE c.relkind IN ('r', 'p', 'm', 'i', 'I') AND c.oid >= 16384 AND n.nspname !~ '^pg_' ORDER BY 1, 2
 """
@@ -27,17 +27,12 @@ WHERE c.relkind IN ('r', 'p', 'm', 'i', 'I') AND c.oid >= 16384 AND n.nspname !~
 
 def read_own(connection: Any) -> str:
     """The tablespace of the database of ``connection``."""
-    with connection.cursor() as cursor:
-        cursor.execute(OWN)
-        return str(cursor.fetchone()[0])
+    return str(rows(connection, OWN)[0]["spcname"])
 
 
 def read_placed(connection: Any) -> dict[str, Any]:
     """``own``, the tablespace of the database of ``connection``, and ``relations`` elsewhere as ``[kind, identity, tablespace]``."""
-    with connection.cursor() as cursor:
-        cursor.execute(RELATIONS)
-        relations = [list(row) for row in cursor.fetchall()]
-    return {"own": read_own(connection), "relations": relations}
+    return {"own": read_own(connection), "relations": [list(row.values()) for row in rows(connection, RELATIONS)]}
 
 
 def place(name: str | None, own: str, tablespaces: Mapping[str, str]) -> str | None:
