@@ -68,18 +68,19 @@ def measure_area(area: str, quick: bool) -> None:
     module = importlib.import_module(f"tests.benchmarks.{area}")
     size = os.environ.get("BENCH_MB")
     directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{area}-", dir=scratch()))
-    begun, busy = time.monotonic(), busy_cores()
+    look = 0.1 if quick else 3.0
+    begun, busy = time.monotonic(), busy_cores(look)
     try:
         result = module.measure(Bench(directory, quick, int(size) if size else None, lambda text: say("  " + text)))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    result.notes.append(document.disturbance(max(busy, busy_cores())))
+    result.notes.append(document.disturbance(max(busy, busy_cores(look))))
     say(f"{area}, {time.monotonic() - begun:.0f} s\n{document.screen(result)}")
     command = f"{f'BENCH_MB={size} ' if size else ''}make bench AREA={area}"
     write(area, document.section(area, module.__doc__ or "", result, command), [row.as_json(area) for row in result.rows], quick)
 
 
-def busy_cores(seconds: float = 3.0) -> float:
+def busy_cores(seconds: float) -> float:
     """How many cores work while we do nothing: what others run on this machine disturbs every figure."""
     def used() -> float:
         # user, nice, system, idle, iowait, irq, softirq, steal: what is neither idle nor waiting is work
