@@ -18,8 +18,8 @@ description:
     C(upstream) for each side. For HAProxy it is a map file, C(use_backend %[str(NAME),map(FILE)]), with one C(backend) for each side.
     For Caddy it is looked at for every request, C(@SIDE vars {file.FILE} SIDE), with one C(reverse_proxy) for each side.
   - HAProxy must run with a master process (C(-W), as Debian's unit does). With C(option idle-close-on-response) in the frontend it
-    ends no connection between two requests. nginx ends those that are idle when it is reloaded, and clients open another one; Caddy
-    is not reloaded.
+    ends no connection between two requests. nginx ends those that are idle when it is reloaded, and a client whose request meets the
+    end of its connection sends it again; since 1.27.4 C(keepalive_min_timeout 5s;) in C(http) keeps them. Caddy is not reloaded.
 extends_documentation_fragment: [dihya.migration.app]
 options:
   state:

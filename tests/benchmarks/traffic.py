@@ -3,12 +3,14 @@
 """A reverse proxy in front of two sides under the load of `wrk`, while `proxy_switch` moves users to the other side and back; and
 HAProxy in front of three back ends, of which `haproxy_server` takes one after the other out of rotation while it is replaced by another
 process. Ours are the requests that failed, the peer's the requests that were sent. On connections that stay open a request fails too
-when it meets the end of its connection: clients send it again, `wrk` counts it. The back ends are nginx."""
+when it meets the end of its connection: clients send it again, `wrk` counts it. nginx of before 1.27.4 ends idle connections when it is
+reloaded, a later one keeps them by `keepalive_min_timeout` (the first nginx of `PATH` is measured). The back ends are nginx."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import pathlib
 import re
 import shutil
@@ -19,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.measure import Bench, MeasurementFailed, Result, Row, run_module
-from tests.support.proxies import Balancer, Proxy, unused_ports
+from tests.support.proxies import Balancer, Proxy, keeps_idle_connections, unused_ports
 
 PROXIES = ("nginx", "haproxy", "caddy")
 CLIENTS = 16
@@ -85,7 +87,9 @@ def measure(bench: Bench) -> Result:
     rows = [row(f"{kind}: switched to the other side and back, {name}", seen[f"{kind}, {name}"])
             for kind in PROXIES for name in CONNECTIONS]
     rows += [row(f"haproxy: three back ends replaced in turn, {name}", seen[f"rolling, {name}"]) for name in CONNECTIONS]
-    return Result(rows, [f"`wrk` with {CLIENTS} connections on one thread, at least {seconds} s a round."])
+    idle = "keeps" if keeps_idle_connections(program("nginx")) else "ends"
+    return Result(rows, [f"`wrk` with {CLIENTS} connections on one thread, at least {seconds} s a round.",
+                         f"nginx {idle} idle connections when it is reloaded."])
 
 
 def row(what: str, seen: Sequence[Seen]) -> Row:
@@ -182,7 +186,7 @@ def start(argv: list[str]) -> subprocess.Popen[bytes]:
 
 def program(name: str) -> str:
     """Path of a program; raises :class:`MeasurementFailed` with the package that brings it."""
-    found = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if found is None:
         raise MeasurementFailed(f"{name} is not installed: apt-get install {PROGRAMS[name]}")
     return found

@@ -8,6 +8,7 @@ import http.client
 import http.server
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ pid {root}/nginx.pid;
 error_log {root}/nginx.log;
 events {{ }}
 http {{
-    access_log off;
+    access_log off; {keep}
     client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fast;
     uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi;
     include {root}/side;
@@ -37,6 +38,7 @@ http {{
     }}
 }}
 """
+KEEP = "keepalive_min_timeout 5s;"
 HAPROXY = """defaults
     mode http
     timeout connect 2s
@@ -104,7 +106,8 @@ class Proxy:
         self.program = str(pathlib.Path(sys.executable).parent / "caddy") if kind == "caddy" else require_program(kind)
         root.mkdir(exist_ok=True)
         self.side.write_text(FIRST[kind].format(side=side))
-        self.config.write_text(CONFIGURATIONS[kind].format(root=root, port=self.port, blue=blue, green=green))
+        keep = KEEP if kind == "nginx" and keeps_idle_connections(self.program) else ""
+        self.config.write_text(CONFIGURATIONS[kind].format(root=root, port=self.port, blue=blue, green=green, keep=keep))
         test = {"nginx": [self.program, "-T", "-e", "stderr", "-c", str(self.config)]}  # the others as the module tests them
         addresses = {"blue": [f"127.0.0.1:{blue}"], "green": [f"127.0.0.1:{green}"]} if kind == "caddy" else {}
         self.options = {"proxy": kind, "file": str(self.side), "sides": list(SIDES), "config": str(self.config), "addresses": addresses,
@@ -135,6 +138,12 @@ class Proxy:
         """End it with all its workers."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def keeps_idle_connections(nginx: str) -> bool:
+    """Whether this nginx can be told to keep connections between two requests when it is reloaded, as it can since 1.27.4."""
+    told = subprocess.run([nginx, "-v"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stderr
+    return tuple(map(int, re.findall(r"\d+", told.partition("/")[2])[:3])) >= (1, 27, 4)
 
 
 class Balancer:
