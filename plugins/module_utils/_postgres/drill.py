@@ -193,7 +193,7 @@ def _manifest(request: DrillRequest, check_mode: bool) -> dict[str, Any] | None:
     missing = sorted(set(request.databases or []) - set(manifest["databases"]))
     if missing:
         raise MigrationError(f"the backup holds no database {missing[0]}", subject="databases")
-    if not manifest.get("digests"):
+    if not manifest.get("digest_algorithm"):  # there are no digests where there is no database either
         raise MigrationError(f"the backup {request.backup} has no row digests to compare with: make it with digests", subject="backup")
     return manifest
 

@@ -114,6 +114,8 @@ def test_a_server_without_databases_is_a_backup_of_its_roles_that_restores(modul
         assert module.run("pg_restore_cluster", backup=dumped["path"], **options)["changed"]
         assert new.names()["roles"] - before["roles"] == {"lonely"}
         assert module.run("pg_restore_cluster", state="absent", **options)["changed"] and new.names() == before
+        drilled = module.run("pg_restore_drill", backup=dumped["path"], target=new.endpoint, work_dir=str(tmp_path / "w"), bin_dir=tools)
+        assert drilled.get("server") == "throwaway" and drilled["tables"] == 0, drilled
     finally:
         cramped.execute("DROP ROLE lonely")
 
