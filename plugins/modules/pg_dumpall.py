@@ -71,7 +71,11 @@ options:
       - Without it they are read now.
     type: path
   digests:
-    description: Whether to count and digest the rows of every table, in the snapshot that is dumped.
+    description:
+      - Whether to count and digest the rows of every table, in the snapshot that is dumped, and to keep the definitions of all objects and
+        the values of sequences, so that M(dihya.migration.pg_verify) and M(dihya.migration.pg_restore_drill) can compare with the backup.
+      - Definitions are in a file of the backup of their own, encrypted when the backup is. Passwords in the options of foreign servers and
+        user mappings are digested in it.
     type: bool
     default: false
   reuse:

@@ -10,8 +10,8 @@ short_description: Prove that a backup of PostgreSQL can be restored, and measur
 version_added: 0.1.0
 author: Dihya Migration contributors (@dihya)
 description:
-  - Restores roles and databases of a backup of M(dihya.migration.pg_dumpall), compares every row, privilege and setting with the
-    backup's manifest as M(dihya.migration.pg_verify) does, and removes everything again.
+  - Restores roles and databases of a backup of M(dihya.migration.pg_dumpall), compares every row, object, privilege and setting with
+    the backup as M(dihya.migration.pg_verify) does, and removes everything again.
   - Preferably on a throw-away server of the target's version on this host. It takes connections over one private socket only, archives
     nothing, loads no library and runs no subscription. Where the host makes user namespaces it has no network at all.
   - PostgreSQL refuses to run as root. For root the server runs in a user namespace, or else as O(server_user).

@@ -43,7 +43,10 @@ options:
       sslrootcert: {description: Path of the certificates that may sign the server's., type: path}
       connect_timeout: {description: Seconds to wait for a connection., type: int, default: 10}
   manifest:
-    description: Directory of a backup made by M(dihya.migration.pg_dumpall) with digests, to compare with instead of a server.
+    description:
+      - Directory of a backup made by M(dihya.migration.pg_dumpall) with digests, to compare with instead of a server.
+      - A sequence that was used while the backup was made may have any value that it had meanwhile; it is listed as explained. What an
+        older backup does not hold (definitions of objects, values of sequences) is named in RV(not_proved).
     type: path
   identity:
     description: Path on this host of the C(age) identity that opens the backup O(manifest) when that is encrypted.

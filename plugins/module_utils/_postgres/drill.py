@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Prove that a backup can be restored: restore it, compare every row and privilege with its manifest, remove it again.
+"""Prove that a backup can be restored: restore it, compare every row, object and privilege with it, remove it again.
 
 On a throw-away server of the target's version, under scratch names on the target, or not at all when the evidence of an
 earlier drill of the same plan counts. A drill that passes is noted in the backup's manifest (``restorable_on``).

@@ -9,14 +9,12 @@ It can only be restored from its beginning to its end by one worker, which is th
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._age import SUFFIX, check_sealed, seal, version
+from ansible_collections.dihya.migration.plugins.module_utils._age import SUFFIX, check_sealed, version
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import publish_json
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import ALGORITHM
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_plain import check_complete
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import (
@@ -25,12 +23,14 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_req
     digest_all,
     encoding_option,
     exported_snapshot,
+    kept_catalogs,
     plan_workers,
     read_capture,
     sizes_of,
     tables_of,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import database_argument, libpq_environment
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import keep_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, compression_of, run_all
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
@@ -38,7 +38,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._progress import P
 def dump_archives(request: DumpRequest, cluster: dict[str, Any], staging: str) -> dict[str, Any]:
     """Write every database and the globals below ``staging``; returns the facts for the manifest."""
     os.mkdir(os.path.join(staging, "databases"), 0o700)
-    keep_part(request, staging, "globals.json", cluster["globals"])
+    keep_part(request.seal, staging, "globals.json", cluster["globals"])
     dump_globals(request, staging, cluster["globals"]["passwords"])
     compression = compression_of(request.bin_dir, request.compression)
     progress = Progress(request.progress_file, "dump", sum(sizes_of(cluster).values()), "bytes")
@@ -51,7 +51,8 @@ def dump_archives(request: DumpRequest, cluster: dict[str, Any], staging: str) -
                            [f"--compress={compression}", f"--snapshot={snapshots[name]}", *encoding_option(cluster, name)])
                  for name, workers in plan]
         meter = DumpMeter({work.log: cluster["relations"][name] for work, (name, _workers) in zip(works, plan)}, progress)
-        run_all(works, request.jobs, meter.look)
+        with kept_catalogs(request, snapshots, staging):
+            run_all(works, request.jobs, meter.look)
         digests = digest_all(request, snapshots, progress)
     progress.begin("checksums", 0, "files")
     facts = {"databases": {name: describe(request, cluster, name, staging, paths[name]) for name in paths},
@@ -60,7 +61,7 @@ def dump_archives(request: DumpRequest, cluster: dict[str, Any], staging: str) -
     captured = read_capture(request, cluster)
     if request.seal is None:
         return dict(facts, capture=captured)
-    keep_part(request, staging, "capture.json", captured)
+    keep_part(request.seal, staging, "capture.json", captured)
     return dict(facts, encryption={"tool": f"age {version()}", "recipients": request.seal.keys()})
 
 
@@ -87,16 +88,6 @@ def dump_globals(request: DumpRequest, staging: str, passwords: bool) -> None:
         return
     run_all([Work([*argv, f"--file={path}"], environment, request.log("pg_dumpall"), "the roles")], 1)
     check_complete(path)
-
-
-def keep_part(request: DumpRequest, staging: str, name: str, value: Any) -> None:
-    """Write a JSON part of the backup, encrypted when the backup is; it is read by :func:`sealed.read_part`."""
-    path = os.path.join(staging, name)
-    if request.seal is None:
-        publish_json(path, value)
-        return
-    seal(json.dumps(value).encode("ascii"), path + SUFFIX, request.seal)
-    check_sealed(path + SUFFIX, request.seal)
 
 
 def describe(request: DumpRequest, cluster: dict[str, Any], name: str, staging: str, path: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_req
     digest_all,
     encoding_option,
     exported_snapshot,
+    kept_catalogs,
     read_capture,
     sizes_of,
     tables_of,
@@ -63,17 +64,18 @@ def dump_plain(request: DumpRequest, cluster: dict[str, Any], staging: str) -> d
     append(path, "-- PostgreSQL database cluster dump\n" + SESSION + roles_text(source, cluster["server"]["version_num"]))
     with contextlib.ExitStack() as stack:
         snapshots = {name: stack.enter_context(exported_snapshot(request, name)) for name in cluster["databases"]}
-        for number, name in enumerate(cluster["databases"], 1):
-            append(path, opening_text(source, name, version))
-            # Not --verbose: it would write the time into the file.
-            work = Work([find_tool("pg_dump", request.bin_dir), "--format=plain", "--no-tablespaces", "--no-password",
-                         *restrict, *encoding_option(cluster, name), f"--snapshot={snapshots[name]}",
-                         f"--dbname={database_argument(name)}"],
-                        libpq_environment(request.source, request.application_name), request.log(f"pg_dump.{number}"),
-                        f"database {name}", output=path)
-            run_all([work], 1, lambda: progress.reach(min(os.path.getsize(path), int(progress.state["total"]))))
-            check_complete(path, PART_END)
-            append(path, closing_text(source, name))
+        with kept_catalogs(request, snapshots, staging):
+            for number, name in enumerate(cluster["databases"], 1):
+                append(path, opening_text(source, name, version))
+                # Not --verbose: it would write the time into the file.
+                work = Work([find_tool("pg_dump", request.bin_dir), "--format=plain", "--no-tablespaces", "--no-password",
+                             *restrict, *encoding_option(cluster, name), f"--snapshot={snapshots[name]}",
+                             f"--dbname={database_argument(name)}"],
+                            libpq_environment(request.source, request.application_name), request.log(f"pg_dump.{number}"),
+                            f"database {name}", output=path)
+                run_all([work], 1, lambda: progress.reach(min(os.path.getsize(path), int(progress.state["total"]))))
+                check_complete(path, PART_END)
+                append(path, closing_text(source, name))
         digests = digest_all(request, snapshots, progress)
     append(path, f"--\n{END}\n--\n")
     check_complete(path)

@@ -18,7 +18,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import digest_database
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import PART, note_use, read_all, whole
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import Policy
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import keep_part
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 KIND = "postgresql"
@@ -95,6 +97,18 @@ def digest_all(request: DumpRequest, snapshots: dict[str, str], progress: Progre
     return {name: digest_database(request.source, name, jobs=request.jobs, snapshot=snapshot,
                                   application_name=request.application_name, progress=progress)
             for name, snapshot in snapshots.items() if request.digests}
+
+
+@contextlib.contextmanager
+def kept_catalogs(request: DumpRequest, snapshots: dict[str, str], staging: str) -> Iterator[None]:
+    """Keep the catalogs of the snapshots as a part of the backup, where digests are wanted; the context is their dump."""
+    if not request.digests:
+        yield
+        return
+    kept = read_all(request.source, snapshots, request.application_name)
+    yield
+    note_use(kept, request.source, request.application_name)
+    keep_part(request.seal, staging, PART, whole(kept))
 
 
 class DumpMeter:

@@ -38,11 +38,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest i
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import PART, Kept, comparable, read_kept, settle
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import not_tried, try_logins
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import placed_catalog, read_own
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import placed_catalog
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import has_part, read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
@@ -84,11 +85,12 @@ class VerifyRequest:
 
 @dataclass
 class Known:
-    """The side to compare with: row digests, whether they are of hexadecimal texts, and the capture, where there is one."""
+    """The side to compare with: row digests, whether they are of hexadecimal texts, the capture and kept catalogs, where there are."""
 
     tables: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     hexadecimal: dict[str, bool] = field(default_factory=dict)
     capture: dict[str, Any] | None = None
+    catalogs: dict[str, Kept] = field(default_factory=dict)
 
 
 class BothSides:
@@ -153,6 +155,8 @@ def read_known(request: VerifyRequest) -> Known:
     elif request.manifest:
         manifest = read_manifest(request.manifest, "postgresql")
         known = Known(tables=manifest.get("digests") or {}, capture=read_part(request.manifest, manifest, "capture.json", request.identity))
+        if request.scope != "rows" and has_part(manifest, PART):
+            known.catalogs = comparable(read_part(request.manifest, manifest, PART, request.identity))
         if request.scope != "catalog" and manifest.get("digest_algorithm") != ALGORITHM:
             raise MigrationError(f"the backup {request.manifest} has no row digests of {ALGORITHM}: make it with digests")
     else:
@@ -242,7 +246,7 @@ class Verification:
             self.keys.setdefault(name, {})[table] = {"keys": keys.keys, "complete": keys.complete}
 
     def catalogs(self) -> None:
-        """Compare roles, settings, owners and ACLs, and with a live source all objects."""
+        """Compare roles, settings, owners and ACLs, and all objects; a backup made without digests knows none."""
         request, before = self.request, self.known.capture
         if before is None:
             raise AssertionError("before is set before")
@@ -259,24 +263,29 @@ class Verification:
         for name in request.databases:
             self.differences += compare_contents(name, before["databases"][name], after["databases"][request.on_target(name)],
                                                  versions, request.expected_changes)
-            if request.source:
+            if request.source or name in self.known.catalogs:
                 self._objects(name, change)
             else:
                 self.not_proved.append(f"definitions of objects in database {name}: a backup holds no catalog to compare with")
 
     def _objects(self, name: str, change: Adaptation) -> None:
-        request = self.request
-        if request.source is None:
-            raise AssertionError("request.source is set before")
-        with transaction(request.source, name, None, request.application_name) as connection:
-            source = placed_catalog(carry_catalog(read_catalog(connection), change), read_own(connection), request.tablespaces)
+        request, kept = self.request, self._kept(name)
         with contextlib.closing(connect(request.target, request.on_target(name), request.application_name)) as connection:
             pin_session(connection)
             target = carry_catalog(read_catalog(connection), change)
+            known, used = settle(kept, target)
+            source = placed_catalog(carry_catalog(known, change), kept["own"], request.tablespaces)
             found = compare_catalogs(name, source, target, request.expected_changes, Normalizer(connection).same)
-        self.differences += found
+        self.differences += found + [Difference(name, f"sequence {one}", "last_value", "sequence_in_use") for one in used]
         self.not_proved += [f"rows of materialized view {view} in database {name}: they are made again on the target"
                             for view, entry in source["table"].items() if entry["kind"] == "m"]
+
+    def _kept(self, name: str) -> Kept:
+        """The catalog of one database on the side to compare with."""
+        request = self.request
+        if request.source is None:
+            return self.known.catalogs[name]
+        return read_kept(request.source, name, None, request.application_name)
 
     def result(self, failed_logins: list[str], duration: float) -> dict[str, Any]:
         """The module's result, or the failure; writes digest_file and differences_file."""

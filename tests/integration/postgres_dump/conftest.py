@@ -38,6 +38,7 @@ def fill(site: Site) -> None:
         " up text GENERATED ALWAYS AS (upper(name)) STORED)",
         "INSERT INTO app.customer (name) SELECT 'client ⵣ ' || n FROM generate_series(1, 20000) n",
         "ALTER TABLE app.customer OWNER TO shop",
+        "CREATE INDEX by_name ON app.customer (name)",
         "GRANT SELECT ON app.customer TO readers",
         "GRANT USAGE ON SCHEMA app TO readers",
         "CREATE SEQUENCE app.tickets START 100",

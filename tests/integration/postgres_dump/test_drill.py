@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._lease import is_alive
+from ansible_collections.dihya.migration.plugins.module_utils._manifest import file_entry
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import throwaway
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.drill_plan import server_settings
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import connect
@@ -79,7 +80,7 @@ def test_a_backup_of_an_older_server_is_proved_on_a_throw_away_one(drilled):
     assert result.get("server") == "throwaway", result
     assert (result["tables"], result["rows"]) == (2, 20002)
     assert result["version"].startswith("18.") and 0 < result["rto"] <= result["duration"]
-    assert {one["rule"] for one in result["explained"]} <= {"administrator"}
+    assert {one["rule"] for one in result["explained"]} <= {"administrator", "extension_version"}
     assert result["journal"]["evidence"][0]["item"] == "rollback_plan"
     assert any("without fsync" in limit for limit in result["limits"])
     assert manifest_of(pathlib.Path(options["backup"]))["restorable_on"] == [18]
@@ -121,12 +122,18 @@ def test_a_damaged_dump_file_fails_the_drill_by_name(options, module, copy):
 
 
 @pytest.mark.parametrize("server", ["throwaway", "scratch"])
-def test_a_row_that_is_not_as_it_was_fails_the_drill(options, module, copy, server):
+def test_a_row_or_an_index_that_is_not_as_it_was_fails_the_drill(options, module, copy, server):
     manifest = manifest_of(copy)
     manifest["digests"]["shop"]["app.customer"]["digest"] = "1"
+    kept = json.loads((copy / "catalog.json").read_text())
+    indexes = kept["databases"]["shop"]["objects"]["index"]
+    indexes["app.gone"] = indexes["app.by_name"]
+    (copy / "catalog.json").write_text(json.dumps(kept))
+    manifest["files"] = [file_entry(str(copy), entry["path"]) for entry in manifest["files"]]
     (copy / "manifest.json").write_text(json.dumps(manifest))
     result = module.run("pg_restore_drill", server=server, **options)
     assert result.get("failed") and "database shop: rows of app.customer differs" in result["msg"], result
+    assert "database shop: index app.gone is missing on the target" in result["msg"], result
     assert manifest_of(copy)["restorable_on"] == []
     for log in pathlib.Path(options["work_dir"]).glob("*.log"):
         assert log.stat().st_mode & 0o077 == 0 and "client ⵣ" not in log.read_text()

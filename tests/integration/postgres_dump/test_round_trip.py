@@ -63,6 +63,37 @@ def test_roles_and_the_frame_of_a_database_arrive(restored, new, old):
     new.server.connect("shop", "clerk", "canary-clerk").close()
 
 
+LOST = {
+    "DROP INDEX app.by_name": "index app.by_name is missing on the target",
+    "SELECT setval('app.tickets', 1)": "sequence app.tickets differs in last_value",
+    "DROP VIEW app.names": "view app.names is missing on the target",
+    "ALTER TABLE app.customer ALTER name DROP NOT NULL": "column app.customer.name differs in not_null",
+    "REVOKE SELECT ON app.customer FROM readers": "table app.customer differs in privileges",
+}
+
+
+def test_what_is_no_row_is_proved_by_the_backup_alone_and_what_is_lost_is_named(restored, backup, copy, new, module):
+    proof = {"target": new.endpoint, "databases": ["all"], "scope": "catalog"}
+    proved = module.run("pg_verify", manifest=backup["path"], **proof)
+    assert proved.get("equal"), proved
+    assert proved["not_proved"] == ["rows of materialized view app.total in database shop: they are made again on the target"]
+    for statement in LOST:
+        new.execute(statement, "shop")
+    named = module.run("pg_verify", manifest=backup["path"], **proof)
+    assert named["failed"] and {f"database shop: {one}" for one in LOST.values()} <= set(named["differences"]), named
+    part, manifest = copy / "catalog.json", copy / "manifest.json"
+    part.write_text(part.read_text().replace("by_name", "by_nome"))
+    damaged = module.run("pg_verify", manifest=str(copy), **proof)
+    assert damaged["failed"] and damaged["damaged"] == ["catalog.json"], damaged
+    content = json.loads(manifest.read_text())
+    content["files"] = [entry for entry in content["files"] if entry["path"] != "catalog.json"]
+    manifest.write_text(json.dumps(content))
+    new.execute("GRANT SELECT ON app.customer TO readers", "shop")
+    older = module.run("pg_verify", manifest=str(copy), **proof)
+    said = "definitions of objects in database shop: a backup holds no catalog to compare with"
+    assert older.get("equal") and said in older["not_proved"], older
+
+
 def test_a_second_run_changes_nothing(restored, backup, module):
     _result, options = restored
     again = module.run("pg_restore_cluster", backup=backup["path"], **options)
