@@ -12,6 +12,8 @@ author: Dihya Migration contributors (@dihya)
 description:
   - Dumps the chosen databases in parallel, each from one snapshot, together with roles, memberships, database settings and privileges.
   - The backup is staged under a hidden name, every file is listed with its SHA-256 in a manifest, and one rename publishes it.
+    The manifest also says which moment of each database the backup holds, by the server's snapshot, its position in the log of
+    transactions and its time.
   - What an earlier run left behind when it was killed is removed.
   - The result of every program is checked. What servers print may hold rows, so it goes to files that only their owner can read.
 extends_documentation_fragment:

@@ -46,7 +46,8 @@ def dump_archives(request: DumpRequest, cluster: dict[str, Any], staging: str) -
     ending = ".dump" + SUFFIX if request.seal else ""
     paths = {name: os.path.join("databases", f"{number}{ending}") for number, (name, _workers) in enumerate(plan, 1)}
     with contextlib.ExitStack() as stack:
-        snapshots = {name: stack.enter_context(exported_snapshot(request, name)) for name, _workers in plan}
+        moments = {name: stack.enter_context(exported_snapshot(request, name)) for name, _workers in plan}
+        snapshots = {name: moment["id"] for name, moment in moments.items()}
         works = [dump_work(request, name, os.path.join(staging, paths[name]), workers,
                            [f"--compress={compression}", f"--snapshot={snapshots[name]}", *encoding_option(cluster, name)])
                  for name, workers in plan]
@@ -56,7 +57,7 @@ def dump_archives(request: DumpRequest, cluster: dict[str, Any], staging: str) -
         digests = digest_all(request, snapshots, progress)
     progress.begin("checksums", 0, "files")
     facts = {"databases": {name: describe(request, cluster, name, staging, paths[name]) for name in paths},
-             "compression": compression, "tables": tables_of(cluster), "digests": digests,
+             "compression": compression, "tables": tables_of(cluster), "snapshot": moments, "digests": digests,
              "digest_algorithm": ALGORITHM if request.digests else None}
     captured = read_capture(request, cluster)
     if request.seal is None:

@@ -63,7 +63,8 @@ def dump_plain(request: DumpRequest, cluster: dict[str, Any], staging: str) -> d
     restrict = restrict_option(request)
     append(path, "-- PostgreSQL database cluster dump\n" + SESSION + roles_text(source, cluster["server"]["version_num"]))
     with contextlib.ExitStack() as stack:
-        snapshots = {name: stack.enter_context(exported_snapshot(request, name)) for name in cluster["databases"]}
+        moments = {name: stack.enter_context(exported_snapshot(request, name)) for name in cluster["databases"]}
+        snapshots = {name: moment["id"] for name, moment in moments.items()}
         with kept_catalogs(request, snapshots, staging):
             for number, name in enumerate(cluster["databases"], 1):
                 append(path, opening_text(source, name, version))
@@ -81,7 +82,7 @@ def dump_plain(request: DumpRequest, cluster: dict[str, Any], staging: str) -> d
     check_complete(path)
     frames = {frame["name"]: frame for frame in cluster["globals"]["databases"]}
     return {"databases": {name: dict(frames[name], objects=cluster["objects"][name]) for name in cluster["databases"]},
-            "compression": "none", "tables": tables_of(cluster), "capture": captured, "digests": digests,
+            "compression": "none", "tables": tables_of(cluster), "capture": captured, "snapshot": moments, "digests": digests,
             "digest_algorithm": ALGORITHM if request.digests else None}
 
 

@@ -16,7 +16,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture as take_capture
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import digest_database
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
+    Endpoint,
+    connect,
+    import_psycopg2,
+    pin_session,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import PART, note_use, read_all, whole
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import Policy
@@ -25,6 +30,13 @@ from ansible_collections.dihya.migration.plugins.module_utils._progress import P
 
 KIND = "postgresql"
 SMALL = 64 << 20  # bytes below which a database gets one worker, so that several are dumped side by side
+
+MOMENT = """
+SELECT pg_catalog.pg_export_snapshot() AS id, pg_catalog.{transactions}()::text AS transactions, pg_catalog.to_char(
+  pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time"""
+LSN = """
+SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+       ELSE pg_catalog.pg_current_wal_lsn() END::text AS lsn"""
 
 
 @dataclass(frozen=True)
@@ -73,13 +85,26 @@ def plan_workers(sizes: dict[str, int], jobs: int) -> list[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def exported_snapshot(request: DumpRequest, database: str) -> Iterator[str]:
-    """A snapshot that dump and digests share, held open as long as the context."""
+def exported_snapshot(request: DumpRequest, database: str) -> Iterator[dict[str, Any]]:
+    """A snapshot that dump and digests share, held open as long as the context: ``id`` and what else tells its moment.
+
+    That is ``transactions`` (the snapshot as the server prints it), ``lsn`` (of just before it, None where the server tells
+    none) and ``time`` (the server's, RFC 3339).
+    """
     with contextlib.closing(connect(request.source, database, request.application_name)) as connection:
         pin_session(connection)
+        lsn = _lsn(connection)
         with connection.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield rows(connection, "SELECT pg_catalog.pg_export_snapshot() AS id")[0]["id"]
+        transactions = "pg_current_snapshot" if connection.server_version >= 130000 else "txid_current_snapshot"
+        yield dict(rows(connection, MOMENT.format(transactions=transactions))[0], lsn=lsn)
+
+
+def _lsn(connection: Any) -> str | None:
+    try:
+        return rows(connection, LSN)[0]["lsn"]
+    except import_psycopg2().Error:  # some services have no such function
+        return None
 
 
 def read_capture(request: DumpRequest, cluster: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -26,6 +27,9 @@ def test_a_backup_says_what_it_holds_and_only_its_owner_may_read_it(backup, odd)
     manifest = json.loads((pathlib.Path(backup["path"]) / "manifest.json").read_text())
     assert manifest["digests"]["shop"]["app.customer"]["rows"] == 20000
     assert manifest["restorable_on"] == []
+    moment = manifest["snapshot"]["shop"]
+    assert moment["time"] <= manifest["created"] and re.fullmatch(r"[0-9A-F]+/[0-9A-F]+", moment["lsn"])
+    assert moment["id"] and re.fullmatch(r"\d+:\d+:[\d,]*", moment["transactions"])
     listed = {entry["path"] for entry in manifest["files"]}
     for path in pathlib.Path(backup["path"]).rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
