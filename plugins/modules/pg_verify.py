@@ -100,6 +100,13 @@ options:
     type: list
     elements: str
     default: []
+  proved_backup:
+    description:
+      - Directory of the backup from which O(target) was restored, made of O(source) while nothing wrote, without digests. When all is
+        equal, what was read of O(source) is kept beside it, encrypted when it is, so that it can be compared with (O(manifest)) and
+        restored for trial (M(dihya.migration.pg_restore_drill)) later, as if it had been made with digests.
+      - Needs O(source) and O(scope=all), and no O(expected_changes).
+    type: path
   digest_file:
     description: Where to write the digests when all is equal, with mode 0600, for O(baseline).
     type: path
@@ -167,6 +174,7 @@ SPEC = {
     "expected_changes": {"type": "list", "elements": "str", "default": []},
     "pin_settings": {"type": "list", "elements": "str", "default": []},
     "logins": {"type": "list", "elements": "str", "default": []},
+    "proved_backup": {"type": "path"},
     "digest_file": {"type": "path"},
     "differences_file": {"type": "path"},
 }
@@ -178,7 +186,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, mutually_exclusive=[KNOWN], required_one_of=[KNOWN])
     options = {name: value for name, value in module.params.items() if name != "bin_dir"}
     if module.check_mode:
-        options.update(digest_file=None, differences_file=None)
+        options.update(proved_backup=None, digest_file=None, differences_file=None)
     try:
         lease = held(options.pop("lease_file"), options.pop("run_id"), "pg_verify")
         for side in ("source", "target"):

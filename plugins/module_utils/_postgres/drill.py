@@ -27,6 +27,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import look_at_directory
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.proved_backup import is_proved
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import absent, restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import RestoreRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
@@ -193,7 +194,7 @@ def _manifest(request: DrillRequest, check_mode: bool) -> dict[str, Any] | None:
     missing = sorted(set(request.databases or []) - set(manifest["databases"]))
     if missing:
         raise MigrationError(f"the backup holds no database {missing[0]}", subject="databases")
-    if not manifest.get("digest_algorithm"):  # there are no digests where there is no database either
+    if not is_proved(request.backup, manifest):
         raise MigrationError(f"the backup {request.backup} has no row digests to compare with: make it with digests", subject="backup")
     return manifest
 

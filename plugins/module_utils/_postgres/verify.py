@@ -38,12 +38,13 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest i
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import PART, Kept, comparable, read_kept, settle
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import Kept, read_kept, settle
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import not_tried, try_logins
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import placed_catalog
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.proved_backup import keep_proof, known_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import has_part, read_part
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
@@ -72,6 +73,7 @@ class VerifyRequest:
     leave_out: Sequence[str] = ()
     tablespaces: dict[str, str] = field(default_factory=dict)
     logins: list[str] = field(default_factory=list)
+    proved_backup: str | None = None
     digest_file: str | None = None
     differences_file: str | None = None
     jobs: int = 2
@@ -118,6 +120,9 @@ def verify(request: VerifyRequest) -> dict[str, Any]:
     started = time.monotonic()
     if request.created_file:
         return verify_identity(request)
+    if request.proved_backup and (request.source is None or request.scope != "all" or request.expected_changes):
+        raise MigrationError("proved_backup takes what all of a source was proved to be: it needs source, scope all and no "
+                             "expected_changes", subject="proved_backup")
     known = read_known(request)
     work = Verification(request, known)
     if request.scope in ("rows", "all"):
@@ -154,10 +159,9 @@ def read_known(request: VerifyRequest) -> Known:
         known = Known(capture=read_capture(request))
     elif request.manifest:
         manifest = read_manifest(request.manifest, "postgresql")
-        known = Known(tables=manifest.get("digests") or {}, capture=read_part(request.manifest, manifest, "capture.json", request.identity))
-        if request.scope != "rows" and has_part(manifest, PART):
-            known.catalogs = comparable(read_part(request.manifest, manifest, PART, request.identity))
-        if request.scope != "catalog" and manifest.get("digest_algorithm") != ALGORITHM:
+        algorithm, tables, catalogs = known_of(request.manifest, manifest, request.identity)
+        known = Known(tables, capture=read_part(request.manifest, manifest, "capture.json", request.identity), catalogs=catalogs)
+        if request.scope != "catalog" and algorithm != ALGORITHM:
             raise MigrationError(f"the backup {request.manifest} has no row digests of {ALGORITHM}: make it with digests")
     else:
         known = read_baseline(str(request.baseline))
@@ -285,10 +289,11 @@ class Verification:
         request = self.request
         if request.source is None:
             return self.known.catalogs[name]
-        return read_kept(request.source, name, None, request.application_name)
+        self.known.catalogs[name] = read_kept(request.source, name, None, request.application_name)
+        return self.known.catalogs[name]
 
     def result(self, failed_logins: list[str], duration: float) -> dict[str, Any]:
-        """The module's result, or the failure; writes digest_file and differences_file."""
+        """The module's result, or the failure; writes what is to be kept of it."""
         request = self.request
         failures = [one for one in self.differences if one.rule is None]
         sentences = [f"{one} ({self.notes[str(one)]})" if str(one) in self.notes else str(one) for one in failures] + failed_logins
@@ -302,6 +307,8 @@ class Verification:
                 equal=False, differences=sentences[:NAMED], failures=len(sentences), counts=dict(Counter(_kind(one) for one in failures)))
         if request.differences_file and os.path.exists(request.differences_file):
             os.unlink(request.differences_file)  # of an earlier run; it may hold keys of rows
+        if request.proved_backup:
+            keep_proof(request.proved_backup, self.known.tables, self.known.catalogs)
         if request.digest_file:
             publish_json(request.digest_file, self._digests())
         explained = [{"rule": str(one.rule), "object": f"{one.database + ': ' if one.database else ''}{one.object} ({one.what})"}

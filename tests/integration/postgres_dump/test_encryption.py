@@ -14,10 +14,13 @@ import time
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._age import Seal
-from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest, sha256_file
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import ALGORITHM
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import find_reusable
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import DumpRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.proved_backup import keep_proof, known_of
 
 from tests.integration.postgres_dump.conftest import Module
 
@@ -126,6 +129,21 @@ def test_each_recipient_restores_and_proves_it(module, sealed, identities, new, 
     finally:
         module.run("pg_restore_cluster", state="absent", **restoring)
     assert new.names() == before and clear_files(place) == []
+
+
+def test_what_is_proved_of_its_source_later_is_kept_beside_it_for_the_same_people(copy, identities, place):
+    made = read_manifest(str(copy))
+    made.update(digests={}, digest_algorithm=None)
+    (copy / "manifest.json").write_text(json.dumps(made))
+    kept = {"secret": {"own": "pg_default", "used": {}, "objects": {"view": {"public.v": {"definition": CANARY.decode()}}}}}
+    for rows in (1, 2):  # a run that is resumed proves it again
+        (copy / ".proof.json.age").write_text("of a run that was killed")
+        keep_proof(str(copy), {"secret": {"public.t": {"rows": rows}}}, kept)
+    for identity, _recipient in identities[:2]:
+        assert known_of(str(copy), made, identity) == (ALGORITHM, {"secret": {"public.t": {"rows": 2}}}, kept)
+    with pytest.raises(MigrationError, match="cannot be decrypted"):
+        known_of(str(copy), made, identities[2][0])
+    assert clear_files(place) == [] and (copy / "proof.json.age").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("server", ["throwaway", "scratch"])

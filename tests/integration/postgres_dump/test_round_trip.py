@@ -162,8 +162,16 @@ def test_tablespaces_take_the_place_of_others_and_what_has_no_counterpart_is_tol
         own = "SELECT spcname FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace WHERE datname = 'placed'"
         assert new.execute(own) == [("vast",)] and new.execute("SELECT count(*) FROM t", name) == [(100,)]
         compared = {"source": old.endpoint, "target": new.endpoint, "databases": [name], "bin_dir": tools}
-        proved = module.run("pg_verify", tablespaces=places, **compared)
+        known = {"manifest": dumped["path"], "target": new.endpoint, "databases": [name], "tablespaces": places}
+        assert "has no row digests" in module.run("pg_verify", **known)["msg"]
+        proved = module.run("pg_verify", tablespaces=places, proved_backup=dumped["path"], **compared)
         assert proved.get("equal") is True, proved
+        again = module.run("pg_verify", **known)
+        assert again.get("equal") and again["digests"] == proved["digests"] and again["not_proved"] == proved["not_proved"], again
+        proof = pathlib.Path(dumped["path"]) / "proof.json"
+        assert proof.stat().st_mode & 0o777 == 0o600
+        proof.write_text(json.dumps({**json.loads(proof.read_text()), "files": "of others"}))
+        assert "is that of another backup" in module.run("pg_verify", **known)["msg"]
         elsewhere = module.run("pg_verify", **compared)
         assert elsewhere["failed"] and f"database {name}: table public.t differs in tablespace" in elsewhere["differences"], elsewhere
     finally:

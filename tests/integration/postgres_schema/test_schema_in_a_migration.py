@@ -33,7 +33,7 @@ def facts(move: Move, verb: str) -> dict:
             if (event["stack"], event["verb"], event["status"]) == ("postgresql", verb, "ok")][-1]
 
 
-def test_flyway_moves_the_schema_after_the_proof_and_the_rest_is_proved_again(move, files):
+def test_flyway_moves_the_schema_after_the_proof_and_the_rest_is_proved_again(move, files, run_module):
     (files / "V7__town.sql").write_text(TOWN + "CREATE TABLE app.visit (id int PRIMARY KEY);\n", encoding="utf-8")
     move.variables.update(postgresql_schema_tool="flyway", postgresql_schema_command=java_tool("flyway"))
     refused = move.run(postgresql_schema_path=str(files.with_name("nowhere")))
@@ -51,6 +51,10 @@ def test_flyway_moves_the_schema_after_the_proof_and_the_rest_is_proved_again(mo
     assert move.sites.target.execute(COLUMNS, move.database) == [(3,)] and move.sites.source.execute(COLUMNS, move.database) == [(2,)]
     owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'visit'"
     assert move.sites.target.execute(owner, move.database) == [(move.owner,)]
+    frozen = next(move.backup.glob("*/postgresql-frozen-*"))  # its digests came from the proof
+    source = move.endpoint(move.sites.source, move.sites.source.password)
+    known = run_module("pg_verify", manifest=str(frozen), target=source, databases=["all"], scope="rows")
+    assert known.get("equal") and known["tables"] == 2, known
     assert move.leftovers() == []
 
 
