@@ -11,6 +11,9 @@ version_added: 0.1.0
 author: Dihya Migration contributors (@dihya)
 description:
   - Checks every file of a backup of M(dihya.migration.pg_dumpall), then creates roles and databases and restores in parallel.
+  - Before anything is made, everything is looked for that the target cannot take of the backup (extensions, locales, its version, values
+    that another build or another C(lc_monetary) reads otherwise, space where it is known), in check mode too, and all of it is told at
+    once. A backup of an older version of this collection does not say which extensions and types it needs.
   - Stops at the first error.
   - A database is filled under a random name and takes its own when it is complete. A failed restore removes everything it made.
   - While it is filled, all its sessions together may use as much memory to build indexes as the server gives to its shared buffers
@@ -139,6 +142,11 @@ removed: {description: What was removed., type: list, elements: str, returned: O
 counts: {description: Numbers of databases and roles made., type: dict, returned: O(state=present)}
 versions: {description: Versions of the server and of pg_restore., type: dict, returned: O(state=present)}
 duration: {description: Seconds., type: float, returned: O(state=present)}
+findings:
+  description: Everything that stands against the restore, each with its remedy.
+  type: list
+  elements: str
+  returned: when there is something
 damaged: {description: Files of the backup that are not as they were written., type: list, elements: str, returned: when there are any}
 journal: {description: The facts for the migration's journal., type: dict, returned: success}
 """

@@ -240,6 +240,8 @@ def _on_throwaway(request: DrillRequest, choice: Choice, manifest: dict[str, Any
             restored, compared = restore(wanted), _compare(request, endpoint, databases, {}, request.as_it_is)
         except MigrationError as error:
             _keep_log(request, error)
+            if "findings" in error.facts:  # found before anything was made: another server may be able to take it
+                raise Unfit(error.message, findings=error.facts["findings"]) from None
             raise MigrationError(_of_drill(error, endpoint, "a throw-away server"), **error.facts) from None
     return _done("throwaway", restored, compared, limits)
 

@@ -37,6 +37,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
     pin_session,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import read_globals
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_needs
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import (
     finish_removals,
     identity,
@@ -96,7 +97,7 @@ def dump(request: DumpRequest, check_mode: bool = False) -> dict[str, Any]:
 
 
 def read_cluster(request: DumpRequest) -> dict[str, Any]:
-    """``server``, ``globals``, ``databases`` (the chosen names), ``relations`` and ``objects`` by database."""
+    """``server``, ``globals``, ``databases`` (the chosen names), ``relations``, ``objects`` and ``needs`` by database."""
     psycopg2 = import_psycopg2()
     try:
         with contextlib.closing(connect(request.source, application_name=request.application_name)) as connection:
@@ -108,13 +109,13 @@ def read_cluster(request: DumpRequest) -> dict[str, Any]:
     except psycopg2.Error as error:
         raise MigrationError(f"the source {request.source} cannot be read: {describe_error(error)}") from None
     return {"server": server, "globals": found, "databases": chosen, "relations": {name: contents[name][0] for name in chosen},
-            "objects": {name: contents[name][1] for name in chosen}}
+            "objects": {name: contents[name][1] for name in chosen}, "needs": {name: contents[name][2] for name in chosen}}
 
 
-def _read(request: DumpRequest, database: str) -> tuple[list[dict[str, Any]], int]:
+def _read(request: DumpRequest, database: str) -> tuple[list[dict[str, Any]], int, dict[str, Any]]:
     with contextlib.closing(connect(request.source, database, request.application_name)) as connection:
         pin_session(connection)
-        return read_relations(connection), count_objects(connection)
+        return read_relations(connection), count_objects(connection), read_needs(connection)
 
 
 def newest(path: str | None) -> str | None:

@@ -94,7 +94,7 @@ def dump_globals(request: DumpRequest, staging: str, passwords: bool) -> None:
 def describe(request: DumpRequest, cluster: dict[str, Any], name: str, staging: str, path: str) -> dict[str, Any]:
     """What the manifest says of one database, after its archive was seen to be one."""
     frame = next(frame for frame in cluster["globals"]["databases"] if frame["name"] == name)
-    facts = dict(frame, directory=path, objects=cluster["objects"][name])
+    facts = dict(frame, directory=path, objects=cluster["objects"][name], needs=cluster["needs"][name])
     if request.seal is None:
         return dict(facts, entries=list_archive(request, os.path.join(staging, path), name))
     check_sealed(os.path.join(staging, path), request.seal)

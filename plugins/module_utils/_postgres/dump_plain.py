@@ -81,7 +81,8 @@ def dump_plain(request: DumpRequest, cluster: dict[str, Any], staging: str) -> d
     append(path, f"--\n{END}\n--\n")
     check_complete(path)
     frames = {frame["name"]: frame for frame in cluster["globals"]["databases"]}
-    return {"databases": {name: dict(frames[name], objects=cluster["objects"][name]) for name in cluster["databases"]},
+    return {"databases": {name: dict(frames[name], objects=cluster["objects"][name], needs=cluster["needs"][name])
+                          for name in cluster["databases"]},
             "compression": "none", "tables": tables_of(cluster), "capture": captured, "snapshot": moments, "digests": digests,
             "digest_algorithm": ALGORITHM if request.digests else None}
 

@@ -32,6 +32,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, read_globals, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.long_rows import long_rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import creatable, managed_facts
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_needs, read_offer
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
@@ -58,23 +59,6 @@ SUBSCRIPTIONS = "SELECT 'subscription' AS kind, subname AS name FROM pg_catalog.
 # Its launcher connects to the database whose jobs it runs, whether the extension is made there or not.
 SCHEDULERS = "SELECT DISTINCT backend_type AS name FROM pg_catalog.pg_stat_activity WHERE datname = current_database()" \
              " AND backend_type ~ '^pg_cron'"
-EXTENSIONS = "SELECT extname AS name, extversion AS version FROM pg_catalog.pg_extension ORDER BY 1"
-AVAILABLE = "SELECT name, pg_catalog.array_agg(version) AS versions, pg_catalog.bool_or({open}) AS open" \
-            " FROM pg_catalog.pg_available_extension_versions GROUP BY 1"
-COLLATIONS = """
-SELECT collprovider::text AS provider, collcollate AS collate, collctype AS ctype FROM pg_catalog.pg_collation
-UNION SELECT {provider}, datcollate, datctype FROM pg_catalog.pg_database"""
-# Column types whose values depend on the build or on the cluster they live in.
-TYPES = """
-SELECT t.typname AS type, pg_catalog.count(*) AS columns
-FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-JOIN pg_catalog.pg_type t ON t.oid = a.atttypid WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm') AND a.attnum > 0
-AND NOT a.attisdropped AND t.typname IN ('xml', 'money', 'xid', 'xid8', 'pg_lsn', 'oid', 'regclass', 'regproc')
-AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
-GROUP BY 1 ORDER BY 1"""
-ICU_COLUMNS = """
-SELECT pg_catalog.count(*) AS columns FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation WHERE c.oid >= 16384 AND l.collprovider = 'i'"""
 UNREADABLE = """
 SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'S') AND c.relpersistence <> 't'
@@ -199,20 +183,11 @@ def _side(stack: contextlib.ExitStack, endpoint: Endpoint, request: PreflightReq
     try:
         server = read_server(connection)  # before pinning: what a session of the application would get
         pin_session(connection)
-        provider = "datlocprovider::text" if connection.server_version >= 150000 else "'c'"
-        free = "trusted OR NOT superuser" if connection.server_version >= 130000 else "NOT superuser"
-        available = rows(connection, AVAILABLE.format(open=free))
         facts.update(
             server=server, globals=read_globals(connection), clients=rows(connection, CLIENTS), pending=rows(connection, PENDING),
             tablespaces={row["name"]: row["may"] for row in rows(connection, TABLESPACES)},
-            available={row["name"]: row["versions"] for row in available},
-            superuser_only=[row["name"] for row in available if not row["open"]],
-            collations=rows(connection, COLLATIONS.format(provider=provider)),
-            # Builds without ICU know a collation of that provider too, but none of those that initdb takes from the library.
-            icu=bool(rows(connection, "SELECT 1 AS one FROM pg_catalog.pg_collation WHERE collname = 'und-x-icu'")),
-            xml=_can(connection, "SELECT '<a/>'::pg_catalog.xml"),
-            hba=_hba(connection), standby=rows(connection, "SELECT pg_catalog.pg_is_in_recovery() AS is")[0]["is"],
-            local_data=_local_data(endpoint, server), reachable=True)
+            **read_offer(connection, endpoint, server), hba=_hba(connection),
+            standby=rows(connection, "SELECT pg_catalog.pg_is_in_recovery() AS is")[0]["is"], reachable=True)
     except psycopg2.Error as error:
         return dict(facts, reachable=False, error=f"{endpoint} could not be read: {describe_error(error)}", kind="read"), None
     return facts, connection
@@ -235,9 +210,7 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
                 if wanted == ["all"] and name == "postgres" and not objects:
                     continue
                 contents[name] = {
-                    "relations": read_relations(connection), "objects": objects, "extensions": rows(connection, EXTENSIONS),
-                    "types": {row["type"]: row["columns"] for row in rows(connection, TYPES)},
-                    "icu_columns": rows(connection, ICU_COLUMNS)[0]["columns"],
+                    "relations": read_relations(connection), "objects": objects, **read_needs(connection),
                     "unreadable": [row["name"] for row in rows(connection, UNREADABLE)],
                     "hidden": [row["name"] for row in rows(connection, HIDDEN)],
                     "subscriptions": rows(connection, SUBSCRIPTIONS), "schedulers": rows(connection, SCHEDULERS),
@@ -268,15 +241,6 @@ def _is_same(source: Any, target: Any) -> bool | None:
                          " AND objid = %s::oid AND objsubid = 2", keys))
     finally:
         rows(source, "SELECT pg_catalog.pg_advisory_unlock(%s, %s)", keys)
-
-
-def _can(connection: Any, sql: str) -> bool:
-    psycopg2 = import_psycopg2()
-    try:
-        rows(connection, sql)
-    except psycopg2.Error:
-        return False
-    return True
 
 
 def _written_options(request: PreflightRequest, facts: dict[str, Any]) -> list[str]:
@@ -343,15 +307,6 @@ def _try_create_role(connection: Any) -> bool:
         finally:
             cursor.execute("ROLLBACK")
     return True
-
-
-def _local_data(endpoint: Endpoint, server: dict[str, Any]) -> dict[str, Any] | None:
-    """Space of the server's data directory when it is on this machine, else None."""
-    directory = server["settings"].get("data_directory")
-    if not directory or endpoint.host not in ("127.0.0.1", "::1", "localhost") or not os.path.exists(os.path.join(directory, "PG_VERSION")):
-        return None
-    space = os.statvfs(directory)
-    return {"free": space.f_bavail * space.f_frsize, "device": os.stat(directory).st_dev}
 
 
 def preflight(request: PreflightRequest) -> dict[str, Any]:

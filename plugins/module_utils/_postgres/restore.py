@@ -41,6 +41,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.load imp
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import QUIET, load_settings
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import without_counterpart
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, own_session, remove_created
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_check import obstacles
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import Backup, RestoreRequest, open_backup
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import (
@@ -76,7 +77,7 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
         if request.roles != "skip":
             backup = backup.adapted(adaptation_to(connection, backup.manifest["capture"], owners=request.owners,
                                                   service_roles=request.service_roles, leave_out=request.leave_out))
-        plan = make_plan(request, backup, connection)
+        plan = make_plan(request, backup, connection, server)
         needed = {} if request.roles == "skip" else assumed(backup.manifest["capture"], [one.source for one in plan.databases])
         refuse_closed(needed, plan, connection, backup.change.limits)
         if check_mode:
@@ -112,8 +113,8 @@ def absent(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]:
         "summary": summary, "changed": True, "duration": round(time.monotonic() - started, 3), "counts": {"objects": len(removed)}}}
 
 
-def make_plan(request: RestoreRequest, backup: Backup, connection: Any) -> RestorePlan:
-    """Read what the target holds and plan; nothing is changed."""
+def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: dict[str, Any]) -> RestorePlan:
+    """Read what the target holds and plan; nothing is changed. Raises with everything that stands against it."""
     target = read_globals(connection)
     names = {frame["name"] for frame in target["databases"] if frame["allow_connections"]}
     wanted = {request.rename.get(name, name) for name in request.databases or backup.manifest["databases"]}
@@ -121,8 +122,10 @@ def make_plan(request: RestoreRequest, backup: Backup, connection: Any) -> Resto
     for name in sorted(names & wanted):
         with contextlib.closing(connect(request.target, name, request.application_name)) as other:
             objects[name] = count_objects(other)
+    against = obstacles(backup.manifest, request.databases or backup.manifest["databases"], connection, request.target, server,
+                        request.leave_out)
     plan = plan_restore(backup.manifest, backup.globals, target, objects,
-                        wanted=request.databases, rename=request.rename, roles=request.roles)
+                        wanted=request.databases, rename=request.rename, roles=request.roles, against=against)
     silent = [f"password of role {name}: to be set anew, until then it cannot log in with one"
               for name in without_password(plan.roles, request.target)]
     astray = [f"tablespace {name} of database {one.source}: what lay there lies in the default one" for one in plan.databases

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,9 +43,10 @@ class RestorePlan:
 
 
 def plan_restore(manifest: dict[str, Any], source: dict[str, Any], target: dict[str, Any], objects: dict[str, int | None], *,
-                 wanted: list[str] | None, rename: dict[str, str], roles: str) -> RestorePlan:
+                 wanted: list[str] | None, rename: dict[str, str], roles: str, against: Sequence[str] = ()) -> RestorePlan:
     """The plan. ``source`` and ``target`` are globals, ``objects`` counts what same-named databases of the target hold.
 
+    ``against`` is what stands against it besides (see :mod:`restore_check`).
     Raises one :class:`MigrationError` with everything that stands against it in the fact ``findings``.
     """
     names = sorted(wanted or manifest["databases"])
@@ -69,6 +71,7 @@ def plan_restore(manifest: dict[str, Any], source: dict[str, Any], target: dict[
     if roles == "require":
         findings += [f"role {role['name']} does not exist on the target: create it, or set roles to restore"
                      for role in missing if role["name"] not in servant]
+    findings += against
     if findings:
         raise MigrationError("; ".join(findings), findings=findings)
     made = {role["name"] for role in missing} - servant if roles == "restore" else set()

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 
@@ -119,6 +120,26 @@ def fixture_cron(tmp_path_factory):
         yield source
     finally:
         server.remove()
+
+
+def test_a_restore_alone_is_refused_before_anything_is_made_with_all_that_the_target_lacks(module, cron, new, tools, tmp_path):
+    dumped = module.run("pg_dumpall", source=cron.endpoint, databases=["jobs"], dest=str(tmp_path / "backup"), bin_dir=dump_tools(15))
+    manifest = tmp_path / "backup" / os.path.basename(dumped["path"]) / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["databases"]["jobs"]["collate"] = "xx_XX.utf8"
+    content["databases"]["jobs"]["needs"]["types"]["money"] = 1
+    content["server"]["settings"]["lc_monetary"] = "xx_XX"
+    content["tables"]["jobs"]["public.huge"] = {"bytes": 1 << 60, "index_bytes": 0}
+    manifest.write_text(json.dumps(content))
+    before, record = new.names(), tmp_path / "created.json"
+    for check in (True, False):
+        refused = module.run("pg_restore_cluster", check, target=new.endpoint, backup=dumped["path"], databases=["jobs", "nothing"],
+                             created_file=str(record), bin_dir=tools)
+        assert refused["failed"] and len(refused["findings"]) == 5, refused
+        for said in ("the backup holds no database nothing", "extension pg_cron", "locale xx_XX.utf8 of database jobs",
+                     "has money columns and lc_monetary differs", "restore may take"):
+            assert said in refused["msg"], (said, refused)
+        assert new.names() == before and not record.exists()
 
 
 def test_an_extension_that_is_left_out_leaves_its_rows_and_privileges_behind(module, cron, new, tools, tmp_path):

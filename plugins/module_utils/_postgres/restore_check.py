@@ -1,0 +1,35 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What of a backup its target cannot take: the checks of preflight that need no source, for whoever restores without one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import creatable
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_offer
+
+CHECKS = (preflight.order_of_versions, preflight.extensions, preflight.locales, preflight.types, preflight.target_space)
+# What a backup says that was made before needs were noted in it.
+NOTHING: dict[str, Any] = {"extensions": [], "types": {}, "icu_columns": 0}
+
+
+def obstacles(manifest: dict[str, Any], wanted: Collection[str], connection: Any, target: Endpoint, server: dict[str, Any],
+              leave_out: Collection[str]) -> list[str]:
+    """Everything that keeps the databases ``wanted`` of a backup from being restored over ``connection``, with its remedy.
+
+    ``server`` is what :func:`read_server` says of the target.
+    """
+    contents = {name: dict(frame.get("needs", NOTHING), relations=list(manifest["tables"][name].values()))
+                for name, frame in manifest["databases"].items() if name in wanted}
+    offer = read_offer(connection, target, server)
+    if not server["login"]["superuser"]:
+        needed = {one["name"] for content in contents.values() for one in content["extensions"]}
+        offer["superuser_only"] = [name for name in offer["superuser_only"]
+                                   if name in needed and f"extension {name}" not in leave_out and not creatable(connection, name)]
+    facts = {"source": {"server": manifest["server"], "globals": {"databases": list(manifest["databases"].values())}, "contents": contents},
+             "target": dict(offer, server=server), "leave_out": leave_out, "backup": None}
+    return [f"{one['finding']}: {one['remedy']}" for check in CHECKS for one in check(facts) if one["blocking"]]
