@@ -78,7 +78,7 @@ class TestTheCommand:
     def root(self, tmp_path, monkeypatch):
         monkeypatch.setattr(bench, "ROOT", tmp_path)
         monkeypatch.delenv("BENCH_MB", raising=False)
-        monkeypatch.setattr(bench, "busy_cores", lambda: 1.25)
+        monkeypatch.setattr(bench, "busy_cores", lambda _seconds: 1.25)
 
     @staticmethod
     def area(monkeypatch, name, work):
