@@ -87,10 +87,12 @@ options:
     type: bool
     default: true
   logins:
-    description: Roles whose passwords will be given, so that they need not be read on the source. The others are named in a finding.
-    type: list
-    elements: str
-    default: []
+    description:
+      - Passwords of roles by name. They need not be read on the source; roles without one are named in a finding.
+      - A role that exists on the target with another password hash than on the source is logged in with its password there, which
+        proves it as M(dihya.migration.pg_verify) will. Any other difference of such a role is a finding, as it is without a password.
+    type: dict
+    default: {}
 attributes:
   check_mode: {support: full, description: The module never changes anything.}
   diff_mode: {support: none, description: There is no change to show.}
@@ -153,7 +155,7 @@ SPEC = dict(
     encrypt={"type": "dict", "options": SEAL_SPEC},
     identity={"type": "path", "no_log": False},  # a path, not a secret
     restores={"type": "bool", "default": True},
-    logins={"type": "list", "elements": "str", "default": []},
+    logins={"type": "dict", "default": {}, "no_log": True},
     **ADAPT_SPEC,
     **PLACEMENT_SPEC,
 )

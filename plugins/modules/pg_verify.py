@@ -12,6 +12,8 @@ description:
   - Digests every row of every table and large object on both sides and compares the catalogs, across major versions.
   - A difference is explained by a named rule, or it is a failure that names database and table, and the rows by their key.
   - The digest has 64 bits a row. It detects accidents, not an adversary.
+  - A role whose password hash alone differs, as it does with another salt, is logged in with the password that the target's passfile has
+    for it. Where that succeeds the difference is explained.
   - Nothing is changed. Definitions of the source are printed by the target inside transactions that are rolled back.
 author: Dihya Migration contributors (@dihya)
 extends_documentation_fragment:

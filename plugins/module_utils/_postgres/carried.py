@@ -38,9 +38,14 @@ def read_change(target: Endpoint, before: Mapping[str, Any], after: Mapping[str,
     """How the capture ``before`` was adapted to the target, which the capture ``after`` describes."""
     with transaction(target, None, None, wishes.application_name) as connection:
         change = adaptation_to(connection, before, owners=wishes.owners, service_roles=wishes.service_roles, leave_out=wishes.leave_out)
-    theirs = adaptation(after["roles"], change.limits, owners={}, service_roles=wishes.service_roles, leave_out=())
+    return beside(change, after, wishes.rename, wishes.service_roles)
+
+
+def beside(change: Adaptation, after: Mapping[str, Any], rename: Mapping[str, str], service_roles: Sequence[str]) -> Adaptation:
+    """``change`` where the target has what the capture ``after`` says, roles of a service among it."""
+    theirs = adaptation(after["roles"], change.limits, owners={}, service_roles=service_roles, leave_out=())
     # A role of the target's service is no more compared than one of the source's.
-    return replace(change.beside(after, wishes.rename), left=change.left | theirs.left - change.owners.keys() - set(change.owners.values()))
+    return replace(change.beside(after, rename), left=change.left | theirs.left - change.owners.keys() - set(change.owners.values()))
 
 
 def carry(before: Mapping[str, Any], after: Mapping[str, Any],

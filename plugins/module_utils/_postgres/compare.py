@@ -19,12 +19,16 @@ Same = Callable[[str, str, str, Mapping[str, Any], Mapping[str, Any]], bool]
 
 @dataclass(frozen=True)
 class Difference:
-    """``what`` (``missing``, ``extra`` or a property) of ``object`` in ``database``; ``rule`` None is a failure."""
+    """``what`` (``missing``, ``extra`` or a property) of ``object`` in ``database``; ``rule`` None is a failure.
+
+    ``role`` is the role whose own it is, where it is one's.
+    """
 
     database: str
     object: str
     what: str
     rule: str | None = None
+    role: str = ""
 
     def __str__(self) -> str:
         where = f"database {self.database}: " if self.database else ""
@@ -118,15 +122,15 @@ def _system(entries: Mapping[str, Any], ignored: Collection[str]) -> dict[str, A
 
 
 def compare_cluster(source: Mapping[str, Any], target: Mapping[str, Any], rename: Mapping[str, str],
-                    pinned: Collection[str] = ()) -> list[Difference]:
+                    pinned: Collection[str] = (), proven: Collection[str] = ()) -> list[Difference]:
     """Differences of roles, memberships, settings and privileges on parameters, both from ``capture``.
 
     ``rename`` maps databases to the target's names.
     Settings named in ``pinned`` were of the whole source and became settings of each database on the target.
+    Roles in ``proven`` logged in on the target with the password that they were given.
     """
-    servants = {source["administrator"], target["administrator"]}
-    servants |= {name for side in (source, target) for name, role in side["roles"].items() if role["bootstrap"]}
-    used = used_roles(source)
+    servants, used = _servants(source, target), used_roles(source)
+    proven = other_verifiers(source, target) & set(proven)
     found = []
     for name in sorted(source["roles"].keys() | target["roles"].keys()):
         one, other = source["roles"].get(name), target["roles"].get(name)
@@ -136,11 +140,25 @@ def compare_cluster(source: Mapping[str, Any], target: Mapping[str, Any], rename
             rule = None if name in used else "administrator" if name in servants else "role_not_used"
             found.append(Difference("", f"role {name}", "missing", rule))
         else:
-            found += [Difference("", f"role {name}", what, "administrator" if name in servants else None)
+            found += [Difference("", f"role {name}", what, "administrator" if name in servants else
+                                 "login_proved" if what == "password" and name in proven else None, name)
                       for what in sorted(one) if what != "bootstrap" and _role_differs(what, one, other)]
     found += _compare_memberships(source, target, servants)
     found += _compare_settings(source, target, rename, servants, {name.lower() for name in pinned})
     return found + list(_compare_parameters(source, target, servants))
+
+
+def _servants(source: Mapping[str, Any], target: Mapping[str, Any]) -> set[str]:
+    """The roles that administer the servers: each server has its own."""
+    return {source["administrator"], target["administrator"],
+            *(name for side in (source, target) for name, role in side["roles"].items() if role["bootstrap"])}
+
+
+def other_verifiers(source: Mapping[str, Any], target: Mapping[str, Any]) -> set[str]:
+    """Roles that have a password on both sides whose verifiers differ: with another salt it may be the same password."""
+    both = source["roles"].keys() & target["roles"].keys() - _servants(source, target)
+    verifiers = {name: {side["roles"][name]["password"] for side in (source, target)} for name in both}
+    return {name for name, found in verifiers.items() if len(found) > 1 and not found & {"none", "unknown"}}
 
 
 def _role_differs(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -180,7 +198,7 @@ def _compare_memberships(source: Mapping[str, Any], target: Mapping[str, Any], s
         else:
             rule = "administrator" if member in servants else None
         what = "extra" if one is None else "missing" if other is None else "options"
-        found.append(Difference("", f"membership of {member} in {role}", what, rule))
+        found.append(Difference("", f"membership of {member} in {role}", what, rule, member))
     return found
 
 
@@ -198,7 +216,7 @@ def _compare_settings(source: Mapping[str, Any], target: Mapping[str, Any], rena
         if database and not role and set(one) < set(other) and {name.lower() for name in names} <= pinned:
             rule = "pinned_setting"
         subject = "settings" + (f" of role {role}" if role else "") + (f" in database {database}" if database else "")
-        found.append(Difference("", subject, ", ".join(sorted(names)), rule))
+        found.append(Difference("", subject, ", ".join(sorted(names)), rule, role))
     return found
 
 
@@ -208,7 +226,7 @@ def _compare_parameters(source: Mapping[str, Any], target: Mapping[str, Any], se
                  for item in explode(acl)} for side in (source, target))
     for name, role in sorted({row[:2] for row in old ^ new}):
         rule = _rule_of_role(role, source, target, servants) if role != PUBLIC else None
-        yield Difference("", f"parameter {name}", f"privileges of role {role}", rule)
+        yield Difference("", f"parameter {name}", f"privileges of role {role}", rule, role)
 
 
 def _rule_of_role(role: str, source: Mapping[str, Any], target: Mapping[str, Any], servants: set[str]) -> str | None:

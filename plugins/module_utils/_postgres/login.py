@@ -14,12 +14,17 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 
 
-def try_logins(endpoint: Endpoint, roles: Iterable[str], databases: Iterable[str], application_name: str) -> list[str]:
-    """Log in to every database as each of ``roles``, whose passwords are in the endpoint's passfile; what failed, as sentences."""
+def try_logins(endpoint: Endpoint, roles: Iterable[str], databases: Iterable[str], application_name: str,
+               passwords: Mapping[str, str] | None = None) -> list[str]:
+    """Log in to every database as each of ``roles``; what failed, as sentences.
+
+    Their passwords are in the endpoint's passfile, or in ``passwords``.
+    """
     failed = []
+    databases = sorted(databases)
     for role in sorted(roles):
-        as_role = dataclasses.replace(endpoint, user=role, password=None)
-        for database in sorted(databases):
+        as_role = dataclasses.replace(endpoint, user=role, password=(passwords or {}).get(role))
+        for database in databases:
             try:
                 with transaction(as_role, database, None, application_name) as connection:
                     if rows(connection, "SELECT current_user::text")[0][0] != role:

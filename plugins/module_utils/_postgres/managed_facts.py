@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import Adaptation
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, cluster
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.carried import beside, carry
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import other_verifiers
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, import_psycopg2, pin_session
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits import adaptation_to, assumable
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import try_logins
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import mentioned
 
 OURS = "NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '{catalog}'::regclass AND d.objid = o.oid AND d.deptype = 'e')"
@@ -50,9 +54,10 @@ OTHERS = " UNION ALL ".join(
     for kind, name, schema, owner in OWNED) + " ORDER BY 1, 2"
 
 
-def managed_facts(source: Endpoint, target_connection: Any, facts: dict[str, Any], *, owners: dict[str, str],
-                  service_roles: Sequence[str], leave_out: Sequence[str], application_name: str) -> dict[str, Any]:
-    """The facts for the databases of ``facts`` that could be read."""
+def managed_facts(source: Endpoint, target: Endpoint, target_connection: Any, facts: dict[str, Any], *, owners: dict[str, str],
+                  service_roles: Sequence[str], leave_out: Sequence[str], passwords: Mapping[str, str],
+                  application_name: str) -> dict[str, Any]:
+    """The facts for the databases of ``facts`` that could be read; ``passwords`` are those given for roles of the target."""
     found = [name for name, content in facts["source"]["contents"].items() if "error" not in content]
     taken = capture(source, found, application_name)
     login = facts["target"]["server"]["login"]
@@ -61,6 +66,10 @@ def managed_facts(source: Endpoint, target_connection: Any, facts: dict[str, Any
         "change": adaptation_to(target_connection, taken, owners=owners, service_roles=service_roles, leave_out=leave_out),
         # The login with which the source is read is not made on the target unless something is its own.
         "servant": {facts["source"]["server"]["login"]["name"]} - mentioned(taken), "superuser_objects": {}, "mappings": {}, "others": {}}
+    there = dict(cluster(target_connection, []), server_version=target_connection.server_version)
+    read["roles"] = _roles(taken, there, beside(read["change"], there, {}, service_roles))
+    given = {role: passwords[role] for role in other_verifiers(read["roles"]["source"], there) & passwords.keys()}
+    read["logins"] = {role: try_logins(target, [role], [target.dbname], application_name, given) for role in given}
     for name in found:
         with contextlib.closing(connect(source, name, application_name)) as connection:
             pin_session(connection)
@@ -71,6 +80,12 @@ def managed_facts(source: Endpoint, target_connection: Any, facts: dict[str, Any
             read["mappings"][name] = [row["name"] for row in rows(connection, MAPPINGS)] if read["change"].limits.plain else []
             read["others"][name] = [f"{row['kind'].replace('_', ' ')} {row['name']}" for row in rows(connection, OTHERS)]
     return read
+
+
+def _roles(taken: Mapping[str, Any], there: Mapping[str, Any], change: Adaptation) -> dict[str, Any]:
+    """What a proof will compare of roles: the capture ``taken`` of the source, and ``there`` of the target as it is now."""
+    source, target, _left = carry(taken, there, change)
+    return {"source": source, "target": target}
 
 
 def creatable(connection: Any, name: str) -> bool:

@@ -9,7 +9,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -101,7 +101,7 @@ class PreflightRequest:
     service_roles: Sequence[str] = SERVICE_ROLES
     leave_out: Sequence[str] = ()
     tablespaces: dict[str, str] = field(default_factory=dict)
-    logins: Sequence[str] = ()
+    logins: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def gather(request: PreflightRequest) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
                   for name in NEEDED},
         "backup": look_at_directory(request.backup_dir) if request.backup_dir else None,
         "sealing": problems(request.seal, request.identity, needed=request.restores),
-        "logins": request.logins, "leave_out": request.leave_out, "tablespaces": request.tablespaces,
+        "logins": list(request.logins), "leave_out": request.leave_out, "tablespaces": request.tablespaces,
     }
     connections: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
@@ -130,8 +130,9 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
                                                   and not _takes_option(connections["target"], option)]
         if facts["source"]["reachable"] and connections["target"] is not None and not facts["same_server"]:
             facts["managed"] = managed_facts(
-                request.source, connections["target"], facts, owners=request.owners, service_roles=request.service_roles,
-                leave_out=request.leave_out, application_name=request.application_name)
+                request.source, request.target, connections["target"], facts, owners=request.owners,
+                service_roles=request.service_roles, leave_out=request.leave_out,
+                passwords={role: str(password) for role, password in request.logins.items()}, application_name=request.application_name)
             facts["target"]["superuser_only"] = _closed_extensions(facts, connections["target"], request.leave_out)
     if facts["target"]["reachable"]:
         names = list(facts["source"].get("contents", {})) or [name for name in request.databases if name != "all"]

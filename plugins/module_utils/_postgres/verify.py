@@ -28,6 +28,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare 
     compare_cluster,
     compare_contents,
     compare_rows,
+    other_verifiers,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import (
@@ -44,6 +45,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import placed_catalog
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.proved_backup import keep_proof, known_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import passwords_in
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
@@ -130,8 +132,8 @@ def verify(request: VerifyRequest) -> dict[str, Any]:
             work.rows(name)
     if request.scope in ("catalog", "all") and known.capture:
         work.catalogs()
-    failed_logins = try_logins(request.target, request.logins, map(request.on_target, request.databases), request.application_name)
-    return work.result(failed_logins, time.monotonic() - started)
+    work.failed_logins += try_logins(request.target, request.logins, map(request.on_target, request.databases), request.application_name)
+    return work.result(time.monotonic() - started)
 
 
 def verify_identity(request: VerifyRequest) -> dict[str, Any]:
@@ -215,6 +217,7 @@ class Verification:
         self.notes: dict[str, str] = {}
         self.found: dict[str, dict[str, Any]] = {}
         self.not_proved: list[str] = []
+        self.failed_logins: list[str] = []
         self.progress = Progress(request.progress_file, "verify")
 
     def rows(self, name: str) -> None:
@@ -260,7 +263,8 @@ class Verification:
         change = read_change(request.target, before, after, request)
         before, after, left = carry(before, after, change)
         self.differences += left
-        self.differences += compare_cluster(before, after, request.rename, request.pin_settings)
+        proven = {role for role in other_verifiers(before, after) & passwords_in(request.target.passfile).keys() if self._logs_in(role)}
+        self.differences += compare_cluster(before, after, request.rename, request.pin_settings, proven)
         versions = before["server_version"], after["server_version"]
         if any(role["password"] == "unknown" for side in (before, after) for role in side["roles"].values()):
             self.not_proved.append("password hashes of roles: a login may not read them")
@@ -271,6 +275,14 @@ class Verification:
                 self._objects(name, change)
             else:
                 self.not_proved.append(f"definitions of objects in database {name}: a backup holds no catalog to compare with")
+
+    def _logs_in(self, role: str) -> bool:
+        request = self.request
+        failed = try_logins(request.target, [role], map(request.on_target, request.databases), request.application_name)
+        if len(failed) < len(request.databases):  # it need not be admitted to every one of them
+            return True
+        self.failed_logins += failed
+        return False
 
     def _objects(self, name: str, change: Adaptation) -> None:
         request, kept = self.request, self._kept(name)
@@ -292,11 +304,12 @@ class Verification:
         self.known.catalogs[name] = read_kept(request.source, name, None, request.application_name)
         return self.known.catalogs[name]
 
-    def result(self, failed_logins: list[str], duration: float) -> dict[str, Any]:
+    def result(self, duration: float) -> dict[str, Any]:
         """The module's result, or the failure; writes what is to be kept of it."""
         request = self.request
         failures = [one for one in self.differences if one.rule is None]
-        sentences = [f"{one} ({self.notes[str(one)]})" if str(one) in self.notes else str(one) for one in failures] + failed_logins
+        sentences = [f"{one} ({self.notes[str(one)]})" if str(one) in self.notes else str(one) for one in failures]
+        sentences += dict.fromkeys(self.failed_logins)
         if request.differences_file and (sentences or self.keys):
             publish_json(request.differences_file, {"created": utc_now(), "differences": sentences, "rows": self.keys})
         if sentences:

@@ -200,6 +200,7 @@ RULES = {
     "extension_version": N_("the target's version of the extension"),
     "extension_of_the_server": N_("an extension that the server brings along"),
     "sequence_in_use": N_("a sequence that was used while the backup was made"),
+    "login_proved": N_("the same password with another salt: its login was proved"),
     "pinned_setting": N_("a setting that each server has of its own"),
     "not_carried": N_("a managed service does not take it"),
     "fence_moved_rows_equal": N_("the fence moved, every row is the same"),

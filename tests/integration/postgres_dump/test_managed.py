@@ -215,7 +215,7 @@ def test_passwords_that_are_given_reach_the_roles_and_let_them_in(case):
     with_roles.touch(0o600)
     with_roles.write_text("*:*:*:migrator:canary-migrator\n*:*:*:shop:canary\\:shop\n*:*:*:clerk:canary-new\n")
     case.target = dataclasses.replace(case.target, endpoint=dict(case.target.endpoint, passfile=str(with_roles)))
-    assert "passwords" not in str(case.look(logins=["shop", "clerk"])["findings"])
+    assert "passwords" not in str(case.look(logins={"shop": "canary:shop", "clerk": "canary-new"})["findings"])
     restored = case.restore(case.back_up()["path"])
     assert restored["changed"] and "password" not in str(restored["left"])
     compared = case.compare(logins=["shop", "clerk"])

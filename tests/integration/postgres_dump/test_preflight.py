@@ -70,6 +70,31 @@ def test_a_target_database_with_something_in_it_is_found(look, new):
         new.execute("DROP DATABASE shop")
 
 
+def test_a_role_that_a_proof_would_refuse_is_found_and_its_password_is_proved_by_a_login(look, new):
+    new.execute("CREATE ROLE clerk LOGIN PASSWORD 'canary-clerk'")  # the same password, with another salt
+    new.execute("CREATE ROLE shop LOGIN PASSWORD 'canary-shop' CONNECTION LIMIT 7 VALID UNTIL '2030-01-01'")
+    refused = "role {} exists on the target, where the proof would refuse it: "
+    try:
+        assert blocking(look()) == [
+            refused.format("clerk") + "role clerk differs in password; membership of clerk in readers is missing on the target; "
+            "parameter app.mode differs in privileges of role clerk",
+            refused.format("shop") + "role shop differs in comment; role shop differs in password; settings of role shop differs in "
+            "search_path"]
+        for statement in ("CREATE ROLE readers", "GRANT readers TO clerk", 'GRANT SET ON PARAMETER "app.Mode" TO clerk',
+                          "GRANT SET, ALTER SYSTEM ON PARAMETER work_mem TO readers WITH GRANT OPTION",
+                          "ALTER ROLE shop SET search_path TO app, public", "COMMENT ON ROLE shop IS 'the shop''s role'"):
+            new.execute(statement)
+        assert blocking(look(logins={"shop": "canary-shop"})) == [refused.format("clerk") + "role clerk differs in password"]
+        assert blocking(look(logins={"shop": "canary-shop", "clerk": "canary-clerk"})) == []
+        wrong = look(logins={"shop": "canary-shop", "clerk": "canary-wrong"})
+        assert [one["remedy"] for one in wrong["findings"] if one["blocking"]] == [
+            "correct its password in postgresql_roles, or set it on the target: ALTER ROLE clerk PASSWORD"]
+        assert "canary" not in str(wrong)
+    finally:
+        for role in ("clerk", "readers", "shop"):
+            new.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 def test_a_missing_database_and_old_tools_are_found(look):
     assert "the source has no database nothere" in blocking(look(databases=["shop", "nothere"]))
     old_tools = look(bin_dir=str(__import__("demo.postgres_server", fromlist=["x"]).bin_directory(16)))

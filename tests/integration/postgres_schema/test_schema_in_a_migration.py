@@ -59,6 +59,9 @@ def test_flyway_moves_the_schema_after_the_proof_and_the_rest_is_proved_again(mo
 
 
 def test_rows_in_a_table_that_nobody_named_are_undone_and_what_was_interrupted_is_begun_from_the_restore(move, files, eventually):
+    # This role was made beforehand with its password, which has another salt there.
+    password = move.passwords[move.reader].replace("'", "''")
+    move.sites.target.execute(f"CREATE ROLE {move.reader} LOGIN PASSWORD '{password}'")
     before = Before(move)
     (files / "1.sql").write_text(TOWN, encoding="utf-8")
     (files / "2.sql").write_text("UPDATE app.invoice SET amount = 0 WHERE id = 1;\n", encoding="utf-8")
@@ -75,6 +78,7 @@ def test_rows_in_a_table_that_nobody_named_are_undone_and_what_was_interrupted_i
     assert (again.rc, move.outcome()) == (0, "ok"), again.output[-4000:]
     # The next attempt after a rollback succeeds.
     assert move.events()[-1]["attempt"] == 2 and "- Statut final : OK" in move.report()
+    assert {"rule": "login_proved", "object": f"role {move.reader} (password)"} in facts(move, "migrate")["explained"]
     assert move.sites.target.execute("SELECT name FROM schema_files ORDER BY 1", move.database) == [("1.sql",), ("2.sql",)]
     # What Ansible itself kept on its controller died with it; of ours nothing is left.
     assert [path for path in move.leftovers() if "/controller/local/" not in path] == []

@@ -164,11 +164,22 @@ def test_logins_are_tried_over_the_real_path(moved, tmp_path):
     passfile = tmp_path / "pgpass"
     passfile.touch(mode=0o600)
 
-    def request(password):
+    def request(password, logins=("crm_app",)):
         passfile.write_text(f"*:{target.port}:*:postgres:{target.password}\n*:{target.port}:*:crm_app:{password}\n")
-        return request_of(moved, target=endpoint_of(target, password=None, passfile=str(passfile)), scope="catalog", logins=["crm_app"])
+        return request_of(moved, target=endpoint_of(target, password=None, passfile=str(passfile)), scope="catalog", logins=list(logins))
 
     assert verify(request("app-secret"))["equal"]
     with pytest.raises(MigrationError, match="role crm_app cannot log in.*password") as failure:
         verify(request("wrong"))
     assert "wrong" not in failure.value.message.replace("was refused", "")
+    ((verifier,),) = target.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'crm_app'")
+    target.execute("ALTER ROLE crm_app PASSWORD 'app-secret'")  # the same, with another salt
+    try:
+        proved = verify(request("app-secret", []))["explained"]
+        assert {"rule": "login_proved", "object": "role crm_app (password)"} in proved
+        assert differences(moved, scope="catalog") == ["role crm_app differs in password"]
+        assert differences(moved, **vars(request("wrong", []))) == [
+            "role crm_app differs in password", "role crm_app cannot log in: no connection to database moved on "
+            f"{endpoint_of(target)}: the password of user crm_app was refused"]
+    finally:
+        target.execute(f"ALTER ROLE crm_app PASSWORD '{verifier}'")

@@ -44,6 +44,15 @@ def test_the_administrators_differ_without_harm_but_nobody_else():
         ("role rd differs in password", None), ("role root differs in password", "administrator")]
 
 
+def test_another_verifier_is_explained_by_a_login_and_a_password_that_only_one_side_has_is_not():
+    target = copy.deepcopy(SIDE)
+    target["roles"]["app"]["password"], target["roles"]["rd"]["password"] = "scram:2", "none"
+    assert said(compare_cluster(SIDE, target, {}, (), ["app", "rd"])) == [
+        ("role app differs in password", "login_proved"), ("role rd differs in password", None)]
+    target["roles"]["app"].update(login=False)
+    assert ("role app differs in login", None) in said(compare_cluster(SIDE, target, {}, (), ["app"]))
+
+
 def test_a_pinned_setting_of_a_database_is_explained_and_no_other_is():
     target = copy.deepcopy(SIDE)
     target["settings"] = [*SIDE["settings"], ["crm", "", ["DateStyle=ISO, DMY"]]]
