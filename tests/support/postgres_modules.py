@@ -82,8 +82,11 @@ class Site:
         return self.server.execute(sql, database)
 
     def names(self) -> dict[str, set[str]]:
-        """What a restore could have left: databases and roles."""
+        """What a restore could have left: databases, roles, and what it gave to every role."""
         return {
             "databases": {row[0] for row in self.execute("SELECT datname FROM pg_database")},
             "roles": {row[0] for row in self.execute("SELECT rolname FROM pg_roles")},
+            "everybody": {row[0] for row in self.execute(
+                "SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = 0 AND setrole = 0 UNION ALL"
+                " SELECT parname FROM pg_parameter_acl WHERE paracl::text ~ '[{,]='")},
         }

@@ -64,7 +64,8 @@ class Adaptation:
     def refuses(self, database: str | None, role: str | None, value: str) -> bool:
         """Whether the setting ``name=value`` of a role, a database or both cannot be given on the target."""
         name = value.partition("=")[0]
-        return name in self.limits.refused and (database or "", role or "", name) not in self.present
+        refused = name in self.limits.refused or (self.limits.plain and not database and not role)
+        return refused and (database or "", role or "", name) not in self.present
 
     def grants(self, role: str, member: str) -> bool:
         """Whether the membership travels."""
@@ -192,13 +193,14 @@ def not_carried(taken: Mapping[str, Any], change: Adaptation) -> Iterator[tuple[
     for database, role, values in taken["settings"]:
         if role and not change.travels(role):
             continue
-        where = (f" of role {role}" if role else "") + (f" in database {database}" if database else "")
+        where = (f" of role {role}" if role else "") + (f" in database {database}" if database else "") or " for every role"
         for value in sorted(values):
-            if change.refuses(database, role, value) and where:
+            if change.refuses(database, role, value):
                 yield "setting", f"setting {value.partition('=')[0]}{where}, which {change.limits.login} may not set"
     for name, acl in sorted(taken.get("parameters", {}).items()) if change.limits.plain else ():
-        for role in sorted({row[0] for row in acl if row[0] != PUBLIC and change.travels(row[0])}):
-            yield "parameter", f"privileges on parameter {name} of role {role}, which {change.limits.login} may not grant"
+        for role in sorted({row[0] for row in acl if change.travels(row[0])}):
+            whose = "for every role" if role == PUBLIC else f"of role {role}"
+            yield "parameter", f"privileges on parameter {name} {whose}, which {change.limits.login} may not grant"
     for name, contents in taken["databases"].items() if change.limits.plain else ():
         for kind, objects in contents.get("changed_system_objects", {}).items():
             yield "system", f"changed privileges on {len(objects)} {kind.lower()} objects of the system in database {name}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC, explode, unknown_privileges
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import LIBRARIES, settings_of
 
 FRAME = ("owner", "encoding", "collate", "ctype", "provider", "locale", "is_template", "allow_connections", "connection_limit", "comment")
 Same = Callable[[str, str, str, Mapping[str, Any], Mapping[str, Any]], bool]
@@ -210,6 +211,11 @@ def _compare_settings(source: Mapping[str, Any], target: Mapping[str, Any], rena
     for database, role in sorted(old.keys() | new.keys()):
         one, other = old.get((database, role), []), new.get((database, role), [])
         names = {value.partition("=")[0] for value in set(one) ^ set(other)}
+        if not database and not role:
+            own = {name for name in names if name in settings_of(target) or name.endswith(LIBRARIES)}
+            found += [Difference("", "settings of every role", ", ".join(sorted(some)), rule)
+                      for some, rule in ((names - own, None), (own, "not_carried")) if some]
+            continue
         if not names:
             continue
         rule = _rule_of_role(role, source, target, servants) if role else None
@@ -225,7 +231,9 @@ def _compare_parameters(source: Mapping[str, Any], target: Mapping[str, Any], se
     old, new = ({(name, item.grantee, item.privilege, item.grantable) for name, acl in side.get("parameters", {}).items()
                  for item in explode(acl)} for side in (source, target))
     for name, role in sorted({row[:2] for row in old ^ new}):
-        rule = _rule_of_role(role, source, target, servants) if role != PUBLIC else None
+        rule = _rule_of_role(role, source, target, servants)
+        if role == PUBLIC:  # the target keeps what it has more
+            rule = None if any(row[:2] == (name, role) for row in old - new) else "not_carried"
         yield Difference("", f"parameter {name}", f"privileges of role {role}", rule, role)
 
 

@@ -17,7 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.prefligh
     TARGET,
     managed,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_roles import existing_roles
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_roles import everybody, existing_roles
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import MEANING
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain, version_key
@@ -37,8 +37,8 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
-        checks += [same_server, order_of_versions, extensions, locales, managed, existing_roles, places, passwords, settings,
-                   types, target_space]
+        checks += [same_server, order_of_versions, extensions, locales, managed, existing_roles, everybody, places, passwords,
+                   settings, types, target_space]
     found = [one for check in checks for one in check(facts)]
     return sorted(found, key=lambda one: not one["blocking"])
 

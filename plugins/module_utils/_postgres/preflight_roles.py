@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a proof will say of roles that the target has already, known before anything changes: pure, as :mod:`preflight`."""
+"""What a proof will say of what the target has already, roles and what every role has: pure, as :mod:`preflight`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import Difference, compare_cluster, used_roles
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import kept, owed, settings_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import TARGET
 
 
@@ -28,6 +30,12 @@ def existing_roles(facts: dict[str, Any]) -> Iterator[Finding]:
                       _remedy(role, {one.what for one in found}, role in used, role in logins))
 
 
+def everybody(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Settings and privileges that every role has on the target by its own."""
+    for subject in kept(**facts["managed"]["roles"]) if facts.get("managed") is not None else ():
+        yield finding(TARGET, f"not carried: {subject}", "see that the application works with what the target has", False)
+
+
 def _remedy(role: str, what: set[str], used: bool, given: bool) -> str:
     if what == {"password"} and given:
         return f"correct its password in postgresql_roles, or set it on the target: ALTER ROLE {role} PASSWORD"
@@ -40,11 +48,13 @@ def _remedy(role: str, what: set[str], used: bool, given: bool) -> str:
 
 def foresee(source: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
     """The target as a restore will leave it, both captures: it makes the roles that are missing, with all that is their own."""
-    made = source["roles"].keys() - target["roles"].keys()
-    parameters = {name: [*target["parameters"].get(name, []), *(row for row in source["parameters"].get(name, []) if row[0] in made)]
+    made, given = source["roles"].keys() - target["roles"].keys(), owed(source, target)
+    parameters = {name: [*target["parameters"].get(name, []), *(row for row in source["parameters"].get(name, []) if row[0] in made),
+                         *([PUBLIC, privilege, ""] for parameter, privilege in given.privileges if parameter == name)]
                   for name in {*source["parameters"], *target["parameters"]}}
     return dict(
         target, roles={**source["roles"], **target["roles"]}, parameters=parameters,
         memberships=[*target["memberships"], *(row for row in source["memberships"] if row[1] in made)],
         # Those of databases come with them.
-        settings=[*(row for row in target["settings"] if not row[0]), *(row for row in source["settings"] if row[0] or row[1] in made)])
+        settings=[["", "", [*settings_of(target).values(), *given.settings]], *(row for row in target["settings"] if not row[0] and row[1]),
+                  *(row for row in source["settings"] if row[0] or row[1] in made)])

@@ -53,6 +53,8 @@ def end_session(connection: Any, session: dict[str, Any] | None) -> None:
 def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> list[str]:
     """Drop the recorded databases with their sessions, let empty ones that stepped aside come back, then drop the roles.
 
+    What every role was given is taken from all of them first.
+
     Returns ``kind name`` of what went. Objects already gone are passed over. Raises :class:`MigrationError` when the
     record is of another server, or when the server refuses; what is still there stays recorded.
     """
@@ -64,7 +66,7 @@ def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> l
         end_session(connection, record.state.get("session"))
     psycopg2 = import_psycopg2()
     removed: list[str] = []
-    for entry in sorted(record.objects, key=lambda one: ("database", "aside", "membership", "role").index(one["kind"])):
+    for entry in sorted(record.objects, key=lambda one: list(REMOVERS).index(one["kind"])):
         try:
             done = REMOVERS[entry["kind"]](connection, entry)
         except psycopg2.Error as error:
@@ -132,4 +134,24 @@ def _end_membership(connection: Any, entry: dict[str, Any]) -> bool:
     return True
 
 
-REMOVERS = {"database": _drop_database, "aside": _bring_back, "membership": _end_membership, "role": _drop_role}
+EVERYBODY = {
+    "setting": "SELECT 1 AS one FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) v WHERE s.setdatabase = 0"
+               " AND s.setrole = 0 AND pg_catalog.split_part(v, '=', 1) = %(name)s",
+    "parameter": "SELECT 1 AS one FROM pg_catalog.pg_parameter_acl p, pg_catalog.aclexplode(p.paracl) a WHERE a.grantee = 0"
+                 " AND p.parname = %(name)s AND a.privilege_type = %(privilege)s",
+}
+
+
+def _take_from_everybody(connection: Any, entry: dict[str, Any]) -> bool:
+    if not rows(connection, EVERYBODY[entry["kind"]], entry):
+        return False
+    name = parameter(entry["name"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER ROLE ALL RESET {name}" if entry["kind"] == "setting" else
+                       f"REVOKE {entry['privilege']} ON PARAMETER {name} FROM PUBLIC")
+    return True
+
+
+# In the order in which it has to go.
+REMOVERS = {"setting": _take_from_everybody, "parameter": _take_from_everybody,
+            "database": _drop_database, "aside": _bring_back, "membership": _end_membership, "role": _drop_role}

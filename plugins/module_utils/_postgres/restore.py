@@ -21,6 +21,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import assumed
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import check_leave_out
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import cluster
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
     connect,
@@ -48,6 +49,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_
     assume,
     create_roles,
     execute,
+    give_everybody,
     refuse_closed,
     without_password,
 )
@@ -126,6 +128,7 @@ def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: 
                         request.leave_out)
     plan = plan_restore(backup.manifest, backup.globals, target, objects,
                         wanted=request.databases, rename=request.rename, roles=request.roles, against=against)
+    plan = plan.beside(backup.manifest["capture"], cluster(connection, []), request.roles)
     silent = [f"password of role {name}: to be set anew, until then it cannot log in with one"
               for name in without_password(plan.roles, request.target)]
     astray = [f"tablespace {name} of database {one.source}: what lay there lies in the default one" for one in plan.databases
@@ -174,6 +177,7 @@ def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: R
                 + frame_statements(backup.globals, frames[one.source], working, known, not superuser and bool(known)),
                 f"settings and privileges of database {one.name}")
         _publish(connection, record, one, working)
+    give_everybody(plan, record, connection)
     record.complete(settled=request.settles(backup))
 
 

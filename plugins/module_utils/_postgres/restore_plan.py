@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import Everybody, kept, owed, withheld
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,19 @@ class RestorePlan:
     memberships: list[dict[str, Any]]
     existing_roles: list[str]
     left: list[str] = field(default_factory=list)
+    everybody: Everybody = Everybody()
+
+    def beside(self, source: dict[str, Any], target: dict[str, Any], roles: str) -> RestorePlan:
+        """The plan with what it gives to every role of the target, both captures."""
+        if roles != "restore":
+            return replace(self, left=[*self.left, *withheld(source)])
+        return replace(self, everybody=owed(source, target), left=[*self.left, *kept(source, target)])
 
     def text(self) -> str:
         """The plan as lines, for ``--diff``."""
         lines = [f"create role {role['name']}" for role in self.roles]
+        lines += [f"set {entry.partition('=')[0]} for every role" for entry in self.everybody.settings]
+        lines += [f"grant {privilege} on parameter {name} to every role" for name, privilege in self.everybody.privileges]
         lines += [f"set aside the empty database {one.name}" for one in self.databases if one.aside]
         lines += [f"restore database {one.source} as {one.name}: {one.entries} objects" for one in self.databases]
         return "".join(line + "\n" for line in lines)
@@ -76,10 +85,6 @@ def plan_restore(manifest: dict[str, Any], source: dict[str, Any], target: dict[
         raise MigrationError("; ".join(findings), findings=findings)
     made = {role["name"] for role in missing} - servant if roles == "restore" else set()
     memberships, left = _memberships(source["memberships"], made) if roles == "restore" else ([], [])
-    left += [f"setting {entry['settings'][0].partition('=')[0]} for every role" for entry in source["settings"]
-             if entry["database"] is None and entry["role"] is None and entry["settings"]]
-    left += [f"privileges on parameter {name} for every role" for name, acl in sorted(source.get("parameters", {}).items())
-             if any(grantee == PUBLIC for grantee, _privileges, _grantor in acl)]
     left += [f"role {role['name']}, with which the source was read" for role in missing if role["name"] in servant]
     return RestorePlan(planned, [role for role in missing if role["name"] in made], memberships,
                        sorted(role["name"] for role in source["roles"] if role["name"] in existing), left)

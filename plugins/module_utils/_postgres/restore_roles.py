@@ -13,8 +13,10 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.created 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, describe_error, import_psycopg2
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import (
     grant_membership,
+    parameter,
     role_statements,
     rows,
+    set_statements,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits import assumable, become
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.passfile import passwords_by_role
@@ -48,6 +50,16 @@ def create_roles(source: Mapping[str, Any], plan: RestorePlan, record: Record, c
     found = rows(connection, "SELECT rolname AS name, oid::bigint AS identity FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)", (names,))
     record.add(*(dict(row, kind="role") for row in found))
     execute(connection, ["COMMIT"], "roles")
+
+
+def give_everybody(plan: RestorePlan, record: Record, connection: Any) -> None:
+    """Settings and privileges of every role: recorded before they are given, and given last, as our own sessions have them too."""
+    given = plan.everybody
+    record.add(*({"kind": "setting", "name": entry.partition("=")[0], "identity": None} for entry in given.settings),
+               *({"kind": "parameter", "name": name, "identity": None, "privilege": privilege} for name, privilege in given.privileges))
+    execute(connection, set_statements("ALTER ROLE ALL", list(given.settings)), "settings of every role")
+    execute(connection, [f"GRANT {privilege} ON PARAMETER {parameter(name)} TO PUBLIC" for name, privilege in given.privileges],
+            "privileges on parameters of every role")
 
 
 def refuse_closed(needed: Mapping[str, set[str]], plan: RestorePlan, connection: Any, limits: Limits) -> None:

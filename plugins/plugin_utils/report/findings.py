@@ -200,6 +200,7 @@ ADVICE = (
     N_("name its password in postgresql_roles, so that its login proves it, or drop the role there: the restore makes it"),
     N_("make it what it is on the source, or drop it there: the restore makes it"),
     N_("make it what it is on the source, drop it there, or leave it out of the move (postgresql_service_roles)"),
+    N_("see that the application works with what the target has"),
     N_("set them again on the target"),
     N_("change their owner after the migration where it matters"),
     N_("leave it out where the service provides it (postgresql_leave_out: [extension {name}]), or use a superuser"),

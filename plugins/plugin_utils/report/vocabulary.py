@@ -202,7 +202,7 @@ RULES = {
     "sequence_in_use": N_("a sequence that was used while the backup was made"),
     "login_proved": N_("the same password with another salt: its login was proved"),
     "pinned_setting": N_("a setting that each server has of its own"),
-    "not_carried": N_("a managed service does not take it"),
+    "not_carried": N_("the target does not take it, or has its own"),
     "fence_moved_rows_equal": N_("the fence moved, every row is the same"),
     "fence_moved_by_maintenance": N_("the fence moved by maintenance of the server, no row was written"),
 }

@@ -32,6 +32,8 @@ def fill(site: Site) -> None:
     site.execute("GRANT SET, ALTER SYSTEM ON PARAMETER work_mem TO readers WITH GRANT OPTION")
     site.execute('GRANT SET ON PARAMETER "app.Mode" TO clerk')
     site.execute("COMMENT ON DATABASE shop IS 'the shop'")
+    site.execute("ALTER ROLE ALL SET app.shared TO 'canary-shared'")
+    site.execute("GRANT SET ON PARAMETER log_statement TO PUBLIC")
     for statement in (
         "CREATE SCHEMA app AUTHORIZATION shop",
         "CREATE TABLE app.customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL,"

@@ -105,11 +105,14 @@ def test_an_unknown_client_and_settings_that_change_meaning_are_told(look, old, 
     client = old.server.connect("shop", "shop", "canary-shop")
     new.execute("ALTER SYSTEM SET datestyle TO 'ISO, DMY'")
     new.execute("SELECT pg_reload_conf()")
+    new.execute("ALTER ROLE ALL SET app.shared TO 'canary-theirs'")
     try:
         told = "\n".join(one["finding"] for one in look()["findings"])
         assert "user shop is connected to the source" in told and "DateStyle is ISO, MDY on the source and ISO, DMY" in told
+        assert "not carried: setting app.shared for every role: the target has its own" in told and "canary" not in told
         assert "user shop is connected" not in str(look(known_clients=["shop"])["findings"])
     finally:
         client.close()
+        new.execute("ALTER ROLE ALL RESET app.shared")
         new.execute("ALTER SYSTEM RESET datestyle")
         new.execute("SELECT pg_reload_conf()")

@@ -159,6 +159,21 @@ def test_changed_roles_are_found(moved):
     assert verify(request_of(moved, scope="catalog"))["equal"]
 
 
+def test_what_every_role_has_more_on_the_target_is_explained_and_less_is_not(moved):
+    source, target = moved
+    target.execute("ALTER ROLE ALL SET app.shared TO 'theirs'; GRANT SET ON PARAMETER log_statement TO PUBLIC")
+    try:
+        explained = {one["object"] for one in verify(request_of(moved, scope="catalog"))["explained"] if one["rule"] == "not_carried"}
+        assert explained == {"settings of every role (app.shared)", "parameter log_statement (privileges of role public)"}
+        source.execute("ALTER ROLE ALL SET app.shared TO 'ours'; ALTER ROLE ALL SET app.lost TO 'ours';"
+                       "GRANT SET ON PARAMETER log_statement, work_mem TO PUBLIC")
+        assert differences(moved, scope="catalog") == [
+            "settings of every role differs in app.lost", "parameter work_mem differs in privileges of role public"]
+    finally:
+        for server in moved:
+            server.execute("ALTER ROLE ALL RESET ALL; REVOKE SET ON PARAMETER log_statement, work_mem FROM PUBLIC")
+
+
 def test_logins_are_tried_over_the_real_path(moved, tmp_path):
     _source, target = moved
     passfile = tmp_path / "pgpass"

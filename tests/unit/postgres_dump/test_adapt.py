@@ -38,7 +38,8 @@ TAKEN = {
     "memberships": [["crm", "clerk", False], ["pg_monitor", "clerk", False], ["rds_superuser", "crm", False]],
     "settings": [["", "", ["work_mem=1MB"]], ["", "clerk", ["log_statement=all", "search_path=app"]], ["crm", "", ["app.mode=x"]],
                  ["", "rds_superuser", ["work_mem=2MB"]]],
-    "parameters": {"log_statement": [["clerk", "SET*", "postgres"], ["postgres", "ALTER SYSTEM,SET", "postgres"]]},
+    "parameters": {"log_statement": [["clerk", "SET*", "postgres"], ["postgres", "ALTER SYSTEM,SET", "postgres"],
+                                     ["public", "SET", "postgres"]]},
     "databases": {
         "crm": {
             "owner": "crm",
@@ -78,7 +79,7 @@ def test_a_capture_is_adapted_as_a_whole():
     adapted = adapt_capture(TAKEN, to_service())
     assert sorted(adapted["roles"]) == ["clerk", "crm"]
     assert adapted["memberships"] == [["crm", "clerk", False]]
-    assert adapted["settings"] == [["", "", ["work_mem=1MB"]], ["", "clerk", ["search_path=app"]]]
+    assert adapted["settings"] == [["", "clerk", ["search_path=app"]]]
     assert adapted["parameters"] == {}
     crm = adapted["databases"]["crm"]
     assert crm["acl"] == [["clerk", "CONNECT", "crm"], ["crm", "CONNECT", "crm"]]  # what the service granted, the owner grants
@@ -106,9 +107,11 @@ def test_everything_that_stays_behind_is_named_and_no_value_of_a_setting_is():
         "role postgres: crm takes its place",
         "role rds_superuser, which belongs to the service",
         "membership of clerk in pg_monitor, which migrator may not grant",
+        "setting work_mem for every role, which migrator may not set",
         "setting log_statement of role clerk, which migrator may not set",
         "setting app.mode in database crm, which migrator may not set",
         "privileges on parameter log_statement of role clerk, which migrator may not grant",
+        "privileges on parameter log_statement for every role, which migrator may not grant",
         "changed privileges on 1 routine objects of the system in database crm",
         "extension x, left out by choice",
     ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_roles import existing_roles
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_roles import everybody, existing_roles
 
 ROLE = {"superuser": False, "bootstrap": False, "login": True, "password": "scram:1"}
 SOURCE = {
@@ -25,8 +25,14 @@ def found(target, **logins):
 
 
 def test_roles_that_the_restore_makes_and_the_administrator_are_no_finding():
-    assert found(EMPTY) == []
+    assert found(EMPTY) == [] == found(dict(EMPTY, settings=[["", "", ["jit=off"]]]))
     assert list(existing_roles({"managed": None})) == list(existing_roles({})) == []
+
+
+def test_what_the_target_gives_to_every_role_is_told_and_does_not_block():
+    roles = {"source": SOURCE, "target": dict(EMPTY, settings=[["", "", ["jit=off"]]])}
+    assert [(one["finding"], one["blocking"]) for one in everybody({"managed": {"roles": roles}})] == [
+        ("not carried: setting jit for every role: the target has its own", False)]
 
 
 def test_all_that_differs_of_a_role_is_one_finding_that_blocks():

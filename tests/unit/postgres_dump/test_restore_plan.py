@@ -40,8 +40,23 @@ def test_everything_is_made_on_an_empty_target():
     ]
     assert [role["name"] for role in made.roles] == ["crm", "readers"]
     assert made.memberships == [SOURCE["memberships"][0]]
-    assert made.left == ["membership of postgres in crm", "setting work_mem for every role"]
+    assert made.left == ["membership of postgres in crm"]
     assert made.text().count("\n") == 4
+
+
+def test_every_role_gets_what_the_target_has_nothing_of_and_the_target_keeps_its_own():
+    source = {"settings": [["", "", ["work_mem=1MB", "jit=off", "session_preload_libraries=x"]], ["", "crm", ["jit=on"]]],
+              "parameters": {"log_statement": [["public", "SET", "a"], ["crm", "ALTER SYSTEM", "a"]]}}
+    target = {"settings": [["", "", ["jit=on"]]], "parameters": {"work_mem": [["public", "SET", "b"]]}}
+    made = plan().beside(source, target, "restore")
+    assert (made.everybody.settings, made.everybody.privileges) == (("work_mem=1MB",), (("log_statement", "SET"),))
+    assert made.left[1:] == ["setting jit for every role: the target has its own",
+                             "setting session_preload_libraries for every role: each server has its own libraries",
+                             "privileges on parameter work_mem for every role: the target has its own"]
+    assert "set work_mem for every role\ngrant SET on parameter log_statement to every role\n" in made.text()
+    left = plan(roles="skip").beside(source, target, "skip")
+    assert not left.everybody.settings and "setting work_mem for every role" in left.left
+    assert "privileges on parameter log_statement for every role" in left.left
 
 
 def test_all_objections_come_together():

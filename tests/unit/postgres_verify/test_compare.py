@@ -70,6 +70,9 @@ def test_a_privilege_on_a_parameter_that_is_lost_or_new_is_found_whoever_granted
     assert said(compare_cluster(SIDE, target, {})) == [
         ("parameter jit differs in privileges of role rd", None), ("parameter work_mem differs in privileges of role app", None),
         ("parameter work_mem differs in privileges of role public", None)]
+    target["parameters"] = dict(SIDE["parameters"], jit=[["public", "SET", "root"]])
+    assert said(compare_cluster(SIDE, target, {})) == [("parameter jit differs in privileges of role public", "not_carried")]
+    target["parameters"] = {}
     del target["roles"]["app"]
     assert ("parameter work_mem differs in privileges of role app", "role_not_used") in said(compare_cluster(SIDE, target, {}))
 
