@@ -33,7 +33,7 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     """Everything that ``facts`` give reason to say, blocking findings first."""
     checks = [reachable, tools, backup_place, sealing]
     if facts["source"]["reachable"]:
-        checks += [source_version, chosen, readable, long_rows, locks, scheduled, stragglers, clients]
+        checks += [source_version, chosen, readable, long_rows, locks, scheduled, followers, stragglers, clients]
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
@@ -169,6 +169,15 @@ def scheduled(facts: dict[str, Any]) -> Iterator[Finding]:
             yield finding(SOURCE, f"pg_cron works in database {name}: its jobs would write behind the freeze, and run on both sides",
                           "note its jobs, drop the extension and take it out of shared_preload_libraries; schedule them on the target "
                           "after the commit point")
+
+
+def followers(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Subscriptions whose workers write to the source: a freeze refuses them."""
+    for name, content in good(facts).items():
+        for one in content["subscriptions"]:
+            if one["enabled"]:
+                yield finding(SOURCE, f"subscription {one['name']} is enabled in database {name}: its worker would write behind the freeze",
+                              f"end it before the migration: ALTER SUBSCRIPTION {one['name']} DISABLE")
 
 
 def stragglers(facts: dict[str, Any]) -> Iterator[Finding]:

@@ -54,8 +54,8 @@ UNION ALL SELECT 'replication slot', slot_name FROM pg_catalog.pg_replication_sl
 UNION ALL SELECT 'standby', application_name FROM pg_catalog.pg_stat_replication
 UNION ALL SELECT 'tablespace', spcname FROM pg_catalog.pg_tablespace WHERE spcname !~ '^pg_' ORDER BY 1, 2"""
 TABLESPACES = "SELECT spcname AS name, pg_catalog.has_tablespace_privilege(oid, 'CREATE') AS may FROM pg_catalog.pg_tablespace"
-SUBSCRIPTIONS = "SELECT 'subscription' AS kind, subname AS name FROM pg_catalog.pg_subscription WHERE subdbid = (SELECT oid FROM " \
-                "pg_catalog.pg_database WHERE datname = current_database())"
+SUBSCRIPTIONS = "SELECT 'subscription' AS kind, subname AS name, subenabled AS enabled FROM pg_catalog.pg_subscription WHERE subdbid = " \
+                "(SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
 # Its launcher connects to the database whose jobs it runs, whether the extension is made there or not.
 SCHEDULERS = "SELECT DISTINCT backend_type AS name FROM pg_catalog.pg_stat_activity WHERE datname = current_database()" \
              " AND backend_type ~ '^pg_cron'"

@@ -62,6 +62,7 @@ DATABASES = (
     N_("standby: {what}"),
     N_("tablespace: {what}"),
     N_("subscription: {what}"),
+    N_("subscription {what} is enabled in database {name}: its worker would write behind the freeze"),
     N_("pg_cron works in database {name}: its jobs would write behind the freeze, and run on both sides"),
     N_("unlogged table: {what}"),
     N_("foreign table: {what}"),
@@ -149,6 +150,7 @@ ADVICE = (
     N_("user {user} may not create anything in tablespace {name} of the target"),
     N_("allow it there: GRANT CREATE ON TABLESPACE {name} TO {user}"),
     N_("it arrives disabled: enable it by hand"),
+    N_("end it before the migration: ALTER SUBSCRIPTION {what} DISABLE"),
     N_("note its jobs, drop the extension and take it out of shared_preload_libraries; schedule them on the target after the commit "
        "point"),
     N_("it is copied as it is"),

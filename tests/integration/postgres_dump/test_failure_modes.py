@@ -186,6 +186,8 @@ def test_a_subscription_arrives_disabled_and_nothing_follows_on_both_sides(scrat
         assert old.execute("SELECT subenabled FROM pg_subscription") == [(True,)]
         looked = module.run("pg_preflight", source=old.endpoint, target=new.endpoint, databases=[name], bin_dir=tools)
         assert [one["remedy"] for one in looked["findings"] if one["finding"] == "subscription: follows"], looked
+        assert [one["remedy"] for one in looked["findings"] if one["blocking"]] == [
+            "end it before the migration: ALTER SUBSCRIPTION follows DISABLE"], looked
         dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools)
         options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
         restored = module.run("pg_restore_cluster", backup=dumped["path"], **options)

@@ -139,7 +139,9 @@ CASES = [
     (put("source/contents/crm/relations", [dict(TABLE, kind="f")]), "foreign table: crm: app.t", False),
     (put("source/contents/crm/extensions", [{"name": "pg_cron", "version": "1.4"}]), "pg_cron works in database crm", True),
     (put("source/contents/crm/schedulers", [{"name": "pg_cron launcher"}]), "pg_cron works in database crm", True),
-    (put("source/contents/crm/subscriptions", [{"kind": "subscription", "name": "s"}]), "subscription: s", False),
+    (put("source/contents/crm/subscriptions", [{"kind": "subscription", "name": "s", "enabled": False}]), "subscription: s", False),
+    (put("source/contents/crm/subscriptions", [{"kind": "subscription", "name": "s", "enabled": True}]),
+     "subscription s is enabled in database crm", True),
     (
         put("source/clients", [{"user": "crm", "application_name": "", "client_addr": "10.0.0.1"}]),
         "an unnamed application from 10.0.0.1",
