@@ -83,10 +83,10 @@ def shelter(directory: pathlib.Path, programs: pathlib.Path) -> tuple[pathlib.Pa
 
 
 class PostgresServer:
-    """One cluster in ``directory`` on ``port``; SCRAM for everybody, superuser ``postgres`` with ``password``."""
+    """One cluster in ``directory`` on ``port``; SCRAM for everybody, ``superuser`` with ``password``."""
 
     def __init__(self, major: int, directory: pathlib.Path, port: int | None = None, password: str | None = None,
-                 settings: dict[str, str] | None = None, initdb: list[str] | None = None) -> None:
+                 settings: dict[str, str] | None = None, initdb: list[str] | None = None, superuser: str = "postgres") -> None:
         self.major = major
         self.bin = bin_directory(major)
         self.directory = pathlib.Path(directory)
@@ -96,6 +96,7 @@ class PostgresServer:
         self.port = port or free_port()
         self.password = password or secrets.token_urlsafe(12)
         self.settings = settings or {}
+        self.superuser = superuser
         self.initdb = initdb or ["--encoding=UTF8", "--locale=C.UTF-8"]
         self.log = self.directory.with_suffix(".log")
 
@@ -108,7 +109,7 @@ class PostgresServer:
         if self.sheltered:
             os.chown(password_file, NOBODY, NOBODY)
         try:
-            self._run("initdb", "-D", str(self.directory), "-U", "postgres", "--auth=scram-sha-256",
+            self._run("initdb", "-D", str(self.directory), "-U", self.superuser, "--auth=scram-sha-256",
                       f"--pwfile={password_file}", "--no-sync", *self.initdb)
         finally:
             password_file.unlink()
@@ -141,9 +142,10 @@ class PostgresServer:
         shutil.rmtree(self.directory.parent if self.sheltered else self.directory, ignore_errors=True)
         self.log.unlink(missing_ok=True)
 
-    def connect(self, database: str = "postgres", user: str = "postgres", password: str | None = None):
+    def connect(self, database: str = "postgres", user: str | None = None, password: str | None = None):
         """A psycopg2 connection in autocommit mode."""
-        connection = psycopg2.connect(host=HOST, port=self.port, dbname=database, user=user, password=password or self.password)
+        connection = psycopg2.connect(host=HOST, port=self.port, dbname=database, user=user or self.superuser,
+                                      password=password or self.password)
         connection.autocommit = True
         return connection
 

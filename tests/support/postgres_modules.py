@@ -75,8 +75,8 @@ class Site:
         self.server = server
         passfile.touch(0o600)
         password = server.password.replace("\\", "\\\\").replace(":", "\\:")
-        passfile.write_text(f"*:{server.port}:*:postgres:{password}\n")
-        self.endpoint = {"host": HOST, "port": server.port, "user": "postgres", "passfile": str(passfile), "sslmode": "disable"}
+        passfile.write_text(f"*:{server.port}:*:{server.superuser}:{password}\n")
+        self.endpoint = {"host": HOST, "port": server.port, "user": server.superuser, "passfile": str(passfile), "sslmode": "disable"}
 
     def execute(self, sql: str, database: str = "postgres") -> list[tuple]:
         return self.server.execute(sql, database)

@@ -160,8 +160,8 @@ def adapt_globals(source: Mapping[str, Any], change: Adaptation) -> dict[str, An
     """What ``read_globals`` read (as ``with_capture`` made it), as the target is to be."""
     settings = [dict(one, settings=[value for value in one["settings"] if not change.refuses(one["database"], one["role"], value)])
                 for one in source["settings"] if one["role"] is None or change.travels(one["role"])]
-    acl = [dict(one, grantee=None if one["grantee"] is None else change.role(one["grantee"])) for one in source["acl"]
-           if one["grantee"] is None or change.role(one["grantee"])]
+    acl = [dict(one, grantee=None if one["grantee"] is None else change.role(one["grantee"]), grantor=change.role(one.get("grantor")))
+           for one in source["acl"] if one["grantee"] is None or change.role(one["grantee"])]
     return dict(source, roles=[role for role in source["roles"] if change.travels(role["name"])], acl=acl,
                 memberships=[one for one in source["memberships"] if change.grants(one["role"], one["member"])],
                 settings=[one for one in settings if one["settings"]], parameters=adapt_parameters(source.get("parameters", {}), change),

@@ -4,7 +4,8 @@
 
 An ACL is a sorted list of ``[grantee, privileges, grantor]``: ``privileges`` such as ``INSERT,SELECT*`` (``*`` = with
 grant option), grantee ``public`` is everybody. A default ACL is written out, so "never granted" equals "granted the
-default". Objects of the system and of extensions appear only where their ACL is no longer the initial one.
+default". Objects of the system and of extensions appear only where their ACL is no longer the initial one, and their
+owner, whom each server has of its own, is the empty name there.
 """
 
 from __future__ import annotations
@@ -179,8 +180,9 @@ def contents(connection: Any) -> dict[str, Any]:
     members: dict[str, dict[str, list[str]]] = {}
     for kind, catalog, source, condition, identity, owner, acl, letter in KINDS:
         sql = OBJECTS.format(
-            full=acl_sql("s.acl"), added=_difference("s.acl", "s.initial"), removed=_difference("s.initial", "s.acl"), identity=identity,
-            owner=owner, acl=acl, letter=letter, catalog=catalog, source=source, condition=condition, schema=USER_SCHEMA)
+            full=acl_sql("s.acl"), added=_difference("s.acl", "s.initial", "s.owner"),
+            removed=_difference("s.initial", "s.acl", "s.owner"), identity=identity, owner=owner,
+            acl=acl, letter=letter, catalog=catalog, source=source, condition=condition, schema=USER_SCHEMA)
         for name, role, full, given, added, removed in rows(connection, sql):
             if not given:
                 objects.setdefault(kind, {})[name] = {"owner": role, "acl": full}
@@ -218,11 +220,12 @@ def rows(connection: Any, sql: str, parameters: Any = None) -> list[tuple]:
         return cursor.fetchall()
 
 
-def _difference(one: str, other: str) -> str:
+def _difference(one: str, other: str, owner: str) -> str:
     explode = "SELECT grantor, grantee, privilege_type, is_grantable FROM aclexplode({})"
     return (
         "(SELECT coalesce(json_agg(json_build_array(s.g, s.p, s.r) ORDER BY s.g, s.p, s.r), '[]') FROM (SELECT"
-        f" CASE x.grantee WHEN 0 THEN '{PUBLIC}' ELSE pg_get_userbyid(x.grantee) END AS g, pg_get_userbyid(x.grantor) AS r,"
+        f" CASE x.grantee WHEN 0 THEN '{PUBLIC}' WHEN {owner} THEN '' ELSE pg_get_userbyid(x.grantee) END AS g,"
+        f" CASE x.grantor WHEN {owner} THEN '' ELSE pg_get_userbyid(x.grantor) END AS r,"
         " x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END AS p"
         f" FROM ({explode.format(one)} EXCEPT {explode.format(other)}) x) s)"
     )

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC, Item, collapse, lead
+
 ATTRIBUTES = ("superuser", "createrole", "createdb", "inherit", "login", "replication", "bypassrls")
+PRIVILEGES = ("CREATE", "CONNECT", "TEMPORARY")  # on a database; whoever made it has all, everybody the last two
 # These hold lists of already quoted names: they must be set as a list, not as one string (as pg_dump knows too).
 LIST_SETTINGS = ("local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries",
                  "temp_tablespaces", "unix_socket_directories")
@@ -40,7 +43,7 @@ SELECT d.datname AS name, pg_catalog.pg_get_userbyid(d.datdba) AS owner, pg_cata
 FROM pg_catalog.pg_database d ORDER BY d.datname"""
 ACL = """
 SELECT d.datname AS database, CASE a.grantee WHEN 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(a.grantee) END AS grantee,
-       a.privilege_type AS privilege, a.is_grantable AS grantable
+       a.privilege_type AS privilege, a.is_grantable AS grantable, pg_catalog.pg_get_userbyid(a.grantor) AS grantor
 FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a ORDER BY 1, 2 NULLS FIRST, 3"""
 
 
@@ -167,7 +170,7 @@ def frame_statements(source: dict[str, Any], frame: dict[str, Any], name: str, k
     """Statements that give database ``name`` the comment, settings, ACL and, last, connection limit of ``frame``.
 
     ``source`` is the whole of :func:`read_globals`. Grants and settings of roles not in ``known_roles`` are left out.
-    A ``plain`` login grants as the owner, else any of its roles that may grant could become the grantor.
+    A ``plain`` login grants as the owner (see :func:`acl.lead`).
     """
     database = identifier(name)
     statements = [f"COMMENT ON DATABASE {database} IS {literal(frame['comment'])}"] if frame.get("comment") else []
@@ -179,8 +182,7 @@ def frame_statements(source: dict[str, Any], frame: dict[str, Any], name: str, k
         elif entry["role"] in known_roles:
             statements += set_statements(f"ALTER ROLE {identifier(entry['role'])} IN DATABASE {database}", entry["settings"])
     if frame["has_acl"]:
-        granting = acl_statements(source["acl"], frame, database, known_roles)
-        statements += [f"SET ROLE {identifier(frame['owner'])}", *granting, "RESET ROLE"] if plain else granting
+        statements += acl_statements(source["acl"], frame, database, known_roles, plain)
     if not frame["allow_connections"]:
         statements.append(f"ALTER DATABASE {database} ALLOW_CONNECTIONS FALSE")
     if frame["is_template"]:
@@ -188,18 +190,16 @@ def frame_statements(source: dict[str, Any], frame: dict[str, Any], name: str, k
     return [*statements, f"ALTER DATABASE {database} CONNECTION LIMIT {frame['connection_limit']}"]
 
 
-def acl_statements(acl: list[dict[str, Any]], frame: dict[str, Any], database: str, known_roles: set[str]) -> list[str]:
-    """Statements that replace the default privileges on ``database`` (quoted) by those of ``frame``."""
-    statements = [f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"]
-    if frame["owner"] in known_roles:
-        statements.append(f"REVOKE ALL ON DATABASE {database} FROM {identifier(frame['owner'])}")
-    for entry in acl:
-        if entry["database"] != frame["name"] or (entry["grantee"] is not None and entry["grantee"] not in known_roles):
-            continue
-        grantee = "PUBLIC" if entry["grantee"] is None else identifier(entry["grantee"])
-        statements.append(f"GRANT {entry['privilege']} ON DATABASE {database} TO {grantee}"
-                          + (" WITH GRANT OPTION" if entry["grantable"] else ""))
-    return statements
+def acl_statements(acl: list[dict[str, Any]], frame: dict[str, Any], database: str, known_roles: set[str],
+                   plain: bool = False) -> list[str]:
+    """Statements that turn the default privileges on ``database`` (quoted) into those of ``frame``, grantors included."""
+    owner = frame["owner"]
+    have = {Item(grantee, privilege, False, owner) for grantee, privileges in ((PUBLIC, PRIVILEGES[1:]), (owner, PRIVILEGES))
+            for privilege in privileges}
+    want = {Item(PUBLIC if entry["grantee"] is None else entry["grantee"], entry["privilege"], entry["grantable"],
+                 entry["grantor"] if entry["grantor"] in known_roles else owner) for entry in acl if entry["database"] == frame["name"]}
+    actual, wanted = (collapse([item for item in items if item.grantee in {PUBLIC, *known_roles}]) for items in (have, want))
+    return lead("DATABASE", database, frame, actual, wanted, plain=plain)
 
 
 def with_capture(source: dict[str, Any], capture: dict[str, Any]) -> dict[str, Any]:
@@ -227,5 +227,5 @@ def with_capture(source: dict[str, Any], capture: dict[str, Any]) -> dict[str, A
 
 def _captured_acl(database: str, acl: list[list[str]]) -> list[dict[str, Any]]:
     return [{"database": database, "grantee": None if grantee == "public" else grantee,
-             "privilege": privilege.rstrip("*"), "grantable": privilege.endswith("*")}
-            for grantee, privileges, _grantor in acl for privilege in privileges.split(",")]
+             "privilege": privilege.rstrip("*"), "grantable": privilege.endswith("*"), "grantor": grantor}
+            for grantee, privileges, grantor in acl for privilege in privileges.split(",")]

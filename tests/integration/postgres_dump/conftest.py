@@ -29,6 +29,7 @@ def fill(site: Site) -> None:
     site.execute("ALTER ROLE clerk IN DATABASE shop SET statement_timeout TO '9s'")
     site.execute("REVOKE CONNECT ON DATABASE shop FROM PUBLIC")
     site.execute("GRANT CONNECT ON DATABASE shop TO readers WITH GRANT OPTION")
+    site.execute("SET ROLE readers; GRANT CONNECT ON DATABASE shop TO clerk")
     site.execute("GRANT SET, ALTER SYSTEM ON PARAMETER work_mem TO readers WITH GRANT OPTION")
     site.execute('GRANT SET ON PARAMETER "app.Mode" TO clerk')
     site.execute("COMMENT ON DATABASE shop IS 'the shop'")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
+from tests.support.postgres_modules import Site
 
 
 @pytest.fixture
@@ -55,6 +56,33 @@ def test_ordinary_logins_can_move_a_database(ordinary, module, tools, new, tmp_p
     finally:
         gone = module.run("pg_restore_cluster", state="absent", **options)
     assert gone.get("changed") and new.names() == before
+
+
+def test_privileges_on_what_the_system_or_an_extension_brings_are_equal_whoever_owns_it(module, new, tools, tmp_path):
+    server = PostgresServer(16, tmp_path / "data", superuser="admin").create().start()
+    try:
+        source = Site(server, tmp_path / "pass")
+        before = new.names()
+        source.execute("CREATE ROLE readers; CREATE ROLE other SUPERUSER; CREATE ROLE crm")
+        source.execute("CREATE DATABASE crm OWNER crm")
+        source.execute("REVOKE EXECUTE ON FUNCTION pg_sleep(float8) FROM PUBLIC; GRANT EXECUTE ON FUNCTION pg_read_file(text) TO readers;"
+                       "SET ROLE other; CREATE EXTENSION vector; GRANT EXECUTE ON FUNCTION l2_distance(vector, vector) TO readers", "crm")
+        dumped = module.run("pg_dumpall", source=source.endpoint, databases=["crm"], dest=str(tmp_path / "b"), bin_dir=tools)
+        options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
+        try:
+            module.run("pg_restore_cluster", backup=dumped["path"], **options)
+            proof = {"source": source.endpoint, "target": new.endpoint, "databases": ["crm"], "bin_dir": tools}
+            proved = module.run("pg_verify", **proof)
+            assert proved.get("equal"), proved
+            new.execute("REVOKE EXECUTE ON FUNCTION l2_distance(vector, vector) FROM readers", "crm")
+            assert module.run("pg_verify", **proof)["differences"] == [
+                "database crm: routine public.l2_distance(public.vector, public.vector) differs in privileges changed from the initial "
+                "ones"]
+        finally:
+            module.run("pg_restore_cluster", state="absent", **options)
+        assert new.names() == before
+    finally:
+        server.remove()
 
 
 def test_a_database_moves_from_version_15(module, new, tools, tmp_path):

@@ -105,16 +105,28 @@ def test_the_frame_leaves_out_roles_that_are_not_there_and_opens_last():
             {"database": "other", "role": None, "settings": ["a=3"]},
         ],
         "acl": [
-            {"database": "crm", "grantee": None, "privilege": "TEMPORARY", "grantable": False},
-            {"database": "crm", "grantee": "gone", "privilege": "CONNECT", "grantable": True},
+            {"database": "crm", "grantee": None, "privilege": "TEMPORARY", "grantable": False, "grantor": "o"},
+            {"database": "crm", "grantee": "gone", "privilege": "CONNECT", "grantable": True, "grantor": "o"},
         ],
     }
     statements = frame_statements(source, FRAME, "x", {"o"})
     assert statements[0] == "COMMENT ON DATABASE \"x\" IS 'it''s'"
     assert statements[-1] == 'ALTER DATABASE "x" CONNECTION LIMIT 5'
     assert not [statement for statement in statements if "gone" in statement or "3" in statement]
-    assert 'GRANT TEMPORARY ON DATABASE "x" TO PUBLIC' in statements
-    assert acl_statements([], FRAME, '"x"', set()) == ['REVOKE ALL ON DATABASE "x" FROM PUBLIC']
+    assert "REVOKE CONNECT ON DATABASE \"x\" FROM PUBLIC" in statements
+    assert "REVOKE TEMPORARY ON DATABASE \"x\" FROM PUBLIC" not in statements
+    assert acl_statements([], FRAME, '"x"', set()) == [f'REVOKE {one} ON DATABASE "x" FROM PUBLIC' for one in ("CONNECT", "TEMPORARY")]
+
+
+def test_privileges_on_a_database_keep_the_roles_that_granted_them():
+    acl = [
+        {"database": "crm", "grantee": grantee, "privilege": "CONNECT", "grantable": grantor == "o", "grantor": grantor}
+        for grantee, grantor in (("b", "a"), ("a", "o"))
+    ]
+    statements = acl_statements(acl, FRAME, '"x"', {"a", "b"})
+    assert statements[2:] == [
+        'GRANT CONNECT ON DATABASE "x" TO "a" WITH GRANT OPTION', 'SET ROLE "a"', 'GRANT CONNECT ON DATABASE "x" TO "b"', "RESET ROLE"]
+    assert 'SET ROLE "o"' in acl_statements(acl, FRAME, '"x"', {"a", "b"}, plain=True)
 
 
 def test_what_was_captured_before_a_freeze_wins_over_what_the_dump_saw():
