@@ -61,6 +61,13 @@ def test_the_image_runs_as_the_one_unit_of_quadlet_that_starts_with_the_machine(
     assert f"sha256:{image}" == (WORK / "artefacts" / "site" / "images" / "one" / "digest").read_text()
 
 
+@pytest.mark.parametrize(("name", "pid"), [("web", "systemctl show --property=MainPID --value library-blue"),
+                                           ("box", "podman inspect --format '{{.State.Pid}}' library-one")])
+def test_a_value_of_several_lines_reaches_the_application_as_it_is(name, pid):
+    variables = machine(name).check_output(f"tr '\\0' '\\1' </proc/$({pid})/environ").split("\1")
+    assert 'NOTICE=it\'s "closed" on \\n:\n\tFriday, $HOME, %n\n' in variables
+
+
 def test_the_password_of_the_image_is_a_secret_of_podman_and_that_of_the_failed_release_is_gone():
     names = machine("box").check_output("podman secret ls --format '{{.Name}}'").split()
     assert {name.split(".")[0] for name in names} == {"library-one", "library-zero"}

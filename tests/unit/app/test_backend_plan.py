@@ -110,6 +110,9 @@ def test_own_commands_replace_those_of_a_tool_and_its_expressions_with_them():
     ({"backend_framework": "django", "backend_tests_write": "scratch_database"}, []),
     ({"backend_framework": "django", "backend_test_command": ["pytest"]}, []),
     ({"backend_command": []}, ["backend_command"]),
+    ({"backend_environment": {"A": "escape \x1b", "B": "a\n\tb"}}, []),
+    ({"backend_environment": {"A": "escape \x1b", "B": "a\n\tb"}, "backend_runtime": "systemd"}, ["backend_environment"]),
+    ({"backend_environment": {"A": "nul \0"}}, ["backend_environment"]),
     ({"backend_command": [], "backend_runtime": "container", "backend_build_command": ["make"]}, ["backend_build_command"]),
 ])
 def test_what_cannot_work_is_found_beforehand(given, subjects):
