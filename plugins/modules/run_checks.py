@@ -105,6 +105,11 @@ options:
         description: Bytes at its beginning that are older than this migration.
         type: int
         default: 0
+      record:
+        description:
+          - Record of M(dihya.migration.app_process), M(dihya.migration.app_unit) or M(dihya.migration.app_container), which tells how long
+            the file was when the application was started. Where there is one, it counts instead of O(logs[].since).
+        type: path
       pattern:
         description: Regular expression of a line that speaks of an error.
         type: str
@@ -203,6 +208,7 @@ COMMAND = {
 LOG = {
     "path": {"type": "path", "required": True},
     "since": {"type": "int", "default": 0},
+    "record": {"type": "path"},
     "pattern": {"type": "str", "default": r"\b(ERROR|CRITICAL|FATAL)\b|^Traceback "},
     "container": {"type": "bool", "default": False},
     "allowed": {"type": "int", "default": 0},

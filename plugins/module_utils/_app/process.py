@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A supervised process without root: started detached, known by more than its pid, stopped with all its children.
+"""The process of an application without root: started detached, known by more than its pid, stopped with all its children.
 
 The pid file is a 0600 JSON record. It is written by the new process itself before it becomes the program, so nothing
 ever runs that no record names. The record also keeps what ran before (``previous``): that is what makes a deployment
@@ -125,6 +125,19 @@ def read_record(pid_file: str) -> Record | None:
     return record
 
 
+def wanted(options: dict[str, Any]) -> Definition:
+    """What the options of ``app_process`` ask for."""
+    variables = {str(name): str(value) for name, value in options["environment"].items()}
+    return Definition(
+        options["name"], tuple(options["command"]), os.path.realpath(options["chdir"]), options["log_file"], options["env_file"], variables
+    )
+
+
+def known(options: dict[str, Any]) -> Record | None:
+    """The record that the options of ``app_process`` name, None when there is none."""
+    return read_record(options["pid_file"])
+
+
 def refuse_foreign_port(port: int | None, record: Record | None) -> None:
     """Raise when ``port`` is held by a process that is neither the recorded one nor the one that it replaced."""
     ours = process_table.members(record) if record else []
@@ -185,7 +198,11 @@ def revert(pid_file: str, record: Record, health: Health | None, stop_timeout: f
     if process_table.is_alive(previous):
         publish_json(pid_file, previous)
         return previous
-    return start(_defined(previous), pid_file, None, health, stop_timeout)[0]
+    try:
+        return start(_defined(previous), pid_file, None, health, stop_timeout)[0]
+    except MigrationError:
+        publish_json(pid_file, {**record, "stopped": True})  # so that the next attempt tries it again
+        raise
 
 
 def resume(pid_file: str, record: Record, health: Health | None, stop_timeout: float) -> Record:

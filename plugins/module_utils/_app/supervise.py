@@ -1,32 +1,30 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From the options of ``app_process`` to its result."""
+"""From the options of ``app_process`` and ``app_unit`` to their results."""
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._app import process, process_table
 
 
-def supervise(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Bring the process to ``options["state"]``, or only say how with ``check_mode``."""
+def supervise(options: dict[str, Any], check_mode: bool, engine: Any = process) -> dict[str, Any]:
+    """Bring what ``engine`` (``process`` or ``unit``) runs to ``options["state"]``, or only say how with ``check_mode``."""
     began = time.monotonic()
-    pid_file = options["pid_file"]
-    definition = _definition(options) if options["state"] == "started" else None
+    definition = engine.wanted(options) if options["state"] == "started" else None
     health = process.health_of(options)
-    record = process.read_record(pid_file)
-    plan = process.decide(options["state"], options["name"], record, process.alive(record), definition.digest() if definition else None)
+    record = engine.known(options)
+    plan = process.decide(options["state"], options["name"], record, engine.alive(record), definition.digest() if definition else None)
     answer: dict[str, Any] = {}
     if definition and plan.action in ("start", "restart"):
         process.refuse_foreign_port(options["port"], record)
     if not check_mode:
-        record, answer = _apply(plan.action, options, definition, record, health)
+        record, answer = _apply(engine, plan.action, options, definition, record, health)
         if definition and plan.action == "none" and record:
             answer = process.wait_healthy(record, health, definition.log_file)
-    result = _result(record, options["port"])
+    result = _result(record, engine.alive(record), options["port"])
     result.update(changed=plan.action != "none", msg=plan.reason, journal=_journal(plan, record, check_mode, time.monotonic() - began))
     if answer:
         result["health"] = answer
@@ -34,32 +32,23 @@ def supervise(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def _apply(
-    action: str, options: dict[str, Any], definition: process.Definition | None, record: process.Record | None,
-    health: process.Health | None,
+    engine: Any, action: str, options: dict[str, Any], definition: Any, record: process.Record | None, health: process.Health | None
 ) -> tuple[process.Record | None, dict[str, Any]]:
     """Do it; the record that holds afterwards and the health seen while starting."""
-    pid_file, patience = options["pid_file"], options["stop_timeout"]
+    path, patience = options.get("record_file") or options["pid_file"], options["stop_timeout"]
     if definition and action in ("start", "restart"):
-        return process.start(definition, pid_file, record, health, patience)
+        return engine.start(definition, path, record, health, patience)
     if action == "stop" and record:
-        process.stop(pid_file, record, patience, options["keep_record"])
-        return process.read_record(pid_file), {}
+        engine.stop(path, record, patience, options.get("keep_record", True))
+        return process.read_record(path), {}
     if action == "revert" and record:
-        return process.revert(pid_file, record, health, patience), {}
+        return engine.revert(path, record, health, patience), {}
     if action == "resume" and record:
-        return process.resume(pid_file, record, health, patience), {}
+        return engine.resume(path, record, health, patience), {}
     return record, {}
 
 
-def _definition(options: dict[str, Any]) -> process.Definition:
-    variables = {str(name): str(value) for name, value in options["environment"].items()}
-    return process.Definition(
-        options["name"], tuple(options["command"]), os.path.realpath(options["chdir"]), options["log_file"], options["env_file"], variables
-    )
-
-
-def _result(record: process.Record | None, port: int | None) -> dict[str, Any]:
-    running = process.alive(record)
+def _result(record: process.Record | None, running: bool, port: int | None) -> dict[str, Any]:
     known = record or {}
     result = {
         "running": running, "name": known.get("name", ""), "pid": known.get("pid", 0) if running else 0,

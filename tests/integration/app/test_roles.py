@@ -128,7 +128,8 @@ def test_a_failing_release_is_rolled_back_to_what_ran_before(moved):
     assert CANARY in (moved.root / "new" / "api" / "shared" / ".env").read_text()
     assert [path.name for path in (moved.root / "new" / "api" / "releases").iterdir()] == ["one"]
     assert moved.public.read_text() == "source\n"
-    assert moved.handed_over("backend rollback", "new")["facts"]["changed"] is True
+    back = moved.handed_over("backend rollback", "new")["facts"]
+    assert back["changed"] is True and back["summary"].endswith("; what ran before runs again")
     undone = moved.run(["traffic rollback", "backend rollback"], "two")
     assert undone.rc == 0 and {counts["changed"] for counts in undone.recap().values()} == {0}, undone.output[-4000:]
     assert moved.health()["release"] == "one"

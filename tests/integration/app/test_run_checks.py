@@ -136,6 +136,9 @@ def test_new_errors_in_a_log_fail_and_old_ones_do_not(run_module, tmp_path):
     since = log.stat().st_size
     ask = {"log_dir": str(tmp_path / "log"), "logs": [{"path": str(log), "since": since}]}
     assert not run_module("run_checks", **ask)["failed"]
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps({"name": "api", "pid": 0, "start": 0, "boot": "", "log_offset": since}))
+    assert not run_module("run_checks", log_dir=ask["log_dir"], logs=[{"path": str(log), "record": str(record)}])["failed"]
     log.write_text(log.read_text() + "Traceback (most recent call last):\n  canary-new\n")
     result = run_module("run_checks", **ask)
     assert result["failed"] and "1 lines speak of errors" in result["msg"] and "canary" not in json.dumps(result)

@@ -47,14 +47,13 @@ def test_all_that_is_wrong_is_said_at_once():
 
 
 def test_the_colours_share_no_process_unit_or_secret():
-    names = ("__backend_pid_file", "__backend_env_file", "__backend_unit", "__backend_record_file")
+    names = ("__backend_record_file", "__backend_env_file", "__backend_unit")
     green, blue = ([ask(role(**{**BLUE_GREEN, "backend_colour": colour}), name) for name in names] for colour in ("green", "blue"))
     plain = [ask(role(), name) for name in names]
-    assert len({*green, *blue, *plain}) == 12
+    assert len({*green, *blue, *plain}) == 9
     templar = role(**BLUE_GREEN)
-    assert ask(templar, "__backend_live_pid_file") == blue[0] and ask(templar, "__backend_live_health_url") == "http://127.0.0.1:8001/health"
-    assert ask(templar, "__backend_live_record_file") == blue[3]
-    assert ask(role(**BLUE_GREEN, backend_live_colour="plain"), "__backend_live_pid_file") == plain[0]
+    assert ask(templar, "__backend_live_record_file") == blue[0] and ask(templar, "__backend_live_health_url") == "http://127.0.0.1:8001/health"
+    assert ask(role(**BLUE_GREEN, backend_live_colour="plain"), "__backend_live_record_file") == plain[0]
 
 
 def test_the_way_back_asks_only_that_users_are_answered():
