@@ -69,8 +69,12 @@ options:
     description: How often to ask again while the answer is not as expected.
     type: int
     default: 0
+  successes:
+    description: Good answers in a row that it takes, 0.3 seconds apart. A wrong one counts as one of O(retries), and they begin anew.
+    type: int
+    default: 1
   interval:
-    description: Seconds between two attempts.
+    description: Seconds from a wrong answer to the next attempt.
     type: float
     default: 1
   min_tls:
@@ -164,6 +168,7 @@ ARGUMENTS = {
     "ca": {"type": "path"},
     "timeout": {"type": "float", "default": 10},
     "retries": {"type": "int", "default": 0},
+    "successes": {"type": "int", "default": 1},
     "interval": {"type": "float", "default": 1},
     "min_tls": {"type": "str", "choices": ["1.2", "1.3"], "default": "1.3"},
 }
@@ -178,7 +183,7 @@ def main() -> None:
     asked = given["probes"] if given["probes"] is not None else [{"url": given["url"]}]
     probes = [{**given, **{name: value for name, value in item.items() if value is not None}} for item in asked]
     try:
-        result = probe_all(probes, given["retries"], given["interval"])
+        result = probe_all(probes, given["retries"], given["interval"], given["successes"])
     except MigrationError as error:
         module.fail_json(msg=error.message, **error.facts)
     module.exit_json(**result)

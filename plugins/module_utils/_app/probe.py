@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 BODY_LIMIT = 4 << 20
+PAUSE = 0.3  # seconds between good answers
 TLS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -102,15 +103,22 @@ def probe(expected: Expectation) -> Answer:
     return answer
 
 
-def probe_until(expected: Expectation, retries: int, interval: float) -> Answer:
-    """Probe up to ``1 + retries`` times, ``interval`` seconds apart, until the answer is as expected."""
-    answer = probe(expected)
-    for _attempt in range(retries):
-        if not answer.why:
-            break
-        time.sleep(interval)
+def probe_until(expected: Expectation, retries: int, interval: float, successes: int = 1) -> Answer:
+    """Probe until ``successes`` answers in a row are as expected, or ``1 + retries`` were not; the last answer.
+
+    ``interval`` is in seconds, from a wrong answer to the next attempt.
+    """
+    asked = good = row = 0
+    while True:
         answer = probe(expected)
-    return answer
+        asked += 1
+        row, good = (0, good) if answer.why else (row + 1, good + 1)
+        if row >= successes:
+            return answer
+        if asked - good > retries:
+            answer.why += f"; {good} of {asked} answers were good: it flaps" if good else ""
+            return answer
+        time.sleep(interval if answer.why else PAUSE)
 
 
 def _context(expected: Expectation) -> ssl.SSLContext:

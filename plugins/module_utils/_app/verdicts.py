@@ -29,11 +29,11 @@ def check(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     return _checked(options, outcomes, searched, time.monotonic() - began)
 
 
-def probe_all(probes: list[dict[str, Any]], retries: int, interval: float) -> dict[str, Any]:
-    """Send every probe; raises with all unmet expectations when there is one."""
+def probe_all(probes: list[dict[str, Any]], retries: int, interval: float, successes: int = 1) -> dict[str, Any]:
+    """Send every probe until it was answered well ``successes`` times in a row; raises with all unmet expectations when there is one."""
     began = time.monotonic()
     expectations = [_expectation(item) for item in probes]
-    answers = [probe_until(expected, retries, interval) for expected in expectations]
+    answers = [probe_until(expected, retries, interval, successes) for expected in expectations]
     bad = [answer for answer in answers if answer.why]
     journal: dict[str, Any] = {
         "summary": f"{len(answers) - len(bad)} of {len(answers)} addresses answered as expected",

@@ -21,7 +21,7 @@ NOW = datetime.datetime.now(datetime.timezone.utc)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """``/flaky`` answers 503 twice, ``/moved`` redirects, everything else 200 with a secret in its body."""
+    """``/flaky`` answers 503 twice, ``/flapping`` every third time, ``/moved`` redirects; everything else 200 with a secret in its body."""
 
     asked = 0
 
@@ -30,6 +30,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/flaky":
             Handler.asked += 1
             status = 200 if Handler.asked > 2 else 503
+        if self.path == "/flapping":
+            Handler.asked += 1
+            status = 200 if Handler.asked % 3 else 503
         self.send_response(status)
         self.send_header("X-Site", "new")
         self.end_headers()
@@ -137,6 +140,14 @@ def test_an_answer_that_comes_late_is_waited_for(serve, probe):
     assert probe(url=base + "/flaky", retries=1, interval=0.05)["failed"]
     Handler.asked = 0
     assert not probe(url=base + "/flaky", retries=3, interval=0.05)["failed"]
+
+
+def test_an_address_that_flaps_is_not_in_service(serve, probe):
+    base = serve()
+    for path, asked, expected in (("/flapping", 0, True), ("/flapping", 2, True), ("/flaky", 0, False)):
+        Handler.asked = asked
+        seen = probe(url=base + path, retries=2, interval=0.05, successes=3)
+        assert seen["failed"] is expected and ("it flaps" in seen["msg"]) is expected
 
 
 def test_https_spoken_to_a_plain_server_is_explained(serve, probe):
