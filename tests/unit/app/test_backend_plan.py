@@ -57,6 +57,13 @@ def test_an_upgrade_that_does_nothing_else_is_left_out_where_the_schema_is_the_o
     assert sorted(one["name"] for one in commands if one.get("unless_same")) == left_out
 
 
+@pytest.mark.parametrize(("given", "seconds"), [({}, {1800, 3600}), ({"backend_tool_timeout": 7200.0}, {7200.0})])
+def test_long_work_is_killed_after_the_time_that_is_set(given, seconds):
+    templar = role(**given)
+    commands = ask(templar, "__backend_install") + [one for one in ask(templar, "__backend_schema") if one["name"] == UPGRADE]
+    assert {one["timeout"] for one in commands} == seconds
+
+
 def scratch() -> dict:
     """The finding about Django's own tests."""
     return {"subject": "backend_tests_write", "finding": "python manage.py test makes a database of its own on the target server",
