@@ -12,7 +12,9 @@ description:
   - Starts a command detached from the session, waits until it answers well several times in a row, and knows it again by pid,
     start time and boot. A process that it did not start is never signalled, even when it carries the recorded pid.
   - The pid file also records what ran before, so that O(state=reverted) brings that back.
-  - Where systemd may be used, prefer a unit; a host with C(KillUserProcesses=yes) ends such processes at logout.
+  - Nothing watches the process afterwards. It starts again neither after a crash nor with the machine.
+  - Where systemd may be used, prefer a unit (M(dihya.migration.app_unit)). A host with C(KillUserProcesses=yes) ends such processes at
+    logout.
 extends_documentation_fragment: [dihya.migration.app]
 options:
   state:

@@ -136,6 +136,7 @@ NOT_PROVED = (
     N_("free disk space of the target server"),
     N_("{path} does not exist: its errors were not searched"),
     N_("that the container starts with the machine: without systemd nothing here starts it"),
+    N_("that the application starts again after a crash or with the machine: the runtime process starts nothing by itself"),
     N_("that {name} starts with the machine: its file does not let it be enabled"),
     N_("that nothing works any more that cron began from {path} before"),
     N_("restore drill: its time is that of a server on the mover without fsync, not of the target"),

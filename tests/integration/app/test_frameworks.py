@@ -36,9 +36,9 @@ MOVED = {"release": "one", "languages": {"ar": 1, "fr": 1, "tzm": 1}, "lent": 1}
 
 
 class Library(Verbs):
-    """A library application on ``server``: the database of its old site, its release ``one``, and a bad release ``two``."""
+    """A library application on ``server``: the database of its old site, and its release ``one``."""
 
-    framework = table_prefix = release_in = ""
+    framework = table_prefix = ""
 
     def __init__(self, root: pathlib.Path, port: int, server) -> None:
         super().__init__(root, port)
@@ -47,10 +47,7 @@ class Library(Verbs):
         server.execute(f"CREATE DATABASE {self.database} OWNER {self.database}")
         self.restore()
         ignore = shutil.ignore_patterns("__pycache__", "node_modules")
-        for release in ("one", "two"):
-            shutil.copytree(HERE / f"library_{self.framework}", root / "build" / release, ignore=ignore)
-        self.edit("two", self.release_in, '"one"', '"two"')
-        self.spoil()
+        shutil.copytree(HERE / f"library_{self.framework}", root / "build" / "one", ignore=ignore)
 
     def restore(self) -> None:
         """The old site's database, as a restore leaves it: schema, history and rows, owned by the application's role."""
@@ -60,16 +57,6 @@ class Library(Verbs):
         with connection.cursor() as cursor:
             cursor.execute(schema + ROWS.format(**names))
         connection.close()
-
-    def edit(self, release: str, path: str, old: str, new: str) -> None:
-        """Replace ``old`` in a file of a release that is not staged yet."""
-        file = self.root / "build" / release / path
-        assert old in file.read_text()
-        file.write_text(file.read_text().replace(old, new))
-
-    def spoil(self) -> None:
-        """Make release ``two`` one that must not go into service."""
-        raise NotImplementedError
 
     def variables(self, release: str) -> dict:
         return {
@@ -99,15 +86,23 @@ class Library(Verbs):
 class DjangoLibrary(Library):
     """Installed by pip into an environment of its own, which later releases share."""
 
-    framework, table_prefix, release_in = "django", "loans_", "library/settings.py"
+    framework, table_prefix = "django", "loans_"
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace ``old`` in a file of release ``two``."""
+        file = self.root / "build" / "two" / path
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
 
     def spoil(self) -> None:
-        """Its data migration breaks a promise of the schema: every member gets the same address."""
+        """Make release ``two``, whose data migration breaks a promise of the schema: every member gets the same address."""
+        shutil.copytree(self.root / "build" / "one", self.root / "build" / "two")
+        self.edit("library/settings.py", '"one"', '"two"')
         last = self.root / "build" / "two" / "loans" / "migrations" / "0006_one_address.py"
         shutil.copy(last.with_name("0004_language_of_names.py"), last)
         for old, new in (("0003_language", "0005_one_copy_each"), ("member.language = language_of(member.name)", 'member.email = "a@b"'),
                          ('update_fields=["language"]', 'update_fields=["email"]')):
-            self.edit("two", f"loans/migrations/{last.name}", old, new)
+            self.edit(f"loans/migrations/{last.name}", old, new)
 
     def variables(self, release: str) -> dict:
         return {
@@ -124,12 +119,7 @@ class DjangoLibrary(Library):
 class NodeLibrary(Library):
     """Installed by ``npm ci`` inside each release; Knex moves its schema."""
 
-    framework, release_in = "node", "lib/library.js"
-
-    def spoil(self) -> None:
-        """It answers its health and logs an error with every answer, as a release that lost a service does."""
-        self.edit("two", "server.js", "async function answer(request) {",
-                  'async function answer(request) {\n  console.error(new TypeError("no mail server"));')
+    framework = "node"
 
     def variables(self, release: str) -> dict:
         return {
@@ -171,6 +161,7 @@ def test_a_release_with_its_schema_history_is_moved_and_proved(library):
 
 @pytest.mark.parametrize("library", [DjangoLibrary], ids=["django"], indirect=True)  # scenario backend has one of each
 def test_a_release_whose_schema_cannot_be_moved_is_rolled_back_to_what_ran_before(library):
+    library.spoil()
     failed = library.run(["backend backup", "backend migrate", "backend verify"], "two", ["backend rollback"])
     assert failed.rc == 2 and "ended by Move the schema" in failed.output, failed.output[-4000:]
     assert library.health() == MOVED and library.current() == "one"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import shutil
 import socket
 import sys
@@ -85,6 +86,8 @@ def test_everything_is_moved_and_proved(moved):
     assert {row["kind"] for row in staged["created"] + migrated["created"]} >= {"release", "process"}
     verified = moved.handed_over("backend verify", "new")["facts"]["tests"]
     assert all(test["verdict"] == "passed" for test in verified) and len(verified) == 3
+    committed = moved.handed_over("backend commit", "new")["facts"]
+    assert "starts again after a crash or with the machine" in committed["not_proved"][0]
     page = moved.handed_over("frontend verify", "mover")["facts"]
     assert page["tests"][0]["passed"] == 1
     unmeasured = [text.partition(" ")[0] for text in page["not_proved"]]
@@ -114,16 +117,18 @@ def test_a_failing_release_is_rolled_back_to_what_ran_before(moved):
     application = moved.root / "build" / "api" / "app.py"
     before = application.read_text()
     bad.write_text("def test_bad(): assert False\n")
-    application.write_text(before.replace('"one"', '"two"'))
+    # It lost a service: it answers its health, and its log alone tells.
+    answers = "    return jsonify("
+    application.write_text(before.replace('"one"', '"two"').replace(answers, f'    app.logger.error("no mail server")\n{answers}'))
     try:
-        back = ["traffic rollback", "frontend rollback", "backend rollback"]
-        failed = moved.run(["backend backup", "backend migrate", "frontend migrate", "backend verify"], "two", back, backend_environment={
+        undo = ["traffic rollback", "frontend rollback", "backend rollback"]
+        failed = moved.run(["backend backup", "backend migrate", "frontend migrate", "backend verify"], "two", undo, backend_environment={
             "DATABASE_URL": f"sqlite:///{moved.root}/app.db", "SECRET": "other"})
     finally:
         bad.unlink()
         application.write_text(before)
     assert failed.rc == 2 and "ended by Run its tests and search its log" in failed.output, failed.output[-4000:]
-    assert "1 tests failed" in failed.output
+    assert "1 tests failed" in failed.output and re.search(r"two\.log: \d+ lines speak of errors", failed.output)
     assert moved.health()["release"] == "one" and moved.current("api") == moved.current("page") == "one"
     assert CANARY in (moved.root / "new" / "api" / "shared" / ".env").read_text()
     assert [path.name for path in (moved.root / "new" / "api" / "releases").iterdir()] == ["one"]
@@ -133,6 +138,15 @@ def test_a_failing_release_is_rolled_back_to_what_ran_before(moved):
     undone = moved.run(["traffic rollback", "backend rollback"], "two")
     assert undone.rc == 0 and {counts["changed"] for counts in undone.recap().values()} == {0}, undone.output[-4000:]
     assert moved.health()["release"] == "one"
+
+
+def test_an_error_that_is_logged_after_verify_stops_the_commit(moved):
+    log = moved.root / "new" / "api" / "shared" / "log" / "one.log"
+    before = log.read_bytes()
+    log.write_bytes(before + b"ERROR no mail server\n")
+    late = moved.run(["backend commit"])
+    log.write_bytes(before)
+    assert late.rc == 2 and "ended by Search its log once more" in late.output
 
 
 def test_drift_is_an_error(moved):
