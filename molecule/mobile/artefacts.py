@@ -45,7 +45,7 @@ def main() -> None:
     project = shop / "project"
     messages = project / "lib" / "l10n"
     messages.mkdir(parents=True)
-    (project / "pubspec.yaml").write_text("name: shop\nversion: 1.9.0+9\n", encoding="utf-8")
+    (project / "pubspec.yaml").write_text("name: shop\nversion: 1.8.0+8\n", encoding="utf-8")
     (project / "key.properties").write_text("storePassword=canary-of-the-project\n", encoding="utf-8")
     shutil.copy(owner, project / "upload.jks")
     for language, text in {"en": "{count} books", "fr": "{count} livres", "ar": "{count} كتب", "tzm": "{count} ⵉⴷⵍⵉⵙⵏ"}.items():

@@ -26,6 +26,7 @@ options:
           - V(vacant) is a directory, absent or empty, in whose place another one can be put, with O(looks[].bytes) free. Its parent exists,
             unless it lies below O(looks[].chdir). V(replaceable) is the same, whatever is in it.
           - V(readable) is a tree whose files can all be read, and which holds O(looks[].contains).
+          - V(output) is a path at which a command in O(looks[].chdir) may make something anew.
           - V(program) can be executed, V(python) can make a virtual environment, V(file) can be read.
           - V(port) is free, or held by the process of O(looks[].pid_file).
           - V(systemd) means that units can be installed.
@@ -36,8 +37,8 @@ options:
           - V(recipients) means that C(age) is installed and takes O(looks[].recipients).
         type: str
         required: true
-        choices: [path, name, writable, vacant, replaceable, readable, program, python, port, systemd, file, image, podman, backup, bucket,
-                  recipients]
+        choices: [path, name, writable, vacant, replaceable, readable, output, program, python, port, systemd, file, image, podman, backup,
+                  bucket, recipients]
       subject:
         description: The variable that a finding names.
         type: str
@@ -63,8 +64,22 @@ options:
         description: Record of the process that may hold a V(port).
         type: path
       chdir:
-        description: Directory to which a relative V(program) belongs; the one below which the parent of a V(vacant) path will be made.
+        description: >-
+          Directory to which a relative V(program) belongs, or in which V(output) is made; the one below which the parent of a V(vacant)
+          path will be made.
         type: path
+      stale:
+        description: Where it is given, a V(program) is needed only when C(run_checks) would run it for what is stale.
+        type: dict
+        suboptions:
+          made:
+            description: The file or directory that it makes, relative to O(looks[].chdir).
+            type: path
+            required: true
+          source:
+            description: The file from which it makes it, relative to O(looks[].chdir).
+            type: path
+            required: true
 """
 
 EXAMPLES = r"""
@@ -121,6 +136,7 @@ LOOK = {
     "recipients": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "pid_file": {"type": "path", "no_log": False},
     "chdir": {"type": "path"},
+    "stale": {"type": "dict", "options": {"made": {"type": "path", "required": True}, "source": {"type": "path", "required": True}}},
 }
 
 

@@ -65,7 +65,7 @@ options:
     elements: str
     default: []
   pubspec:
-    description: The C(pubspec.yaml) whose version is compared while there is no O(package) yet.
+    description: The C(pubspec.yaml) of which O(package) is built. Its version is compared while there is no O(package) yet, then with it.
     type: path
   translations:
     description: Application resource bundles that must have the keys and placeholders of their template.

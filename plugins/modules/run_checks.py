@@ -83,6 +83,24 @@ options:
         type: list
         elements: str
         default: []
+      stale:
+        description: Where it is given, the command is run only when there is a source and what is made of it is absent or older.
+        type: dict
+        suboptions:
+          made:
+            description: The file or directory that the command makes, relative to O(commands[].chdir).
+            type: path
+            required: true
+          source:
+            description: The file from which it makes it, relative to O(commands[].chdir).
+            type: path
+            required: true
+      output:
+        description: >-
+          The file or directory that the command makes, relative to O(commands[].chdir). What lies there is moved away before, so that
+          nothing of an earlier run is taken for this one's, and comes back when the command fails. One that leaves nothing there has
+          failed.
+        type: path
   keep_going:
     description: Whether the commands after a failed one are run.
     type: bool
@@ -204,6 +222,8 @@ COMMAND = {
     "together": {"type": "bool", "default": False},
     "done_file": {"type": "path"},
     "unless_same": {"type": "list", "elements": "str", "default": []},
+    "stale": {"type": "dict", "options": {"made": {"type": "path", "required": True}, "source": {"type": "path", "required": True}}},
+    "output": {"type": "path"},
 }
 LOG = {
     "path": {"type": "path", "required": True},

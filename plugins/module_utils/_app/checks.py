@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._app import env_file
+from ansible_collections.dihya.migration.plugins.module_utils._app import env_file, output
 from ansible_collections.dihya.migration.plugins.module_utils._app.counts import Counts, from_junit, from_output
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -34,7 +34,8 @@ class Command:
     """One command; ``expect`` is ``tests`` (some must have run and been counted) or ``exit_status`` (one of ``statuses``).
 
     ``tells`` has a pattern for each name of what the output tells; ``together`` allows it to run beside the command before it.
-    Where those before it told the same by all names of ``unless_same``, it has nothing to do, and would tell just that.
+    Where those before it told the same by all names of ``unless_same``, it has nothing to do, and would tell just that. With ``stale``,
+    ``(made, source)``, it has nothing to do while the one is as new as the other. ``output`` is what it makes.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Command:
     together: bool = False
     done_file: str | None = None
     unless_same: tuple[str, ...] = ()
+    stale: tuple[str, str] | None = None
+    output: str | None = None
 
 
 @dataclass
@@ -119,10 +122,36 @@ def run_one(command: Command, log_dir: str, told: dict[str, str]) -> Outcome:
     outcome = Outcome(command.name)
     same = {told.get(name, "") for name in command.unless_same}
     nothing_to_do = len(same) == 1 and all(same)
+    if command.stale and not output.is_stale(*command.stale, command.chdir):
+        nothing_to_do = True
     if nothing_to_do or (command.done_file and os.path.exists(command.done_file)):
         outcome.verdict, outcome.done_already = "passed", True
-        outcome.told = dict.fromkeys(command.tells, same.pop()) if nothing_to_do else {}
+        outcome.told = dict.fromkeys(command.tells, same.pop()) if nothing_to_do and same else {}
         return outcome
+    place = output.place_of(command.output, command.chdir) if command.output else None
+    if place is None:
+        _run(command, log_dir, outcome)
+    else:
+        _run_for(place, command, log_dir, outcome)
+    if command.done_file and outcome.verdict == "passed":
+        private_directory(os.path.dirname(command.done_file))
+        publish(command.done_file, b"")
+    return outcome
+
+
+def _run_for(place: str, command: Command, log_dir: str, outcome: Outcome) -> None:
+    """Run ``command`` for what it makes at ``place``: success without anything there is none, whatever an earlier run left."""
+    output.set_aside(place)
+    try:
+        _run(command, log_dir, outcome)
+        if outcome.verdict == "passed" and output.is_nothing(place):
+            outcome.verdict, outcome.why = "failed", f"it ended without an error and left nothing at {place}: correct where it writes to"
+    finally:
+        output.settle(place, outcome.verdict == "passed")
+
+
+def _run(command: Command, log_dir: str, outcome: Outcome) -> None:
+    """Run ``command`` and note in ``outcome`` what became of it."""
     variables = {**command.environment, **(env_file.read(command.env_file) if command.env_file else {})}
     outcome.log = _log_path(log_dir, command.name)
     started = time.monotonic()
@@ -131,19 +160,15 @@ def run_one(command: Command, log_dir: str, told: dict[str, str]) -> Outcome:
     outcome.status = status
     if status is None:
         outcome.verdict, outcome.why = "failed", problem
-        return outcome
+        return
     text = _tail(outcome.log)
     try:
         outcome.counts = _counts(command, text)
     except MigrationError as error:
         outcome.verdict, outcome.why = "failed", error.message
-        return outcome
+        return
     outcome.verdict, outcome.why = judge(command, status, outcome.counts)
     outcome.told = {name: find(pattern, text) for name, pattern in command.tells.items()}
-    if command.done_file and outcome.verdict == "passed":
-        private_directory(os.path.dirname(command.done_file))
-        publish(command.done_file, b"")
-    return outcome
 
 
 def find(pattern: str, text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._age import Seal, problems
-from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, podman, process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, output, podman, process_table
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -39,6 +39,7 @@ class Look:
     chdir: str | None
     facts: dict[str, Any]
     recipients: list[str] = field(default_factory=list)
+    stale: dict[str, str] | None = None
 
 
 def path_problem(value: str) -> Finding:
@@ -146,7 +147,22 @@ def _readable(look: Look) -> Finding:
     return None
 
 
+def _output(look: Look) -> Finding:
+    """What a command in ``chdir`` makes anew each time."""
+    bad = path_problem(look.value)
+    if bad:
+        return bad
+    try:
+        output.place_of(look.value, look.chdir)
+    except MigrationError as error:
+        finding, _separator, remedy = error.message.partition(": ")
+        return finding, remedy
+    return None
+
+
 def _program(look: Look) -> Finding:
+    if look.stale and not output.is_stale(look.stale["made"], look.stale["source"], look.chdir):
+        return None
     name = next(iter(look.value), None) if isinstance(look.value, list) else look.value
     if not name or not isinstance(name, str):
         return "no program is named", "give the program and its arguments as a list"
@@ -273,6 +289,7 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "vacant": _vacant,
     "replaceable": _replaceable,
     "readable": _readable,
+    "output": _output,
     "program": _program,
     "python": _python,
     "port": _port,

@@ -85,11 +85,12 @@ def _checked(
 def _command(item: dict[str, Any]) -> Command:
     if not item["argv"] or not item["argv"][0]:
         raise MigrationError(f"the command {item['name']} has an empty argv: give the program and its arguments as a list")
-    known = {name: item[name] for name in ("name", "chdir", "env_file", "timeout", "expect", "junit", "together", "done_file")}
+    known = {name: item[name] for name in ("name", "chdir", "env_file", "timeout", "expect", "junit", "together", "done_file", "output")}
     variables = {str(name): str(value) for name, value in item["environment"].items()}
     tells = {str(name): str(pattern) for name, pattern in item["tells"].items()}
+    stale = (item["stale"]["made"], item["stale"]["source"]) if item["stale"] else None
     return Command(argv=tuple(item["argv"]), environment=variables, statuses=tuple(item["statuses"]), tells=tells,
-                   unless_same=tuple(item["unless_same"]), **known)
+                   unless_same=tuple(item["unless_same"]), stale=stale, **known)
 
 
 def _check_pattern(text: str | None) -> None:

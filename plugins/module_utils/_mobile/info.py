@@ -59,6 +59,7 @@ def info(options: Options) -> dict[str, Any]:
     if asked:
         looked.add("translations", translations.check(asked["subject"], asked["directory"], asked["template"], asked["languages"]))
     package = published = repository = None
+    planned = _planned(options)
     if options["package"]:
         package = looked.read("package", options["subject"], lambda: read_package(options["package"]), "give the path of a signed package")
     if options["repository"]:
@@ -72,8 +73,10 @@ def info(options: Options) -> dict[str, Any]:
         looked.add("repository", judge.sound(REPOSITORY, repository))
     if package is not None:
         looked.add("signature", judge.identity(options["subject"], package, options["application"] or ""))
+        if planned is not None:
+            looked.add("planned version", judge.planned(options["subject"], package["version_code"], planned))
     if "update" in options["compare"]:
-        _update(options, looked, package, published or options["published"])
+        _update(options, looked, package, published or options["published"], planned)
     if "listed" in options["compare"] and package is not None and repository is not None:
         looked.add("index", judge.listed("mobile_fdroid_path", package, repository, options["repository_certificate"] or "")
                    + judge.kept("mobile_fdroid_path", repository, options["before"]))
@@ -136,13 +139,13 @@ def config_problems(config: str, base: str) -> list[Finding]:
     return found
 
 
-def _update(options: Options, looked: Looked, package: dict[str, Any] | None, published: dict[str, Any] | None) -> None:
+def _update(options: Options, looked: Looked, package: dict[str, Any] | None, published: dict[str, Any] | None,
+            planned: tuple[str, int] | None) -> None:
     if not published:
         if not options["first_publication"]:
             looked.add("published version", [finding(PUBLISHED, "there is no published version to compare with",
                                                      "name it, or set mobile_first_publication to true")])
         return
-    planned = _planned(options)
     if package is not None:
         looked.add("certificate", judge.certificate(options["subject"], package, published))
         looked.add("version code", judge.version(options["subject"], package["version_code"], published))

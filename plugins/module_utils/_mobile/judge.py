@@ -47,6 +47,14 @@ def version(subject: str, version_code: int, published: Facts) -> list[Finding]:
                     f"raise it to at least {published['version_code'] + 1} (version: NAME+CODE in pubspec.yaml) and build again")]
 
 
+def planned(subject: str, version_code: int, pubspec: tuple[str, int]) -> list[Finding]:
+    """A build that ended well and did not make the version that was planned has made something else."""
+    if version_code == pubspec[1]:
+        return []
+    return [finding(subject, f"its version code is {version_code}, and pubspec.yaml plans {pubspec[1]} ({pubspec[0]})",
+                    "build anew after flutter clean; where another file sets it, name it in mobile_build_arguments (--build-number=CODE)")]
+
+
 def permissions(subject: str, package: Facts, published: Facts, allowed: Sequence[str]) -> list[Finding]:
     """A permission that the published version does not have must be wanted by name."""
     new = sorted(set(package["permissions"]) - set(published["permissions"]) - set(allowed))

@@ -237,6 +237,7 @@ TOOLS = (
     N_("the copy could not be written to the disk: {what}"),
     N_("{name}: exit status {status}, {count} tests failed"),
     N_("{name}: exit status {status}"),
+    N_("{name}: it ended without an error and left nothing at {path}: correct where it writes to"),
     N_("{url}: it answered {status}, expected {wanted}"),
     N_("{url}: the expected text is not in its body"),
     N_("the process is not in service: {reason}"),
