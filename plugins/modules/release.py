@@ -54,6 +54,39 @@ options:
     type: list
     elements: str
     default: []
+  assets_from:
+    description:
+      - A directory that M(dihya.migration.build_copy) made of a live build that no release here holds, for instance of another host's.
+      - Its files in O(keep_assets) that the new release lacks are kept in it too, as copies.
+    type: path
+  assets_host:
+    description: The host that lends such a directory over SSH, instead of O(assets_from); the options are those of O(source_host).
+    type: dict
+    suboptions:
+      host:
+        description: Name or address.
+        type: str
+        required: true
+      user:
+        description: Account there.
+        type: str
+        required: true
+      port:
+        description: Port of its SSH server.
+        type: int
+        default: 22
+      identity:
+        description: Path on this host of the key made by M(dihya.migration.pull_access).
+        type: path
+        required: true
+      known_hosts:
+        description: Path on this host of the file that pins the host key.
+        type: path
+        required: true
+      outside_links:
+        description: Accept symbolic links that lead outside the tree.
+        type: bool
+        default: false
   owner:
     description: User that owns the staged tree. The owners of the source by default, when run as root.
     type: str
@@ -127,7 +160,7 @@ sha256:
   returned: with O(state=present)
   type: str
 inherited:
-  description: Number of files kept of the release before, because of O(keep_assets).
+  description: Number of files kept of the release before and of the live build, because of O(keep_assets).
   returned: with O(state=present)
   type: int
 files:
@@ -168,9 +201,10 @@ def main() -> None:
             path={"type": "path", "required": True}, name={"type": "str"}, src={"type": "path"}, shared={"type": "raw"},
             state={"type": "str", "choices": STATES, "default": "present"}, owner={"type": "str"}, group={"type": "str"},
             keep_assets={"type": "list", "elements": "str", "default": []},
+            assets_from={"type": "path"}, assets_host=SOURCE["source_host"],
             keep={"type": "int"}, keep_failed={"type": "bool", "default": False}, run_id={"type": "str"},
         ),
-        mutually_exclusive=[("src", "source_host")],
+        mutually_exclusive=[("src", "source_host"), ("assets_from", "assets_host")],
         required_if=[("state", state, ["name"]) for state in STATES[:-1]] + [("state", "pruned", ["keep"])],
         supports_check_mode=True,
     )

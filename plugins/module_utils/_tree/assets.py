@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying
-from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, Entry, first_names, text
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, Entry, first_names
 
 
 def require_relative(paths: Sequence[str]) -> list[str]:
@@ -45,8 +45,12 @@ def _ancestors(path: bytes) -> list[bytes]:
     return [b"/".join(parts[:i]) for i in range(1, len(parts) + 1)]
 
 
-def inherit(root: bytes, stage: bytes, entries: Sequence[Entry]) -> list[str]:
-    """Link ``entries`` of the release at ``root`` into ``stage``; warnings about files that are not what they were, which are left out."""
+def inherit(root: bytes, stage: bytes, entries: Sequence[Entry], of: str, owner: tuple[int, int] | None = None,
+            link: bool = True) -> list[str]:
+    """Bring ``entries`` of the tree at ``root`` into ``stage``; warnings about files that are not what they were, which are left out.
+
+    Those of a release get one more name; without ``link`` they are copied, because somebody else has them too. ``of`` is who had them.
+    """
     files = [entry for entry in entries if entry.is_file]
     damaged: set[bytes] = set()
     for group in copying.batches(files):
@@ -56,7 +60,21 @@ def inherit(root: bytes, stage: bytes, entries: Sequence[Entry]) -> list[str]:
         os.makedirs(os.path.dirname(place), exist_ok=True)
         if entry.type == DIRECTORY:
             os.mkdir(place)
-            copying.finish_directory(place, entry, copying.chosen_owner(entry, None))
-        elif entry.path not in damaged:
+            copying.finish_directory(place, entry, copying.chosen_owner(entry, owner))
+        elif entry.path in damaged:
+            continue
+        elif link:
             os.link(content.place(root, entry.path), place, follow_symlinks=False)
-    return [f"assets of {text(os.path.basename(root))} were changed and are not kept: {first_names(damaged)}"] if damaged else []
+        else:
+            _copy(content.place(root, entry.path), entry, place, copying.chosen_owner(entry, owner))
+    if not link:
+        copying.sync(stage)
+    return [f"assets of {of} were changed and are not kept: {first_names(damaged)}"] if damaged else []
+
+
+def _copy(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int] | None) -> None:
+    descriptor = content.open_source(source, entry.path)
+    try:
+        content.write_file(target, content.chunks(descriptor, entry.size), entry, owner, entry.xattrs, descriptor)
+    finally:
+        os.close(descriptor)

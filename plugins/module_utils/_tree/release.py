@@ -36,6 +36,8 @@ class Request:
     exclude: list[str] = field(default_factory=list)
     shared: Any = None
     keep_assets: list[str] = field(default_factory=list)
+    assets_from: str | None = None
+    assets_host: dict[str, Any] | None = None
     owner: str | None = None
     group: str | None = None
     keep: int | None = None
@@ -197,6 +199,8 @@ def _stage(request: Request) -> dict[str, Any]:
         raise MigrationError(f"release {name} failed before and was kept for analysis: choose another name, or remove it", subject="name")
     staged = stage_release(request, state.releases.get(name), release_of(state.current))
     result = _result(request, state, staged.plan, state, staged.counts, staged.digest, staged.summary, staged.changed)
+    if staged.inherited:
+        result["journal"]["counts"]["inherited"] = staged.inherited
     return dict(result, inherited=staged.inherited, warnings=[*staged.warnings])
 
 

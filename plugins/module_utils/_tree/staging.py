@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._files import fsyn
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
 from ansible_collections.dihya.migration.plugins.module_utils._tree import assets, copying, document, system
-from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import require_content, require_tree
+from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import TREE, require_content, require_tree
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
     ROOT,
@@ -75,24 +77,52 @@ def stage_release(request: Any, existing: Release | None, current: str | None) -
     try:
         copying.require_space(stage.path, entries)
         copying.copy_tree(root, entries, stage.path, Progress(None), owner, request.exclude)
-        inherited, warnings = _inherit(request, stage, entries, current)
+        inherited, warnings = _inherit(request, stage, entries, current, owner)
         digest = _complete(request, stage, entries, links, owner)
     finally:
         stage.close()
     return Staged(Plan(f"{request.name} is staged"), True, number, digest, summary(entries), inherited, warnings)
 
 
-def _inherit(request: Any, stage: system.Stage, entries: list[Entry], current: str | None) -> tuple[int, tuple[str, ...]]:
-    """Keep the assets of the active release that this one lacks; how many, and warnings."""
-    if not request.keep_assets or current is None or current == request.name:
+def _inherit(request: Any, stage: system.Stage, entries: list[Entry], current: str | None,
+             owner: tuple[int, int] | None) -> tuple[int, tuple[str, ...]]:
+    """Keep the assets that this release lacks, of the active one and of the copy of a live build; how many, and warnings."""
+    paths = assets.require_relative(request.keep_assets)
+    found: list[Entry] = []
+    warnings: list[str] = []
+    if not paths:
         return 0, ()
-    root = os.path.join(request.path, RELEASES, current)
-    if not os.path.exists(os.path.join(root, MANIFEST)):
-        return 0, (f"assets of {current} are not kept: it was not staged by this module",)
-    before = document.parse(document.read(os.path.join(root, MANIFEST)), root)
-    wanted = assets.to_inherit(before, entries, assets.require_relative(request.keep_assets))
-    warnings = assets.inherit(raw(root), stage.path, wanted)
-    return sum(entry.is_file for entry in wanted), tuple(warnings)
+    if current is not None and current != request.name:
+        root = os.path.join(request.path, RELEASES, current)
+        if os.path.exists(os.path.join(root, MANIFEST)):
+            found = assets.to_inherit(document.parse(document.read(os.path.join(root, MANIFEST)), root), entries, paths)
+            warnings = assets.inherit(raw(root), stage.path, found, current)
+        else:
+            warnings = [f"assets of {current} are not kept: it was not staged by this module"]
+    with _copy_of_live(request, stage, owner) as copy:
+        if copy is not None:
+            before = document.parse(_manifest.read_manifest(copy, document.KIND), copy)
+            wanted = assets.to_inherit(before, [*entries, *found], paths)
+            tree = os.path.join(raw(copy), TREE.encode())
+            warnings += assets.inherit(tree, stage.path, wanted, "the live build", owner, link=bool(request.assets_host))
+            found += wanted
+    return sum(entry.is_file for entry in found), tuple(warnings)
+
+
+@contextlib.contextmanager
+def _copy_of_live(request: Any, stage: system.Stage, owner: tuple[int, int] | None) -> Iterator[str | None]:
+    """Where the copy of ``assets_from`` lies on this host, for as long as it is read; None when none is given."""
+    if not request.assets_host:
+        yield request.assets_from
+        return
+    with system.locked(stage.parent):
+        beside = system.Stage(stage.parent, STAGE)
+    try:
+        place = os.path.join(beside.path, b"copy")
+        pull_tree(PullHost.from_options(request.assets_host), place, (), Progress(None), owner)
+        yield os.fsdecode(place)
+    finally:
+        beside.close()
 
 
 def _staged_from_host(request: Any, existing: Release | None, links: dict[str, str], owner: tuple[int, int] | None,
@@ -108,7 +138,7 @@ def _staged_from_host(request: Any, existing: Release | None, links: dict[str, s
         entries = pull_tree(host, stage.path, request.exclude, Progress(None), owner)
         require_content(host.host, entries, False)
         _require_free_of_shared(entries, links)
-        inherited, warnings = _inherit(request, stage, entries, current)
+        inherited, warnings = _inherit(request, stage, entries, current, owner)
         digest = _complete(request, stage, entries, links, owner)
     finally:
         stage.close()

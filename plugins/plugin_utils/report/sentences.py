@@ -121,6 +121,8 @@ OBSERVED = (
     N_("a login lacks privileges, see the findings"),
 )
 NOT_PROVED = (
+    N_("frontend_keep_assets is not set: a browser that still holds the old page may ask for files that are gone"),
+    N_("there is no copy of the old build: files that its page may still ask for are only kept of the release before"),
     N_("frontend_test_command is not set: no test of the front end was run"),
     N_("frontend_e2e_command is not set: no end-to-end test was run"),
     N_("frontend_pages is not set: accessibility, search engine basics and weight of the pages were not measured"),

@@ -32,6 +32,8 @@ class World(Verbs):
         self.store = store
         for name in ("live", "build"):
             shutil.copytree(SITE, root / name)
+        (root / "live/page/assets").mkdir()
+        (root / "live/page/assets/lazy-4f2a91c0.js").write_text("the old page asks for it")
         self.public = root / "public"
         self.public.write_text("source\n")
 
@@ -47,7 +49,7 @@ class World(Verbs):
             "backend_command": ["gunicorn", "--bind", f"127.0.0.1:{self.port}", "app:app"], "backend_port": self.port,
             "backend_health_timeout": 20,
             "frontend_source_path": str(self.root / "live" / "page"), "frontend_release_path": str(build / "page"),
-            "frontend_release_name": release, "frontend_path": str(self.root / "new" / "page"),
+            "frontend_release_name": release, "frontend_path": str(self.root / "new" / "page"), "frontend_keep_assets": ["assets"],
             "frontend_test_command": [str(VENV / "bin" / "node"), "--test", "page.test.js"], "frontend_test_chdir": str(build),
             "traffic_status": ["cat", str(public)], "traffic_switch": f"echo target > '{public}'",
             "traffic_restore": ["sh", "-c", f"echo source > '{public}'"],
@@ -88,6 +90,7 @@ def test_everything_is_moved_and_proved(moved):
     assert all(test["verdict"] == "passed" for test in verified) and len(verified) == 3
     committed = moved.handed_over("backend commit", "new")["facts"]
     assert "starts again after a crash or with the machine" in committed["not_proved"][0]
+    assert (moved.root / "new/page/current/assets/lazy-4f2a91c0.js").read_text() == "the old page asks for it"
     page = moved.handed_over("frontend verify", "mover")["facts"]
     assert page["tests"][0]["passed"] == 1
     unmeasured = [text.partition(" ")[0] for text in page["not_proved"]]

@@ -11,6 +11,8 @@ import threading
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request as Copy
+from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import build_copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request, release
 
 from tests.support.tmpfs import tmpfs
@@ -239,6 +241,22 @@ def test_assets_of_the_page_before_stay_for_one_generation(app: pathlib.Path) ->
     assert not (new / "page-2.html").exists() and (new / "assets/app-2.js").read_text() == "2" * 100
     do(app, "rolled_back", "3")
     assert (new / "assets/app-2.js").exists()
+
+
+def test_assets_of_a_live_build_elsewhere_are_kept_from_the_copy_of_it(app: pathlib.Path) -> None:
+    live = build(app.parent, "live")
+    (live / "assets/app.js").rename(live / "assets/app-live.js")
+    (live / "assets/lazy.js").write_text("lazy")
+    copy = pathlib.Path(build_copy(Copy(str(live), str(app.parent / "backup")))["path"])
+    result = do(app, "activated", "1", src=str(build(app.parent, "1")), keep_assets=["assets"], assets_from=str(copy))
+    new = app / "current/assets"
+    assert result["inherited"] == result["journal"]["counts"]["inherited"] == 2 and (new / "lazy.js").read_text() == "lazy"
+    assert not os.path.samefile(new / "lazy.js", copy / "tree/assets/lazy.js")  # nothing that happens to the one happens to the other
+    (copy / "tree/assets/lazy.js").write_text("damaged")
+    result = do(app, "activated", "2", src=str(build(app.parent, "2")), keep_assets=["assets"], assets_from=str(copy))
+    # Those that the active release kept are one generation too old, but a page of the live build may still ask for them.
+    assert "assets of the live build were changed and are not kept: assets/lazy.js" in result["warnings"]
+    assert sorted(os.listdir(new)) == ["app-live.js", "app.js"]
 
 
 def test_asset_that_somebody_edited_is_not_kept(app: pathlib.Path) -> None:
