@@ -21,6 +21,9 @@ SWITCH = PUBLIC / "switch"
 BLOCKED = "writes-blocked"
 RETRY_AFTER = "5"
 WRITES = ["POST", "PUT", "PATCH", "DELETE"]
+# A page is asked for anew each time, what it loads has a digest in its name; an answer that says "not there" is not kept.
+PAGE = {"response": {"set": {"Cache-Control": ["no-cache"]}}}
+ASSETS = {"response": {"set": {"Cache-Control": ["public, max-age=31536000, immutable"]}, "require": {"status_code": [200, 206, 304]}}}
 REFUSED = {"error": "maintenance", "message": "Écriture suspendue pendant la migration; réessayez bientôt."}
 
 
@@ -50,7 +53,8 @@ def site_config(site: Site) -> dict[str, Any]:
          # gunicorn closes idle connections; one that closes under a write would be a failed write.
          "handle": [{"handler": "reverse_proxy", "upstreams": [{"dial": f"{HOST}:{site.backend}"}],
                      "transport": {"protocol": "http", "keep_alive": {"enabled": False}}}]},
-        {"handle": [{"handler": "encode", "encodings": {"gzip": {}}},
+        {"match": [{"path": ["/assets/*"]}], "handle": [{"handler": "headers", **ASSETS}]},
+        {"handle": [{"handler": "headers", **PAGE}, {"handler": "encode", "encodings": {"gzip": {}}},
                     {"handler": "file_server", "root": page, "index_names": ["index.html"]}]},
     ], {"disabled": True})
 

@@ -128,6 +128,11 @@ NOT_PROVED = (
     N_("frontend_pages is not set: accessibility, search engine basics and weight of the pages were not measured"),
     N_("frontend_lighthouse_pages is not set: Lighthouse measured nothing"),
     N_("frontend_source_url is not set: the pages were not compared with those of the old site"),
+    N_("frontend_cache.judged is false: what browsers may keep of the page was not judged"),
+    N_("{url}: browsers may show the page again without asking ({text}): let the server send Cache-Control: no-cache with it"),
+    N_("{url}: browsers keep {count} of {number} files with a digest in their names too briefly ({text}): "
+       "let the server send Cache-Control: max-age=31536000, immutable with them"),
+    N_("cache headers of the page and of {count} files that it loads were read"),
     N_("accessibility: axe-core looks at {covered} of the {total} criteria of the RGAA, a person must look at all of them"),
     N_("password hashes are not in the backup: the login may not read pg_authid"),
     N_("password hashes of roles: a login may not read them"),

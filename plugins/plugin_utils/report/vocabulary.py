@@ -173,6 +173,7 @@ KINDS = {
     "row_digests": N_("digests of the rows"),
     "page_audit": N_("record of the pages"),
     "lighthouse": N_("record of Lighthouse"),
+    "cache_headers": N_("record of the cache headers"),
     "log": N_("log"),
     "database": N_("database"),
     "role": N_("role"),
