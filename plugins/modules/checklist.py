@@ -123,8 +123,13 @@ options:
     type: str
     choices: [standard, audited]
     default: standard
+  planned:
+    description: Items whose evidence a step of the run is planned to make, a restore drill C(rollback_plan) for instance.
+    type: list
+    elements: str
+    default: []
   phase:
-    description: How far the migration is. A backup is not expected with V(before_backup).
+    description: How far the migration is. A backup, and what O(planned) names, is not expected with V(before_backup).
     type: str
     choices: [before_backup, before_freeze, final]
     default: final
@@ -242,6 +247,7 @@ def argument_spec() -> dict:
         "window": {"type": "dict", "default": {}, "options": window},
         "seconds": {"type": "float", "default": 0},
         "copies": {"type": "int", "default": 0},
+        "planned": {"type": "list", "elements": "str", "default": []},
         "profile": {"type": "str", "choices": ["standard", "audited"], "default": "standard"},
         "phase": {"type": "str", "choices": ["before_backup", "before_freeze", "final"], "default": "final"},
         "now": {"type": "str"},

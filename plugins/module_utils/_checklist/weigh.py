@@ -21,7 +21,8 @@ Reader = Callable[[str], Optional[bytes]]
 @dataclass
 class Inputs:
     """What is known. ``seconds`` is the predicted time of what is left to do, ``now`` is aware,
-    ``copies`` the number of places beside the first in which backups are kept."""
+    ``copies`` the number of places beside the first in which backups are kept, ``planned`` names items whose evidence a
+    step of this run is to make."""
 
     now: datetime.datetime
     profile: str = "standard"
@@ -33,6 +34,11 @@ class Inputs:
     window: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     copies: int = 0
+    planned: list[str] = field(default_factory=list)
+
+    def comes_later(self, item: str) -> bool:
+        """Whether the evidence of ``item`` cannot be there yet, because a step that is still to come makes it."""
+        return self.phase == "before_backup" and (item == "backup" or item in self.planned)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def weigh(inputs: Inputs, read: Reader) -> dict[str, Any]:
                 findings.append(finding(f"{kind}[{place}]", problem, "renew the entry or take it out"))
             else:
                 seen[entry["item"]].append(Observation(*found))
-    items = [_item(item, seen[item], inputs.phase) for item in texts.ITEMS]
+    items = [_item(item, seen[item], inputs.comes_later(item)) for item in texts.ITEMS]
     findings += [found for entry in items for found in _judge(entry, inputs)]
     return {"items": items, "findings": findings, "blocked": any(entry["blocking"] for entry in findings)}
 
@@ -86,9 +92,9 @@ def _take_evidence(inputs: Inputs, read: Reader, seen: dict[str, list[Observatio
     return findings
 
 
-def _item(item: str, seen: list[Observation], phase: str) -> dict[str, Any]:
+def _item(item: str, seen: list[Observation], later: bool) -> dict[str, Any]:
     """One failure fails the item, one gap leaves it open; a statement or waiver counts where nothing was seen."""
-    if not seen and item == "backup" and phase == "before_backup":
+    if not seen and later:
         seen = [Observation("not_demonstrated", texts.LATER)]
     verdicts = [entry.verdict for entry in seen]
     order: tuple[str, ...] = ("failed", "not_demonstrated", "proved", "attested", "waived")
@@ -126,7 +132,7 @@ def _judge(entry: dict[str, Any], inputs: Inputs) -> list[dict[str, Any]]:
     if verdict != "not_demonstrated":
         return []
     shown = f" ({entry['observed']})" if entry["observed"] else ""
-    if item == "backup" and inputs.phase == "before_backup":
+    if inputs.comes_later(item):
         return []
     return [finding(subject, f"not demonstrated: {entry['expected']}{shown}", remedy, blocking=inputs.profile == "audited")]
 

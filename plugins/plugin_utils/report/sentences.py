@@ -118,6 +118,8 @@ OBSERVED = (
         "{reader} logged in to {source} and holds the right to read {tables} relations; {maker} logged in to {target} and created a "
         "role in a transaction that was rolled back"
     ),
+    N_("login as {login}, commands run as {user} on {hosts}"),
+    N_("commands run as {user} on {hosts}"),
     N_("a login lacks privileges, see the findings"),
 )
 NOT_PROVED = (

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import datetime
+import os
+import pwd
 import subprocess
 import time
 
@@ -22,6 +24,9 @@ def test_all_stacks_finish_a_phase_before_the_next_begins_and_a_second_run_chang
     assert migration.trace("new2") == [f"beta {verb}" for verb in VERBS]
     assert migration.outcome() == "ok"
     before = migration.events()
+    weighed = next(event["facts"]["checklist"] for event in before if event["verb"] == "checklist")
+    (access,) = [(one["verdict"], one["observed"]) for one in weighed if one["item"] == "access"]
+    assert access == ("proved", f"commands run as uid={os.getuid()}({pwd.getpwuid(os.getuid()).pw_name}) on mover, old, new1, new2")
     again = migration.run("migrate")
     assert again.returncode == 0, again.stdout[-2000:]
     assert migration.events() == before
@@ -126,9 +131,12 @@ def test_hosts_out_of_reach_are_all_named_before_anything_starts(migration):
     for host in ("new1", "new2"):
         migration.inventory["all"]["children"]["target"]["hosts"][host] = {
             "ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    migration.inventory["all"]["children"]["source"]["hosts"]["old"] = {
+        "ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": "/bin/false"}
     done = migration.run("migrate")
     assert done.returncode != 0
-    assert "Out of reach: new1, new2" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "Out of reach: new1, new2." in said and "No command runs on: old. Correct ansible_become" in said, done.stdout[-2000:]
     assert migration.events() == []
 
 

@@ -227,6 +227,14 @@ def test_a_backup_is_expected_only_after_it_was_made_and_only_with_a_second_plac
     assert look(copies=0, profile="standard")["blocked"] is False
 
 
+def test_what_a_planned_step_will_prove_is_expected_only_after_it() -> None:
+    unproved = {**COMPLETE.facts, "rollback_plan": []}
+    early = look(facts=unproved, phase="before_backup", planned=["rollback_plan"])
+    assert (verdicts(early)["rollback_plan"], early["blocked"]) == ("not_demonstrated", False)
+    assert look(facts=unproved, phase="before_backup")["blocked"] is True
+    assert look(facts=unproved, planned=["rollback_plan"])["blocked"] is True
+
+
 @pytest.mark.parametrize("entry", [{}, {"observed": "someone looked"}, {"verdict": "fine"}, {**PROVED, "until": "2026-11-01"}])
 def test_a_fact_without_a_valid_verdict_proves_nothing(entry: dict[str, Any]) -> None:
     assert verdicts(look(facts={**COMPLETE.facts, "access": [PROVED, entry]}))["access"] == "not_demonstrated"
