@@ -73,6 +73,12 @@ options:
     description: JSON file in which everything is recorded before it is made. O(state=absent) and a later run need it.
     type: path
     required: true
+  baseline:
+    description:
+      - Digest file of the last M(dihya.migration.pg_verify) of the databases, for O(state=absent).
+      - Every table is digested again before its database is dropped; those that are no longer as they were proved are named with their
+        rows in C(discarded). Where they cannot be counted, nothing is removed.
+    type: path
   databases:
     description: Which databases of the backup; all of them by default.
     type: list
@@ -139,6 +145,13 @@ settled:
   returned: O(state=present)
 leftovers_removed: {description: What an interrupted run had made and this one removed first., type: list, elements: str, returned: changed}
 removed: {description: What was removed., type: list, elements: str, returned: O(state=absent)}
+discarded:
+  description:
+    - The tables that were no longer as O(baseline) says when they were removed, each with C(object) (database and table) and its rows
+      then and now, C(before) and C(after).
+  type: list
+  elements: dict
+  returned: O(state=absent) with O(baseline)
 counts: {description: Numbers of databases and roles made., type: dict, returned: O(state=present)}
 versions: {description: Versions of the server and of pg_restore., type: dict, returned: O(state=present)}
 duration: {description: Seconds., type: float, returned: O(state=present)}
@@ -170,6 +183,7 @@ SPEC = dict(
     state={"type": "str", "default": "present", "choices": ["present", "absent"]},
     backup={"type": "path"},
     identity={"type": "path", "no_log": False},  # a path, not a secret
+    baseline={"type": "path"},
     created_file={"type": "path", "required": True},
     databases={"type": "list", "elements": "str"},
     rename={"type": "dict", "default": {}},

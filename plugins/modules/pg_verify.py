@@ -110,7 +110,9 @@ options:
       - Needs O(source) and O(scope=all), and no O(expected_changes).
     type: path
   digest_file:
-    description: Where to write the digests when all is equal, with mode 0600, for O(baseline).
+    description:
+      - Where to write the digests when all is equal, with mode 0600, for O(baseline).
+      - With O(baseline) those of the target, in which the expected changes stand as they are now.
     type: path
   differences_file:
     description: Where to write the keys of rows that differ, with mode 0600.

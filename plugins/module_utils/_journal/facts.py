@@ -162,6 +162,8 @@ VERB_FACTS = record({
     "not_proved": listing(text),
     "skipped": listing(text),
     "removed": listing(text),
+    # What clients had written since it was proved and a rollback threw away: rows then and now.
+    "discarded": listing(record({"object": text, "before": integer, "after": integer}, ("object", "before", "after"))),
     "explained": listing(record({"rule": text, "object": text}, ("rule",))),
     "created": listing(record({"kind": choice(*CREATED_KINDS), "name": text, "identity": scalar}, ("kind", "name"))),
     "fence": record({"value": scalar, "at": text, "source": text}),

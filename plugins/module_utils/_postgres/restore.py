@@ -23,6 +23,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt im
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import check_leave_out
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import cluster
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.discarded import count_discarded
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
     connect,
     describe_error,
@@ -109,10 +110,11 @@ def absent(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]:
             names = [f"{entry['kind']} {entry['name']}" for entry in record.objects]
             return {"changed": True, "msg": "would remove " + ", ".join(names), "removed": names,
                     "diff": {"before": "".join(name + "\n" for name in names), "after": ""}}
+        counted = {"discarded": count_discarded(request, record, connection)} if request.baseline else {}
         removed = remove_created(record, connection, read_server(connection))
     summary = f"{len(removed)} objects that the restore had made were removed from the target"
-    return {"changed": True, "msg": summary, "removed": removed, "journal": {
-        "summary": summary, "changed": True, "duration": round(time.monotonic() - started, 3), "counts": {"objects": len(removed)}}}
+    journal = {"summary": summary, "changed": True, "duration": round(time.monotonic() - started, 3), "counts": {"objects": len(removed)}}
+    return {"changed": True, "msg": summary, "removed": removed, **counted, "journal": {**journal, **counted}}
 
 
 def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: dict[str, Any]) -> RestorePlan:

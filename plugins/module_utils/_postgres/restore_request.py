@@ -34,6 +34,7 @@ class RestoreRequest:
     created_file: str
     backup: str | None = None
     identity: str | None = None
+    baseline: str | None = None
     databases: list[str] | None = None
     rename: dict[str, str] = field(default_factory=dict)
     roles: str = "restore"

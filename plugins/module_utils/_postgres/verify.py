@@ -336,9 +336,11 @@ class Verification:
                 "not_proved": self.not_proved, "duration": duration, "journal": self._journal(msg, tables, total, explained, duration)}
 
     def _digests(self) -> dict[str, Any]:
+        """Of a source what it holds; of a target that was proved again what it holds now, with what a schema tool did to it."""
+        proved = self.found if self.request.baseline else self.known.tables
         return {"format": FORMAT, "algorithm": ALGORITHM, "created": utc_now(), "databases": {
             name: {"target": self.request.on_target(name), "hexadecimal": self.known.hexadecimal.get(name, False),
-                   "tables": self.known.tables[name]} for name in self.found}}
+                   "tables": proved[name]} for name in self.found}}
 
     def _journal(self, msg: str, tables: int, total: int, explained: list[dict[str, str]], duration: float) -> dict[str, Any]:
         request = self.request

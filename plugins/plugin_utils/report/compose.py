@@ -93,7 +93,10 @@ def _summary(data: ReportData, say: Phrases, timezone: datetime.tzinfo | None) -
         (words("Users could not write for"), words.duration(data.freeze.seconds) if data.freeze.seconds is not None else ""),
         (words("Restore tried beforehand (RTO)"), _drill(data, say)),
         (words("Rollback took"), words.duration(data.rollback_seconds) if data.rollback_seconds is not None else ""),
-        (words("Lost if rolled back now (RPO)"), say.lost(data) if data.writes != "unknown" else ""),
+        (
+            words("Lost by the rollback (RPO)") if data.went_back else words("Lost if rolled back now (RPO)"),
+            say.lost(data) if data.writes != "unknown" else "",
+        ),
         (words("Strategy"), str(run.get("strategy") or "")),
         (words("Profile"), str(run.get("profile") or "")),
         (words("Ticket"), str(run.get("ticket") or "")),

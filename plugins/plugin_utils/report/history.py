@@ -62,6 +62,7 @@ def build(events: list[dict[str, Any]], chain: dict[str, Any], options: Options 
         writes=writes,
         rollback=_rollback(ends, steps),
         rollback_seconds=_rollback_seconds(mine),
+        discarded=_discarded(mine),
         not_proved=_not_proved(steps, checklist),
         proofs=_collect(mine, "proofs"),
         created=_collect(mine, "created"),
@@ -212,6 +213,12 @@ def _rollback_seconds(events: list[dict[str, Any]]) -> float | None:
         return None
     reopened = [event["time"] for event in _run_level(events, "reopened") if event["time"] >= times[0]]
     return seconds_between(times[0], (reopened or times)[-1])
+
+
+def _discarded(events: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """Every table that rollbacks found changed since it was proved, with its rows then and now; None when none looked."""
+    told = [event["facts"]["discarded"] for event in events if "discarded" in (event.get("facts") or {})]
+    return [entry for entries in told for entry in entries] if told else None
 
 
 def _not_proved(steps: list[Step], checklist: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -73,7 +73,10 @@ class Freeze:
 
 @dataclass
 class ReportData:
-    """One attempt, language-neutral; ``dataclasses.asdict`` of it is the JSON report's body."""
+    """One attempt, language-neutral; ``dataclasses.asdict`` of it is the JSON report's body.
+
+    ``discarded`` is what a rollback threw away of what clients had written, by table, None when nothing counted it.
+    """
 
     migration_id: str
     attempt: int
@@ -94,6 +97,7 @@ class ReportData:
     writes: str
     rollback: list[dict[str, Any]]
     rollback_seconds: float | None
+    discarded: list[dict[str, Any]] | None
     not_proved: list[dict[str, str]]
     proofs: list[dict[str, Any]]
     created: list[dict[str, Any]]
@@ -103,6 +107,11 @@ class ReportData:
     journal: str
     run_logs: list[dict[str, Any]]
     hints: dict[str, str]
+
+    @property
+    def went_back(self) -> bool:
+        """Whether clients wrote on the new site and a rollback brought them back to the old one."""
+        return bool(self.committed) and self.writes == "source"
 
     @property
     def stops(self) -> list[dict[str, Any]]:

@@ -60,11 +60,21 @@ class Phrases:
         return self._names.translate(sentence) or sentence
 
     def lost(self, data: ReportData) -> str:
-        """What users wrote that going back now would lose."""
-        if data.committed and data.writes == "target":
-            time = utc(data.committed)
+        """What users wrote that going back now would lose, or that going back has lost."""
+        if data.went_back:
+            return self._discarded(data)
+        if not data.committed or data.writes != "target":
+            return self.words("none: no user could write on the new site")
+        time = utc(data.committed)
+        if "postgresql" in data.run.get("stacks", []):
             return self.words("whatever users wrote on the new site since {time}; the rollback counts it per table first", time=time)
-        return self.words("none: no user could write on the new site")
+        return self.words("whatever users wrote on the new site since {time}", time=time)
+
+    def _discarded(self, data: ReportData) -> str:
+        if data.discarded is None:
+            return self.words("whatever users wrote on the new site since {time}; it was not counted", time=utc(data.committed))
+        tables = [self.words("{object} (rows: {before} → {after})", **entry) for entry in data.discarded]
+        return self.words("; ").join(tables) or self.words("none: every table was as it was proved before the switch-over")
 
     def place(self, stack: str, host: str) -> str:
         """A stack on a host."""

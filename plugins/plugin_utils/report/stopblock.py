@@ -28,7 +28,7 @@ def lines(data: ReportData, words: Words, hints: Hints) -> list[str]:
     return _tidy(
         [
             head,
-            words("Why: {cause}", cause=say.result(data) if data.outcome == "waiting" else plain(problems(data, say))),
+            words("Why: {cause}", cause=say.result(data) if _as_asked(data) else plain(problems(data, say))),
             users,
             *_states(data, say),
             words("To go on: {command}", command=hints.resume) if hints.resume else "",
@@ -37,6 +37,11 @@ def lines(data: ReportData, words: Words, hints: Hints) -> list[str]:
             report,
         ]
     )
+
+
+def _as_asked(data: ReportData) -> bool:
+    """Whether it stopped because it was told to: at its hold, or after a rollback on demand."""
+    return data.outcome == "waiting" or (data.outcome == "rolled_back" and not data.cause)
 
 
 def _tidy(found: list[str]) -> list[str]:
@@ -52,7 +57,9 @@ def _states(data: ReportData, say: Phrases) -> list[str]:
     return [
         words("Source: {state}", state=_source(data, words)),
         words("Target: {state}", state=_target(data, words)),
-        words("Rows lost if rolled back now: {rows}", rows=say.lost(data)),
+        words("Rows lost by the rollback: {rows}", rows=say.lost(data))
+        if data.went_back
+        else words("Rows lost if rolled back now: {rows}", rows=say.lost(data)),
     ]
 
 

@@ -251,6 +251,20 @@ def failed_after_commit() -> Writer:
     return journal
 
 
+def went_back() -> Writer:
+    """Rolled back on demand after users had written on the new site."""
+    journal = ok()
+    journal.run = "20261128T230000Z-bbbbbb"
+    journal.begin("rollback")
+    lost = [{"object": "crm: app.client", "before": 300, "after": 303}, {"object": "crm: app.visit", "before": 0, "after": 7}]
+    for stack, host in reversed(STACKS):
+        facts: dict[str, Any] = {"discarded": lost} if stack == "postgresql" else {}
+        journal.step(stack, "rollback", host, **facts)
+    journal.add("migration", "reopened")
+    journal.end("rolled_back")
+    return journal
+
+
 def interrupted() -> Writer:
     """Killed inside the restore: no end."""
     journal = Writer()
@@ -342,6 +356,7 @@ ALL = {
         rolled_back,
         rollback_incomplete,
         failed_after_commit,
+        went_back,
         interrupted,
         waiting,
         refused,

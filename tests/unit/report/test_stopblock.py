@@ -50,6 +50,18 @@ def test_interrupted_in_the_freeze_tells_everything() -> None:
     ]
 
 
+def test_what_a_rollback_on_demand_threw_away_is_counted_by_table() -> None:
+    found = block("went_back")
+    assert found[0] == "crm-2026, attempt 1: KO"
+    assert found[1] == "Why: Everything was rolled back and has its former state again."
+    assert "Rows lost by the rollback: crm: app.client (rows: 300 → 303); crm: app.visit (rows: 0 → 7)" in found
+    journal = journals.went_back()
+    for event in journal.events:
+        event["facts"].pop("discarded", None)
+    said = lines(build(journal.events, journal.chain()), Words("en"), HINTS)
+    assert any(line.startswith("Rows lost by the rollback: whatever users wrote on the new site since 2026-11-28") for line in said), said
+
+
 def test_rolled_back_offers_no_rollback_and_no_reopening() -> None:
     found = "\n".join(block("rolled_back"))
     assert "To roll back" not in found
