@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: migration_report
 type: aggregate
-short_description: Keep a run log of a migration, and report a run that died
+short_description: Keep a run log of a migration, tell how it ended, and report a run that died
 version_added: 0.1.0
 author: Dihya Migration contributors (@dihya)
 description:

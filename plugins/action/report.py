@@ -82,13 +82,18 @@ class ActionModule(ActionBase):
             "directory": kept.get("directory", ""),
             "outcome": data.outcome,
             "verdict": "OK" if data.outcome == "ok" else "KO",
-            "stop_block": stop_block(data, args["language"], paths["md"]) if args["stop_block"] else [],
+            "stop_block": stop_block(data, args["language"], self._readable(paths["md"])) if args["stop_block"] else [],
             "msg": f"report in {paths['md']}",
         }
         if kept.get("failed") or kept.get("unreachable"):
             # The report exists on the controller; that its second copy is missing must still be seen.
             found.update(failed=True, msg=f"report in {paths['md']}, but not on the state host: {kept.get('msg', 'unreachable')}")
         return found
+
+
+    def _readable(self, path: str) -> str:
+        """The report's path, nothing where this look writes none and no run has left one on this controller."""
+        return path if not self._task.check_mode or os.path.exists(path) else ""
 
 
 def write(directory: str, files: dict[str, str], check_mode: bool) -> bool:

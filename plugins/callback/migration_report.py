@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: migration_report
 type: aggregate
-short_description: Keep a run log of a migration, and report a run that died
+short_description: Keep a run log of a migration, tell how it ended, and report a run that died
 version_added: 0.1.0
 author: Dihya Migration contributors (@dihya)
 description:
@@ -20,6 +20,8 @@ description:
     its own does this, so that it works for a run that was killed too; a run that is told to stop waits for it, two seconds at most.
   - Where the container or machine of the run is taken away with it, nothing can be written; the playbook
     C(dihya.migration.report) makes the report of any run from the journal.
+  - At the end of a run it says on standard error, below the recap and in plain lines whatever the result format, how the run ended,
+    where users are, where the report is, and what to type to go on or back.
   - The playbooks of the collection enable it themselves. It prints nothing else, calls no network, and never fails a run.
 requirements:
   - Babel and Jinja2, for the report
@@ -155,6 +157,8 @@ class CallbackModule(CallbackBase):
                 self._attend()
         elif action == REPORT_ACTION:
             self.reported = True
+            # In check mode it was a look at the journal (playbooks/status.yml), which ends nothing.
+            self.last_words = [] if result._task.check_mode else list(data.get("stop_block") or [])
 
     def _open(self, play: Any) -> None:
         """Begin the log when the play belongs to a migration: some host of it knows a ``migration_id``."""

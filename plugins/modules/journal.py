@@ -206,6 +206,10 @@ plan_seconds:
   description: Seconds that the last plan of this attempt foresaw for everything that is left to do after preflight; 0 when there is none.
   returned: begin
   type: float
+frozen_since:
+  description: Since when this attempt keeps the source frozen (RFC 3339), empty when it does not.
+  returned: begin
+  type: str
 interrupted_after:
   description: Where an interrupted run stood, C(stack), C(verb), C(host), C(status); empty when the last run ended properly.
   returned: begin

@@ -112,8 +112,17 @@ def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str,
         "previous": previous_end(events),
         "created": created(events, attempt),
         "plan_seconds": planned(events, attempt),
+        "frozen_since": fences(events, attempt)["frozen_since"],
         "interrupted_after": last_unit(events, unended["run_id"]) if unended else {},
     }
+
+
+def fences(events: list[Event], attempt: int) -> dict[str, str]:
+    """Since when an attempt keeps the source frozen, and when it passed the commit point; empty where it did not."""
+    times = {event["verb"]: event["time"] for event in of_attempt(events, attempt)
+             if event["stack"] == RUN and event["verb"] in ("frozen", "reopened", "commit_point")}
+    reopened = times.get("reopened", "") > times.get("frozen", "")
+    return {"frozen_since": "" if reopened else times.get("frozen", ""), "commit_point": times.get("commit_point", "")}
 
 
 def planned(events: list[Event], attempt: int) -> float:
@@ -195,20 +204,15 @@ def summary(events: list[Event]) -> dict[str, Any]:
     attempt = last_attempt(events)
     mine = of_attempt(events, attempt)
     stacks: dict[str, dict[str, str]] = {}
-    fences: dict[str, str] = {}
     for event in mine:
         if event["stack"] != RUN:
             stacks[event["stack"]] = {key: event[key] for key in ("verb", "host", "status", "time")}
-        elif event["verb"] in ("frozen", "reopened", "commit_point"):
-            fences[event["verb"]] = event["time"]
-    reopened = fences.get("reopened", "") > fences.get("frozen", "")
     unended = unended_run(events)
     return {
         "attempt": attempt,
         "outcome": "" if unended else previous_end(mine).get("outcome", ""),
         "running": unended["run_id"] if unended else "",
         "stacks": stacks,
-        "frozen_since": "" if reopened else fences.get("frozen", ""),
-        "commit_point": fences.get("commit_point", ""),
+        **fences(events, attempt),
         "last_event": events[-1]["time"] if events else "",
     }

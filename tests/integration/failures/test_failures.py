@@ -89,6 +89,12 @@ def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_ag
     move.owner_writes()
     status = move.run("status")
     assert status.rc == 0 and "migration_freeze_max, and its timer opened" in status.output, status.output[-3000:]
+    told = " ".join(status.output.split())  # what the last lines of that run would have said, had it been left to say them
+    for part in ("Pourquoi : Interruption pendant l’étape", "Lignes perdues si retour arrière maintenant : aucune",
+                 "Pour continuer : ansible-playbook playbooks/migrate.yml -i ",
+                 "Pour revenir en arrière : ansible-playbook playbooks/rollback.yml -i ",
+                 f"Sans Ansible, pour rouvrir l’ancien site : sh {state.parent}/reopen"):
+        assert part in told, status.output[-3000:]
     move.variables["migration_freeze_max"] = 600
     again = move.run()
     assert again.rc == 0, again.output[-3000:]

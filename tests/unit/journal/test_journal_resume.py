@@ -159,10 +159,14 @@ def test_run_level_events_are_not_repeated(name: str) -> None:
 
 
 def test_the_summary_tells_an_operator_where_the_run_stands() -> None:
-    found = resume.summary(journal("begin r1 migrate", "pg.freeze started r1", "pg.freeze ok r1", "frozen r1", "pg.migrate started r1"))
+    frozen = ("begin r1 migrate", "pg.freeze started r1", "pg.freeze ok r1", "frozen r1", "pg.migrate started r1")
+    found = resume.summary(journal(*frozen))
     assert (found["attempt"], found["running"], found["outcome"], found["frozen_since"], found["commit_point"]) == (1, "r1", "", "t04", "")
     assert found["stacks"] == {"pg": {"verb": "migrate", "host": "mover", "status": "started", "time": "t05"}}
     assert resume.summary(journal(*DONE))["outcome"] == "ok"
+    # The run that goes on is told as well.
+    assert resume.situation(journal(*frozen), "migrate", ["pg"])["frozen_since"] == "t04"
+    assert resume.situation(journal(*frozen, "reopened r1"), "migrate", ["pg"])["frozen_since"] == ""
 
 
 def test_the_status_lines_tell_the_same_in_words() -> None:
