@@ -71,6 +71,11 @@ def test_a_starter_project_runs_once_filled_in_and_then_tells_how_it_stands(move
     assert rc == 0, output
     required = fill_in(project, move)
     assert required == ["migration_id", "postgresql_source", "postgresql_target", "postgresql_databases", "postgresql_freeze"]
+    rc, output = user.run("ansible-playbook", "dihya.migration.init", "-e", f"project_dir={project}2", "-e",
+                          '{"starter_stacks": ["backend", "frontend", "traffic"]}')
+    assert rc == 0, output
+    asked = yaml.safe_load(project.with_name("crm2").joinpath("inventory/group_vars/all/main.yml").read_text(encoding="utf-8"))
+    assert {"migration_id", "backend_path", "frontend_path", "traffic_switch", "traffic_status", "traffic_probes"} <= set(asked)
     user.directory = project
     password = ("--vault-password-file", "../vault-password")
     (project / "../vault-password").write_text("the vault's own\n", encoding="utf-8")
