@@ -16,7 +16,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt im
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import listed, without
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import plan_workers
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import connect, database_argument, libpq_environment
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import QUIET
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import SILENT
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import moves
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import RestorePlan
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import Backup, RestoreRequest
@@ -69,8 +69,8 @@ class Load:
         request, settled = self.request, self.request.settles(self.backup)
         environment = libpq_environment(request.target, request.application_name)
         if self.superuser:
-            everywhere = ("log_statement", "log_min_error_statement", "log_min_duration_statement")  # an unknown one refuses the login
-            environment["PGOPTIONS"] = " ".join(f"-c {setting}={QUIET[setting]}" for setting in everywhere)
+            # An unknown one would refuse the login.
+            environment["PGOPTIONS"] = " ".join(f"-c {setting}={value}" for setting, value in SILENT.items())
         path = os.path.join(self.backup.directory, next(one.directory for one in self.plan.databases if one.source == name))
         bare = ["--no-owner", "--no-privileges"] if request.roles == "skip" or settled else []
         argv = [find_tool("pg_restore", request.bin_dir), "--exit-on-error", "--verbose", "--no-password", "--no-tablespaces", *bare,

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
-# Statements of a restore hold rows and password hashes, and the server's log keeps failed ones: quiet, where we may.
-QUIET = {"log_statement": "none", "log_min_error_statement": "panic", "log_min_duration_statement": "-1",
-         "log_min_duration_sample": "-1", "pg_stat_statements.track": "none"}
+# Settings that every server knows, and under which its log keeps nothing of a session's statements: these hold rows and password
+# hashes, and so do the messages of those that fail. At the level "log", which stands above "error", none of these is written, and
+# what the server or an extension audits still is; a session that is ended by force says so without the line it was at.
+SILENT = {"log_statement": "none", "log_min_error_statement": "panic", "log_min_duration_statement": "-1",
+          "log_min_messages": "log", "log_error_verbosity": "terse"}
+QUIET = {**SILENT, "log_min_duration_sample": "-1", "pg_stat_statements.track": "none"}
 MOST_MEMORY = 1 << 20  # kB
 BLOCK = 8  # kB, the unit in which a server of usual build counts its shared buffers
 

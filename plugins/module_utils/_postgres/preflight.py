@@ -355,6 +355,16 @@ def target_space(facts: dict[str, Any]) -> Iterator[Finding]:
                       "make room on the target")
 
 
+def not_proved(facts: dict[str, Any]) -> list[str]:
+    """What could not be looked at, or not be kept from happening."""
+    target = facts["target"]
+    points = [] if target.get("local_data") else ["free disk space of the target server"]
+    if target["reachable"] and not target["server"]["login"]["superuser"]:
+        points.append(f"silence of the target's server log: where a statement fails it may keep values of a row, and user {target['user']} "
+                      "may not turn that off")
+    return points
+
+
 def plan(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """What will move: one entry per database, for the plan that the transaction shows."""
     return [{"stack": "postgresql", "what": f"database {name}", "from": facts["source"]["name"], "to": facts["target"]["name"],

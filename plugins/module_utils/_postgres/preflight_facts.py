@@ -324,10 +324,9 @@ def preflight(request: PreflightRequest) -> dict[str, Any]:
     identity = {side: {"system_identifier": each["server"]["system_identifier"], "name": each["name"]} for side, each in sides.items()}
     total = round(sum(one["seconds"] for one in plan_), 1)
     summary = f"{len(plan_)} databases looked at: {blocking} findings stand in the way, {len(found) - blocking} more are to be known"
-    open_points = [] if facts["target"].get("local_data") else ["free disk space of the target server"]
     journal = {"summary": summary, "duration": round(time.monotonic() - started, 3), "changed": False, "plan_seconds": total,
                "versions": versions, "counts": {"databases": len(plan_), "findings": len(found)}, "evidence": _access(facts),
-               "not_proved": open_points,
+               "not_proved": rules.not_proved(facts),
                "identities": sorted({f"PostgreSQL server {each['system_identifier'] or each['name']}" for each in identity.values()})}
     return {"changed": False, "msg": summary, "findings": found, "plan": plan_, "databases": sorted(facts["source"].get("contents", {})),
             "versions": versions, "identity": identity, "clients": facts["source"].get("clients", []), "seconds": total, "journal": journal}

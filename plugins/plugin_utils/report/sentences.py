@@ -143,6 +143,7 @@ NOT_PROVED = (
     N_("login of role {role}: no password was given"),
     N_("that the backup can be restored"),
     N_("free disk space of the target server"),
+    N_("silence of the target's server log: where a statement fails it may keep values of a row, and user {user} may not turn that off"),
     N_("{path} does not exist: its errors were not searched"),
     N_("that the container starts with the machine: without systemd nothing here starts it"),
     N_("that the application starts again after a crash or with the machine: the runtime process starts nothing by itself"),

@@ -112,6 +112,7 @@ def test_a_restore_that_fails_midway_leaves_the_target_as_it_was(module, options
     assert "canary-row" not in str(result)
     assert "canary-row" in pathlib.Path(result["log"]).read_text() or damage == "truncated"
     assert os.stat(result["log"]).st_mode & 0o077 == 0
+    assert "canary-row" not in new.server.log.read_text()
     assert new.names() == before and not os.path.exists(options["created_file"])
 
 

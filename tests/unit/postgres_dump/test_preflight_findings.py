@@ -8,7 +8,14 @@ import copy
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight import amount, findings, plain, plan, version_key
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight import (
+    amount,
+    findings,
+    not_proved,
+    plain,
+    plan,
+    version_key,
+)
 
 SETTINGS = {
     "max_locks_per_transaction": "64",
@@ -208,12 +215,21 @@ def test_an_extension_that_only_a_superuser_can_make_blocks_an_ordinary_login_un
     assert findings(facts) == []
 
 
+def test_a_login_that_cannot_keep_rows_out_of_the_servers_log_is_told():
+    facts = sound()
+    assert not_proved(facts) == ["free disk space of the target server"]
+    facts["target"].update(user="migrator", local_data={"free": 10**6, "device": 2})
+    facts["target"]["server"]["login"]["superuser"] = False
+    (point,) = not_proved(facts)
+    assert "the target's server log" in point and "user migrator" in point
+
+
 def test_both_sides_are_told_when_neither_answers():
     facts = sound()
     for side in ("source", "target"):
         facts[side] = {"reachable": False, "error": f"{side} is down", "kind": "unreachable", "name": side}
     assert [one["finding"] for one in findings(facts)] == ["source is down", "target is down"]
-    assert plan(facts) == []
+    assert plan(facts) == [] and not_proved(facts) == ["free disk space of the target server"]
 
 
 def test_the_plan_says_what_moves_where_and_how_much():
