@@ -77,6 +77,7 @@ options:
     description:
       - What M(dihya.migration.pg_freeze) captured before the freeze. With O(source), roles, owners, privileges and settings
         are compared with it and not with those of the frozen source.
+      - With O(baseline) it says which roles moved, for O(logins).
     type: path
   rename:
     description: What databases are called on the target, by their name on the source.
@@ -98,10 +99,12 @@ options:
     elements: str
     default: []
   logins:
-    description: Roles that must be able to log in to the databases on the target; their passwords are looked up in the target's passfile.
+    description:
+      - Roles that must be able to log in to the databases on the target; their passwords are looked up in the target's passfile.
+      - Where it is given, be it empty, every other role that may log in is named as not proved, except for superusers and the user
+        of O(target).
     type: list
     elements: str
-    default: []
   proved_backup:
     description:
       - Directory of the backup from which O(target) was restored, made of O(source) while nothing wrote, without digests. When all is
@@ -177,7 +180,7 @@ SPEC = {
     "scope": {"type": "str", "default": "all", "choices": ["rows", "catalog", "all"]},
     "expected_changes": {"type": "list", "elements": "str", "default": []},
     "pin_settings": {"type": "list", "elements": "str", "default": []},
-    "logins": {"type": "list", "elements": "str", "default": []},
+    "logins": {"type": "list", "elements": "str"},
     "proved_backup": {"type": "path"},
     "digest_file": {"type": "path"},
     "differences_file": {"type": "path"},

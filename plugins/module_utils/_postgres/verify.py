@@ -74,7 +74,7 @@ class VerifyRequest:
     service_roles: Sequence[str] = SERVICE_ROLES
     leave_out: Sequence[str] = ()
     tablespaces: dict[str, str] = field(default_factory=dict)
-    logins: list[str] = field(default_factory=list)
+    logins: list[str] | None = None
     proved_backup: str | None = None
     digest_file: str | None = None
     differences_file: str | None = None
@@ -132,7 +132,8 @@ def verify(request: VerifyRequest) -> dict[str, Any]:
             work.rows(name)
     if request.scope in ("catalog", "all") and known.capture:
         work.catalogs()
-    work.failed_logins += try_logins(request.target, request.logins, map(request.on_target, request.databases), request.application_name)
+    databases = map(request.on_target, request.databases)
+    work.failed_logins += try_logins(request.target, request.logins or (), databases, request.application_name)
     return work.result(time.monotonic() - started)
 
 
@@ -329,11 +330,19 @@ class Verification:
         tables = sum(len(set(found) - {LARGE_OBJECTS}) for found in self.found.values())
         total = sum(entry["rows"] for found in self.found.values() for key, entry in found.items() if key != LARGE_OBJECTS)
         msg = f"{len(request.databases)} databases are equal: {tables} tables, {total} rows, {len(explained)} differences explained"
-        if request.logins:
-            taken = self.known.capture or capture(request.target, [], request.application_name)
-            self.not_proved += [f"login of role {role}: no password was given" for role in not_tried(taken, request.logins)]
+        if request.logins is not None:
+            self.not_proved += [f"login of role {role}: no password was given" for role in self._not_tried(request.logins)]
         return {"changed": False, "equal": True, "msg": msg, "tables": tables, "rows": total, "digests": self.found, "explained": explained,
                 "not_proved": self.not_proved, "duration": duration, "journal": self._journal(msg, tables, total, explained, duration)}
+
+    def _not_tried(self, tried: list[str]) -> list[str]:
+        """Roles whose login nobody tried: those of the target, without those of others where it is known which ones moved."""
+        request = self.request
+        found = not_tried(self.known.capture or capture(request.target, [], request.application_name), tried)
+        if self.known.capture or not request.capture_file:
+            return found
+        moved = {request.owners.get(role, role) for role in read_capture(request)["roles"]}
+        return [role for role in found if role in moved]
 
     def _digests(self) -> dict[str, Any]:
         """Of a source what it holds; of a target that was proved again what it holds now, with what a schema tool did to it."""

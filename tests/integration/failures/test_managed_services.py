@@ -36,6 +36,7 @@ def fixture_story(sites, tmp_path_factory):
     for statement in (LOGIN, f"GRANT {move.owner}, {move.reader} TO migrator", f"ALTER ROLE {move.reader} SET log_statement TO 'all'"):
         source.execute(statement)
     target.execute(LOGIN)
+    target.execute("CREATE ROLE stranger LOGIN")
     move.secrets.update(vault_source="canary-migrator", vault_target="canary-migrator")
     for side in ("source", "target"):
         move.variables[f"postgresql_{side}"]["user"] = "migrator"
@@ -66,7 +67,8 @@ def test_an_audited_migration_is_proved_and_reported_and_waits_at_its_hold(story
     assert move.outcome() == "waiting" and equal_data(move)
     report = move.report()
     for part in ("rôle postgres, qui appartient au service", f"paramètre log_statement du rôle {move.reader}",
-                 f"mot de passe du rôle {move.reader} : à définir à nouveau"):
+                 f"mot de passe du rôle {move.reader} : à définir à nouveau",
+                 f"connexion du rôle {move.reader} : aucun mot de passe fourni", "le silence du journal du serveur cible"):
         assert part in report, report
     weighed = [event["facts"]["checklist"] for event in move.events() if event["verb"] == "checklist"]
     verdicts = [{one["item"]: one["verdict"] for one in items} for items in weighed]
@@ -80,6 +82,7 @@ def test_an_audited_migration_is_proved_and_reported_and_waits_at_its_hold(story
                        ("access", "commands run as uid="), ("access", "migrator logged in to"),
                        ("rollback_plan", "under scratch names on the target and compared (")):
         assert part in observed[item], observed
+    assert f"connexion du rôle {move.owner}" not in report and "connexion du rôle stranger" not in report, report
 
 
 def test_what_waits_is_verified_again_and_committed(story):
