@@ -74,6 +74,18 @@ options:
   backup_dir:
     description: Where backups are to be made. It need not exist yet.
     type: path
+  dumps:
+    description: How many dumps will be written to O(backup_dir). A migration writes a second one in its freeze.
+    type: int
+    default: 1
+  copies:
+    description: Directories to which a second copy of a dump will go.
+    type: list
+    elements: path
+    default: []
+  drill_dir:
+    description: The O(dihya.migration.pg_restore_drill#module:work_dir) of a drill that will be made, for RV(expected).
+    type: path
   known_clients:
     description: Users, application names or addresses of clients that are expected on the source. Any other client is a finding.
     type: list
@@ -131,6 +143,12 @@ clients:
   type: list
   elements: dict
   returned: always
+expected:
+  description:
+    - What to give to M(dihya.migration.pg_restore_drill) before there is a backup. Bytes that the C(databases) take on a throw-away server,
+      and those of the C(backup) where it comes to lie on the file system of O(drill_dir).
+  type: dict
+  returned: always
 seconds: {description: Predicted duration of dump and restore., type: float, returned: always}
 journal: {description: The facts for the migration's journal., type: dict, returned: always}
 """
@@ -151,6 +169,9 @@ SPEC = dict(
     databases={"type": "list", "elements": "str", "required": True},
     dump_bin_dir={"type": "path"},
     backup_dir={"type": "path"},
+    dumps={"type": "int", "default": 1},
+    copies={"type": "list", "elements": "path", "default": []},
+    drill_dir={"type": "path"},
     known_clients={"type": "list", "elements": "str", "default": []},
     encrypt={"type": "dict", "options": SEAL_SPEC},
     identity={"type": "path", "no_log": False},  # a path, not a secret

@@ -94,6 +94,14 @@ options:
       - Path of the C(evidence.json) of an earlier drill, taken instead of a new one. It counts when it is at most 7 days old and of the
         same databases, major versions and client tools, and the files of O(backup) are intact. Else the module fails and says why not.
     type: path
+  expected:
+    description:
+      - In check mode without O(backup), the bytes that will be needed in O(work_dir), as M(dihya.migration.pg_preflight) returns them.
+    type: dict
+    default: {}
+    suboptions:
+      databases: {description: Bytes of the databases on a server., type: int, default: 0}
+      backup: {description: Bytes of a backup that is written before to the same file system., type: int, default: 0}
 attributes:
   check_mode: {support: full, description: Says where the drill would be made and why.}
   diff_mode: {support: full, description: The plan is shown.}
@@ -198,6 +206,7 @@ SPEC = dict(
     server_user={"type": "str"},
     databases={"type": "list", "elements": "str"},
     evidence={"type": "path"},
+    expected={"type": "dict", "default": {}, "options": {name: {"type": "int", "default": 0} for name in ("databases", "backup")}},
 )
 
 

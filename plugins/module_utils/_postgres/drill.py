@@ -60,6 +60,7 @@ class DrillRequest:
     server_user: str | None = None
     databases: list[str] | None = None
     evidence: str | None = None
+    expected: dict[str, int] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     service_roles: Sequence[str] = SERVICE_ROLES
     leave_out: Sequence[str] = ()
@@ -126,7 +127,7 @@ def drill(request: DrillRequest, check_mode: bool = False) -> dict[str, Any]:
         if check_mode or manifest is None:
             return {"changed": False, "msg": f"would take the evidence {request.evidence}", "server": "evidence", "reason": EARLIER}
         return dict(_result(request, evidence, EARLIER, time.monotonic() - started, False), swept=swept)
-    choice = choose(request, major, drill_plan.space_needed(manifest, databases) if manifest else drill_plan.EMPTY_SERVER)
+    choice = choose(request, major, drill_plan.space_needed(manifest, databases, request.expected))
     if check_mode or manifest is None:
         place = drill_plan.PLACES[choice.server].format(version=major)
         return {"changed": True, "msg": f"would restore for trial {place}: {choice.reason}", "server": choice.server,
@@ -165,7 +166,8 @@ def choose(request: DrillRequest, major: int, need: int) -> Choice:
         if request.target is None:
             raise Unfit("a drill under scratch names needs a target", subject="target")
         return Choice("scratch", "so the inventory wants it")
-    programs, shelter, problems = "", Shelter(), drill_plan.space_finding(look_at_directory(request.work_dir), need)
+    beside = 0 if request.backup else request.expected.get("backup", 0)
+    programs, shelter, problems = "", Shelter(), drill_plan.space_finding(look_at_directory(request.work_dir), need, beside)
     try:
         programs = find_programs(major, request.server_bin_dir, request.bin_dir)
     except Unfit as unfit:

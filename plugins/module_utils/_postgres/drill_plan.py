@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.times import parse
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight import RESTORE_FACTOR
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import RESTORE_FACTOR
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain
 
 FORMAT = 1
@@ -81,19 +81,22 @@ def scratch_names(databases: Iterable[str]) -> dict[str, str]:
     return renamed
 
 
-def space_needed(manifest: Mapping[str, Any], databases: Iterable[str]) -> int:
-    """Bytes that a throw-away server takes with ``databases`` restored on it."""
+def space_needed(manifest: Mapping[str, Any] | None, databases: Iterable[str], expected: Mapping[str, int]) -> int:
+    """Bytes that a throw-away server takes with ``databases`` restored on it; before there is a backup, as :func:`drill_needs` expects."""
+    if manifest is None:
+        return EMPTY_SERVER + sum(expected.values())
     held = sum(table["bytes"] + table["index_bytes"] for name in databases for table in manifest["tables"][name].values())
     return EMPTY_SERVER + int(held * RESTORE_FACTOR)
 
 
-def space_finding(place: Mapping[str, Any], need: int) -> list[str]:
-    """What ``look_at_directory`` says against ``place``."""
+def space_finding(place: Mapping[str, Any], need: int, backup: int = 0) -> list[str]:
+    """What ``look_at_directory`` says against ``place``; ``backup`` bytes of ``need`` are of the backup that is made before."""
     if place["error"]:
         return [f"{place['path']} cannot be written: {place['error']}: name a directory that can, in work_dir"]
     if place["free"] < need:
-        return [f"{place['path']} has {amount(place['free'])} free, the drill may take {amount(need)}: make room, or name a directory "
-                "on a larger file system in work_dir"]
+        told = f"the drill may take {amount(need - backup)}" + (f", and the backup before it {amount(backup)}" if backup else "")
+        return [f"{place['path']} has {amount(place['free'])} free, {told}: make room, or name a directory on a larger file system "
+                "in work_dir"]
     return []
 
 

@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import (
-    SOURCE,
-    TARGET,
-    managed,
-)
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import managed
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, chosen_frames, good, major
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_roles import everybody, existing_roles
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import backup_place, size, target_space
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import MEANING
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain, version_key
@@ -25,8 +23,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording 
 OLDEST = 11
 # Bytes a second and core that dump and restore handle on ordinary machines: for a prediction, never a verdict.
 DUMP_RATE, RESTORE_RATE = 150e6, 30e6
-# What a database takes more on the target while its indexes are built.
-RESTORE_FACTOR = 1.2
 
 
 def findings(facts: dict[str, Any]) -> list[Finding]:
@@ -85,20 +81,6 @@ def tools(facts: dict[str, Any]) -> Iterator[Finding]:
         yield finding("postgresql_dump_bin_dir", f"pg_dump {version} writes the column option {option} of the source's "
                       f"{facts['source']['server']['version']} into the dump, and the target refuses it",
                       "update the client tools, or dump with those that came with the source (dump_bin_dir)")
-
-
-def backup_place(facts: dict[str, Any]) -> Iterator[Finding]:
-    """A backup directory that cannot be written, or a file system too small for the backup."""
-    place = facts["backup"]
-    if place is None:
-        return
-    if place["error"]:
-        yield finding("migration_backup_dir", f"{place['path']} cannot be written: {place['error']}",
-                      "name a directory that the user of the mover may write")
-    elif place["free"] < data_bytes(facts):
-        yield finding("migration_backup_dir", f"{place['path']} has {amount(place['free'])} free, "
-                      f"the backup may take {amount(data_bytes(facts))}",
-                      "make room, or name a directory on a larger file system")
 
 
 def sealing(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -342,19 +324,6 @@ def types(facts: dict[str, Any]) -> Iterator[Finding]:
                           "see whether the application still needs the values", False)
 
 
-def target_space(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Too little room on the target, where that can be known."""
-    data, place = facts["target"]["local_data"], facts["backup"]
-    if data is None:
-        return
-    need = int(total_bytes(facts) * RESTORE_FACTOR)
-    if place and not place["error"] and place["device"] == data["device"]:
-        need += data_bytes(facts)
-    if data["free"] < need:
-        yield finding(TARGET, f"the target has {amount(data['free'])} free, backup and restore may take {amount(need)}",
-                      "make room on the target")
-
-
 def not_proved(facts: dict[str, Any]) -> list[str]:
     """What could not be looked at, or not be kept from happening."""
     target = facts["target"]
@@ -376,33 +345,3 @@ def seconds(total: int, content: dict[str, Any], facts: dict[str, Any]) -> float
     """Predicted duration of dump and restore of one database."""
     workers = max(1, min(facts["jobs"], facts["cores"]))
     return 1.0 + len(content["relations"]) * 0.005 + total / (DUMP_RATE * workers) + total / (RESTORE_RATE * workers)
-
-
-def good(facts: dict[str, Any]) -> dict[str, Any]:
-    """The contents of the chosen databases that could be read."""
-    return {name: content for name, content in facts["source"].get("contents", {}).items() if "error" not in content}
-
-
-def chosen_frames(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """The frames (encoding, locale, …) of the chosen databases."""
-    return [frame for frame in facts["source"]["globals"]["databases"] if frame["name"] in good(facts)]
-
-
-def size(content: dict[str, Any]) -> int:
-    """Bytes of a database's tables and indexes."""
-    return sum(one["bytes"] + one["index_bytes"] for one in content["relations"])
-
-
-def total_bytes(facts: dict[str, Any]) -> int:
-    """Bytes of tables and indexes of all chosen databases."""
-    return sum(size(content) for content in good(facts).values())
-
-
-def data_bytes(facts: dict[str, Any]) -> int:
-    """Bytes of tables alone: what a backup holds at most, before compression."""
-    return sum(one["bytes"] for content in good(facts).values() for one in content["relations"])
-
-
-def major(side: dict[str, Any]) -> int:
-    """The major version of a server."""
-    return int(side["server"]["version_num"]) // 10000

@@ -33,6 +33,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.long_rows import long_rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import creatable, managed_facts
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_needs, read_offer
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import drill_needs
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
@@ -92,6 +93,9 @@ class PreflightRequest:
     bin_dir: str | None = None
     dump_bin_dir: str | None = None
     backup_dir: str | None = None
+    dumps: int = 1
+    copies: Sequence[str] = ()
+    drill_dir: str | None = None
     application_name: str = OURS
     known_clients: list[str] = field(default_factory=list)
     seal: Seal | None = None
@@ -110,7 +114,9 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
         "wanted": request.databases, "jobs": request.jobs, "cores": os.cpu_count() or 1, "known_clients": request.known_clients,
         "tools": {name: _tool(name, request.dump_bin_dir if name in DUMPERS and request.dump_bin_dir else request.bin_dir)
                   for name in NEEDED},
-        "backup": look_at_directory(request.backup_dir) if request.backup_dir else None,
+        "backup": look_at_directory(request.backup_dir) if request.backup_dir else None, "dumps": request.dumps,
+        "copies": [look_at_directory(path) for path in request.copies],
+        "drill": look_at_directory(request.drill_dir) if request.drill_dir else None,
         "sealing": problems(request.seal, request.identity, needed=request.restores),
         "logins": list(request.logins), "leave_out": request.leave_out, "tablespaces": request.tablespaces,
     }
@@ -329,7 +335,8 @@ def preflight(request: PreflightRequest) -> dict[str, Any]:
                "not_proved": rules.not_proved(facts),
                "identities": sorted({f"PostgreSQL server {each['system_identifier'] or each['name']}" for each in identity.values()})}
     return {"changed": False, "msg": summary, "findings": found, "plan": plan_, "databases": sorted(facts["source"].get("contents", {})),
-            "versions": versions, "identity": identity, "clients": facts["source"].get("clients", []), "seconds": total, "journal": journal}
+            "versions": versions, "identity": identity, "clients": facts["source"].get("clients", []), "seconds": total,
+            "expected": drill_needs(facts), "journal": journal}
 
 
 def _access(facts: dict[str, Any]) -> list[dict[str, str]]:

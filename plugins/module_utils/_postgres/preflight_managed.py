@@ -10,10 +10,8 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import REMEDIES, adapt_capture, assumed, not_carried
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import KINDS
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
-
-# What findings about a server are about: the inventory's variable for it.
-SOURCE, TARGET = "postgresql_source", "postgresql_target"
 
 
 def managed(facts: dict[str, Any]) -> Iterator[Finding]:

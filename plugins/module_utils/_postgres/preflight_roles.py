@@ -11,7 +11,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._finding import Fi
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import Difference, compare_cluster, used_roles
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import kept, owed, settings_of
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import TARGET
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import TARGET
 
 
 def existing_roles(facts: dict[str, Any]) -> Iterator[Finding]:

@@ -31,5 +31,5 @@ def obstacles(manifest: dict[str, Any], wanted: Collection[str], connection: Any
         offer["superuser_only"] = [name for name in offer["superuser_only"]
                                    if name in needed and f"extension {name}" not in leave_out and not creatable(connection, name)]
     facts = {"source": {"server": manifest["server"], "globals": {"databases": list(manifest["databases"].values())}, "contents": contents},
-             "target": dict(offer, server=server), "leave_out": leave_out, "backup": None}
+             "target": dict(offer, server=server), "leave_out": leave_out, "backup": None, "copies": []}
     return [f"{one['finding']}: {one['remedy']}" for check in CHECKS for one in check(facts) if one["blocking"]]

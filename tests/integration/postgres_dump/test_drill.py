@@ -221,6 +221,9 @@ def test_check_mode_says_where_and_makes_nothing(new, module, tools, tmp_path):
     result = module.run("pg_restore_drill", check=True, version=18, target=new.endpoint, databases=["shop"], bin_dir=tools,
                         work_dir=str(tmp_path / "work"), lease_file=str(tmp_path / "workers" / "drill.lease"), run_id="planned")
     assert result.get("server") == "throwaway" and "shop" in result["diff"]["after"], result
+    vast = module.run("pg_restore_drill", check=True, version=18, server="throwaway", bin_dir=tools, work_dir=str(tmp_path / "work"),
+                      expected={"databases": 10**17, "backup": 10**18})
+    assert vast.get("failed") and "the drill may take 100000.0 TB, and the backup before it 1000000.0 TB" in vast["msg"], vast
     assert not (tmp_path / "work").exists() and not (tmp_path / "workers").exists()
 
 

@@ -16,6 +16,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.prefligh
     plan,
     version_key,
 )
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import drill_needs
 
 SETTINGS = {
     "max_locks_per_transaction": "64",
@@ -93,6 +94,9 @@ def sound() -> dict[str, Any]:
             "same_server": False,
             "tools": {name: {"version": "18.1"} for name in ("pg_dump", "pg_restore", "pg_dumpall", "psql")},
             "backup": {"path": "/b", "error": None, "free": 10**6, "device": 1},
+            "dumps": 1,
+            "copies": [],
+            "drill": {"path": "/d", "error": None, "free": 10**6, "device": 1},
             "sealing": [],
             "logins": [],
             "leave_out": [],
@@ -167,8 +171,8 @@ CASES = [
     (put("source/contents/crm/icu_columns", 2), "columns in database crm need ICU", True),
     (put("source/globals/roles/0/password", "md5abc"), "the passwords of crm are md5 hashes", False),
     (put("target/server/settings/TimeZone", "Europe/Paris"), "TimeZone is UTC on the source", False),
-    (put("target/local_data", {"free": 1199, "device": 2}), "backup and restore may take 1.2 kB", True),
-    (put("target/local_data", {"free": 1799, "device": 1}), "backup and restore may take 1.8 kB", True),
+    (put("target/local_data", {"free": 1199, "device": 2}), "the target has 1.2 kB free, the restore may take 1.2 kB", True),
+    (put("target/local_data", {"free": 1799, "device": 1}), "backups (600 B) and restore (1.2 kB) may take 1.8 kB", True),
     (put("source/contents/crm/types", {"xid": 3}), "columns of type xid", False),
 ]
 
@@ -196,6 +200,22 @@ def test_an_existing_target_database_is_named_with_its_owner():
         assert [one["finding"] for one in findings(facts)] == [f"database crm of someone exists on the target and {text}"]
     facts["target"]["objects"] = {"crm": 0}
     assert findings(facts) == []
+
+
+def test_all_that_comes_to_one_file_system_has_to_fit_there():
+    facts = sound()
+    facts.update(dumps=2, copies=[{"path": "/c", "error": None, "free": 1799, "device": 1}])
+    facts["backup"]["free"] = 1799
+    told = "1.8 kB free, 3 dumps and copies of 600 B each may take 1.8 kB"
+    assert [(one["subject"], one["finding"]) for one in findings(facts)] == [("migration_backup_dir", f"/b has {told}")]
+    facts["target"]["local_data"] = {"free": 2999, "device": 1}
+    assert "backups (1.8 kB) and restore (1.2 kB) may take 3.0 kB" in str(findings(facts))
+    facts["target"]["local_data"] = None
+    facts["copies"][0].update(device=3, free=599)
+    assert [one["subject"] for one in findings(facts)] == ["migration_backup_copies"]
+    assert drill_needs(facts) == {"databases": 1200, "backup": 600}
+    facts["drill"]["device"] = 3
+    assert drill_needs(facts) == {"databases": 1200, "backup": 0}
 
 
 def test_values_that_another_build_cannot_read_block():
