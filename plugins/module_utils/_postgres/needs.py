@@ -16,13 +16,25 @@ AVAILABLE = "SELECT name, pg_catalog.array_agg(version) AS versions, pg_catalog.
 COLLATIONS = """
 SELECT collprovider::text AS provider, collcollate AS collate, collctype AS ctype FROM pg_catalog.pg_collation
 UNION SELECT {provider}, datcollate, datctype FROM pg_catalog.pg_database"""
-# Column types whose values depend on the build or on the cluster they live in.
+# Types whose values depend on the build or on the cluster they live in, however deep they lie in the type of a column.
 TYPES = """
+WITH RECURSIVE columns AS (
+  SELECT a.attrelid, a.attnum, a.atttypid AS type FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm') AND a.attnum > 0 AND NOT a.attisdropped
+), held(whole, part) AS (
+  SELECT type, type FROM columns
+  UNION
+  SELECT h.whole, n.part FROM held h JOIN pg_catalog.pg_type t ON t.oid = h.part CROSS JOIN LATERAL (
+    SELECT t.typelem WHERE t.typelem <> 0
+    UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0
+    UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r
+      WHERE t.oid IN (r.rngtypid, (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::oid)) n(part)
+)
 SELECT t.typname AS type, pg_catalog.count(*) AS columns
-FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-JOIN pg_catalog.pg_type t ON t.oid = a.atttypid WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm') AND a.attnum > 0
-AND NOT a.attisdropped AND t.typname IN ('xml', 'money', 'xid', 'xid8', 'pg_lsn', 'oid', 'regclass', 'regproc')
-AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
+FROM columns c JOIN held h ON h.whole = c.type JOIN pg_catalog.pg_type t ON t.oid = h.part
+WHERE t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AND (t.typname ~ '^reg'
+  OR t.typname IN ('xml', 'money', 'oid', 'xid', 'xid8', 'cid', 'tid', 'pg_lsn', 'pg_snapshot', 'txid_snapshot'))
 GROUP BY 1 ORDER BY 1"""
 ICU_COLUMNS = """
 SELECT pg_catalog.count(*) AS columns FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid

@@ -16,6 +16,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.prefligh
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, chosen_frames, good, major
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_roles import everybody, existing_roles
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import backup_place, size, target_space
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_values import calls, types
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import MEANING
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain, version_key
@@ -29,7 +30,7 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     """Everything that ``facts`` give reason to say, blocking findings first."""
     checks = [reachable, tools, backup_place, sealing]
     if facts["source"]["reachable"]:
-        checks += [source_version, chosen, readable, long_rows, locks, scheduled, followers, stragglers, clients]
+        checks += [source_version, chosen, readable, long_rows, locks, scheduled, followers, stragglers, clients, calls]
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
@@ -306,22 +307,6 @@ def settings(facts: dict[str, Any]) -> Iterator[Finding]:
         if one.get(name) is not None and one.get(name) != other.get(name):
             yield finding(TARGET, f"{name} is {one[name] or 'empty'} on the source and {other.get(name) or 'empty'} on the target",
                           f"set it on the target, or pin it to the restored databases (pin_settings: [{name}])", False)
-
-
-def types(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Columns whose values the target reads otherwise, or not at all."""
-    one, other = (facts[side]["server"]["settings"].get("lc_monetary") for side in ("source", "target"))
-    for name, content in good(facts).items():
-        held = content["types"]
-        if held.get("xml") and not facts["target"]["xml"]:
-            yield finding(TARGET, f"database {name} has xml columns, the target was built without XML", "install a build with libxml")
-        if held.get("money") and one != other:
-            yield finding(TARGET, f"database {name} has money columns and lc_monetary differs: amounts would change",
-                          "set the source's lc_monetary on the target")
-        bound = sorted(set(held) - {"xml", "money"})
-        if bound:
-            yield finding(SOURCE, f"database {name} has columns of type {names(bound)}, which point into the old server",
-                          "see whether the application still needs the values", False)
 
 
 def not_proved(facts: dict[str, Any]) -> list[str]:

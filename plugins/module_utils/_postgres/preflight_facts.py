@@ -42,6 +42,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.server i
     resolve_databases,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import NEEDED, tool_version
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.value_facts import callers
 
 DUMPERS = ("pg_dump", "pg_dumpall")  # these must know the source, the others the target
 OURS = "dihya"  # sessions of ours bear application names that begin so
@@ -218,6 +219,7 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
                     continue
                 contents[name] = {
                     "relations": read_relations(connection), "objects": objects, **read_needs(connection),
+                    "callers": callers(connection),
                     "unreadable": [row["name"] for row in rows(connection, UNREADABLE)],
                     "hidden": [row["name"] for row in rows(connection, HIDDEN)],
                     "subscriptions": rows(connection, SUBSCRIPTIONS), "schedulers": rows(connection, SCHEDULERS),

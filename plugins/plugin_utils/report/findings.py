@@ -45,6 +45,7 @@ DATABASES = (
     N_("database {name} has xml columns, the target was built without XML"),
     N_("database {name} has money columns and lc_monetary differs: amounts would change"),
     N_("database {name} has columns of type {what}, which point into the old server"),
+    N_("the restore of database {name} calls functions of its own for {what}"),
     N_("the target has {what} free, the restore may take {size}"),
     N_("the target has {what} free, backups ({before}) and restore ({after}) may take {size}"),
     N_("the source has no database {name}"),
@@ -188,6 +189,8 @@ ADVICE = (
     N_("find out what its text really is before applications read it on the target"),
     N_("see whether the application still needs the values"),
     N_("set the source's lc_monetary on the target"),
+    N_("see that they name the schema of all they use and read no other table, else the restore fails; the drill shows it before the "
+       "freeze"),
     N_("allow connections to it"),
     N_("see that nothing of the application needs it; change service_roles where it is one of the application"),
     N_("see that this role may do what the application did as the other"),

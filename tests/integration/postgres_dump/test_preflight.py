@@ -101,6 +101,36 @@ def test_a_missing_database_and_old_tools_are_found(look):
     assert any("older than the target's 18" in text for text in blocking(old_tools))
 
 
+def test_types_are_found_however_deep_and_so_is_what_a_restore_computes_by_functions(look, scratch, new):
+    scratch(
+        "deep",
+        "CREATE DOMAIN doc AS xml",
+        "CREATE TYPE price AS (label text, cost money)",
+        "CREATE TYPE span AS RANGE (subtype = pg_lsn)",
+        "CREATE TABLE held (x doc[], p price[], s span)",
+        "CREATE FUNCTION ok(int) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT $1 > 0'",
+        "CREATE DOMAIN positive AS int CONSTRAINT above CHECK (ok(VALUE))",
+        "CREATE TABLE asked (a int CONSTRAINT good CHECK (ok(a)), b boolean GENERATED ALWAYS AS (ok(a)) STORED, c int CHECK (abs(c) > 0))",
+        "ALTER TABLE asked ADD CONSTRAINT later CHECK (ok(c)) NOT VALID",
+        "CREATE INDEX few ON asked (a) WHERE ok(a)",
+        "CREATE MATERIALIZED VIEW seen AS SELECT ok(a) FROM asked",
+    )
+    new.execute("ALTER SYSTEM SET lc_monetary TO 'POSIX'")
+    new.execute("SELECT pg_reload_conf()")
+    try:
+        found = look(databases=["deep"])
+    finally:
+        new.execute("ALTER SYSTEM RESET lc_monetary")
+        new.execute("SELECT pg_reload_conf()")
+    assert "database deep has money columns and lc_monetary differs: amounts would change" in blocking(found)
+    # The second fails by itself where this server was built without XML.
+    assert any("xml columns" in text for text in blocking(found)) or new.execute("SELECT '<a/>'::xml")
+    told = [one["finding"] for one in found["findings"]]
+    assert "database deep has columns of type pg_lsn, which point into the old server" in told
+    assert ("the restore of database deep calls functions of its own for domain public.positive (check above), index public.few, "
+            "materialized view public.seen, table public.asked (check good), table public.asked (generated column b)") in told
+
+
 def test_an_unknown_client_and_settings_that_change_meaning_are_told(look, old, new):
     client = old.server.connect("shop", "shop", "canary-shop")
     new.execute("ALTER SYSTEM SET datestyle TO 'ISO, DMY'")

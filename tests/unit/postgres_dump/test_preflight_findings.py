@@ -66,6 +66,7 @@ def sound() -> dict[str, Any]:
                 "objects": 3,
                 "extensions": [{"name": "vector", "version": "0.9.1"}],
                 "types": {},
+                "callers": [],
                 "icu_columns": 0,
                 "unreadable": [],
                 "hidden": [],
@@ -174,6 +175,7 @@ CASES = [
     (put("target/local_data", {"free": 1199, "device": 2}), "the target has 1.2 kB free, the restore may take 1.2 kB", True),
     (put("target/local_data", {"free": 1799, "device": 1}), "backups (600 B) and restore (1.2 kB) may take 1.8 kB", True),
     (put("source/contents/crm/types", {"xid": 3}), "columns of type xid", False),
+    (put("source/contents/crm/callers", ["index app.i"]), "calls functions of its own for index app.i", False),
 ]
 
 
