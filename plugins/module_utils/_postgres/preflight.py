@@ -15,9 +15,16 @@ from ansible_collections.dihya.migration.plugins.module_utils._finding import Fi
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import managed
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, chosen_frames, good, major
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_roles import everybody, existing_roles
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_settings import (
+    access,
+    capacity,
+    passwords,
+    settings,
+    source_locks,
+    target_locks,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import backup_place, size, target_space
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_values import calls, types
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import MEANING
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain, version_key
 
@@ -30,12 +37,12 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     """Everything that ``facts`` give reason to say, blocking findings first."""
     checks = [reachable, tools, backup_place, sealing]
     if facts["source"]["reachable"]:
-        checks += [source_version, chosen, readable, long_rows, locks, scheduled, followers, stragglers, clients, calls]
+        checks += [source_version, chosen, readable, long_rows, source_locks, scheduled, followers, stragglers, clients, calls]
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
-        checks += [same_server, order_of_versions, extensions, locales, managed, existing_roles, everybody, places, passwords,
-                   settings, types, target_space]
+        checks += [same_server, order_of_versions, extensions, locales, managed, existing_roles, everybody, places, passwords, access,
+                   settings, capacity, target_locks, types, target_space]
     found = [one for check in checks for one in check(facts)]
     return sorted(found, key=lambda one: not one["blocking"])
 
@@ -131,18 +138,6 @@ def long_rows(facts: dict[str, Any]) -> Iterator[Finding]:
                     else ": as text they are longer than the limit of 1.1 GB")
             yield finding(SOURCE, f"table {one['relation']} in database {name} has rows that pg_dump cannot read{told}",
                           "split their values, or store them as large objects or files")
-
-
-def locks(facts: dict[str, Any]) -> Iterator[Finding]:
-    """More tables than one transaction of the source can lock."""
-    settings_ = facts["source"]["server"]["settings"]
-    room = int(settings_["max_locks_per_transaction"]) * (int(settings_["max_connections"]) + int(settings_["max_prepared_transactions"]))
-    for name, content in good(facts).items():
-        tables = sum(one["kind"] in "rpm" for one in content["relations"])
-        if tables > room:
-            # PostgreSQL leaves some slack beyond the nominal size, about half as much again.
-            yield finding(SOURCE, f"database {name} has {tables} tables, the lock table of the source is made for {room}",
-                          "raise max_locks_per_transaction and restart the source", tables > 1.5 * room)
 
 
 def scheduled(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -291,24 +286,6 @@ def locales(facts: dict[str, Any]) -> Iterator[Finding]:
             yield finding(TARGET, f"columns in database {name} need ICU, the target was built without it", "install a build with ICU")
 
 
-def passwords(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Password hashes with which nobody will get in on the target."""
-    weak = [role["name"] for role in facts["source"]["globals"]["roles"] if role["login"] and (role["password"] or "").startswith("md5")]
-    methods = facts["target"]["hba"]
-    if weak and (methods is None or "scram-sha-256" in methods):
-        yield finding(TARGET, f"the passwords of {names(weak)} are md5 hashes: where the target asks for SCRAM they cannot log in",
-                      "set these passwords anew before the migration", False)
-
-
-def settings(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Settings under which the same statement will mean something else."""
-    one, other = (facts[side]["server"]["settings"] for side in ("source", "target"))
-    for name in MEANING:
-        if one.get(name) is not None and one.get(name) != other.get(name):
-            yield finding(TARGET, f"{name} is {one[name] or 'empty'} on the source and {other.get(name) or 'empty'} on the target",
-                          f"set it on the target, or pin it to the restored databases (pin_settings: [{name}])", False)
-
-
 def not_proved(facts: dict[str, Any]) -> list[str]:
     """What could not be looked at, or not be kept from happening."""
     target = facts["target"]
@@ -316,6 +293,10 @@ def not_proved(facts: dict[str, Any]) -> list[str]:
     if target["reachable"] and not target["server"]["login"]["superuser"]:
         points.append(f"silence of the target's server log: where a statement fails it may keep values of a row, and user {target['user']} "
                       "may not turn that off")
+    points += [f"rules of pg_hba.conf on the {side}: user {facts[side]['user']} may not read them" for side in ("source", "target")
+               if facts[side]["reachable"] and facts[side]["hba"] is None]
+    points += [f"that the target has the files of text search dictionary {one} of database {name}" for name, content in good(facts).items()
+               for one in content["dictionaries"]]
     return points
 
 

@@ -42,7 +42,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.server i
     resolve_databases,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import NEEDED, tool_version
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.value_facts import callers
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.value_facts import callers, dictionaries
 
 DUMPERS = ("pg_dump", "pg_dumpall")  # these must know the source, the others the target
 OURS = "dihya"  # sessions of ours bear application names that begin so
@@ -61,6 +61,9 @@ SUBSCRIPTIONS = "SELECT 'subscription' AS kind, subname AS name, subenabled AS e
 # Its launcher connects to the database whose jobs it runs, whether the extension is made there or not.
 SCHEDULERS = "SELECT DISTINCT backend_type AS name FROM pg_catalog.pg_stat_activity WHERE datname = current_database()" \
              " AND backend_type ~ '^pg_cron'"
+RULES = """
+SELECT DISTINCT auth_method AS method, (SELECT pg_catalog.substr(o, 5) FROM pg_catalog.unnest(options) o WHERE o ~ '^map=') AS map
+FROM pg_catalog.pg_hba_file_rules WHERE type <> 'local' AND error IS NULL"""
 UNREADABLE = """
 SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'S') AND c.relpersistence <> 't'
@@ -194,7 +197,7 @@ def _side(stack: contextlib.ExitStack, endpoint: Endpoint, request: PreflightReq
         facts.update(
             server=server, globals=read_globals(connection), clients=rows(connection, CLIENTS), pending=rows(connection, PENDING),
             tablespaces={row["name"]: row["may"] for row in rows(connection, TABLESPACES)},
-            **read_offer(connection, endpoint, server), hba=_hba(connection),
+            **read_offer(connection, endpoint, server), **_rules(connection),
             standby=rows(connection, "SELECT pg_catalog.pg_is_in_recovery() AS is")[0]["is"], reachable=True)
     except psycopg2.Error as error:
         return dict(facts, reachable=False, error=f"{endpoint} could not be read: {describe_error(error)}", kind="read"), None
@@ -219,7 +222,7 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
                     continue
                 contents[name] = {
                     "relations": read_relations(connection), "objects": objects, **read_needs(connection),
-                    "callers": callers(connection),
+                    "callers": callers(connection), "dictionaries": dictionaries(connection),
                     "unreadable": [row["name"] for row in rows(connection, UNREADABLE)],
                     "hidden": [row["name"] for row in rows(connection, HIDDEN)],
                     "subscriptions": rows(connection, SUBSCRIPTIONS), "schedulers": rows(connection, SCHEDULERS),
@@ -294,14 +297,14 @@ def _takes_option(connection: Any, option: str) -> bool:
     return True
 
 
-def _hba(connection: Any) -> list[str] | None:
-    """The authentication methods of the server's remote rules, None where the login may not read them."""
+def _rules(connection: Any) -> dict[str, list[str] | None]:
+    """Authentication methods (``hba``) and ``maps`` of user names in the server's remote rules, None where the login may not read them."""
     psycopg2 = import_psycopg2()
     try:
-        found = rows(connection, "SELECT DISTINCT auth_method FROM pg_catalog.pg_hba_file_rules WHERE type <> 'local' AND error IS NULL")
+        found = rows(connection, RULES)
     except psycopg2.Error:
-        return None
-    return [row["auth_method"] for row in found]
+        return {"hba": None, "maps": None}
+    return {"hba": sorted({row["method"] for row in found}), "maps": sorted({row["map"] for row in found} - {None})}
 
 
 def _try_create_role(connection: Any) -> bool:

@@ -15,8 +15,10 @@ MEANING = ("TimeZone", "DateStyle", "IntervalStyle", "lc_messages", "lc_monetary
            "default_text_search_config", "default_transaction_isolation", "search_path", "xmlbinary", "bytea_output",
            "password_encryption", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
            "standard_conforming_strings", "array_nulls", "extra_float_digits", "timezone_abbreviations")
-CAPACITY = ("max_connections", "max_locks_per_transaction", "max_prepared_transactions", "shared_buffers", "work_mem",
-            "maintenance_work_mem", "wal_level", "server_encoding", "data_directory")
+# Settings of which the target needs no less than the source.
+CAPACITY = ("max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_worker_processes", "max_replication_slots",
+            "max_wal_senders", "shared_buffers", "work_mem", "maintenance_work_mem", "wal_level")
+PLACE = ("server_encoding", "data_directory")
 
 # Objects that somebody made: nothing of the system, of an extension, or of a session.
 USER_RELATIONS = """
@@ -49,7 +51,7 @@ def system_identifier(connection: Any) -> str | None:
 def read_server(connection: Any) -> dict[str, Any]:
     """``version``, ``version_num``, ``system_identifier``, ``settings`` and what the login may do, of a cluster."""
     settings = rows(connection, "SELECT name, reset_val AS value FROM pg_catalog.pg_settings WHERE name = ANY (%s)",
-                    ([*MEANING, *CAPACITY],))
+                    ([*MEANING, *CAPACITY, *PLACE],))
     login = rows(connection, """
         SELECT r.rolname AS name, r.rolsuper AS superuser, r.rolcreatedb AS createdb, r.rolcreaterole AS createrole
         FROM pg_catalog.pg_roles r WHERE r.rolname = current_user""")[0]

@@ -33,7 +33,18 @@ JOIN pg_catalog.pg_class r ON r.relkind = 'm' AND r.oid = w.ev_class
   OR r.relkind = 'i' AND NOT r.relispartition AND c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND r.oid = c.objid
 ORDER BY 1"""
 
+# Dictionaries whose words lie in files beside the server's programs.
+DICTIONARIES = """
+SELECT d.oid::pg_catalog.regdictionary::text AS name FROM pg_catalog.pg_ts_dict d WHERE d.oid >= 16384
+AND d.dictinitoption ~* '(file|stopwords|synonyms|rules) *=' AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+  WHERE e.classid = 'pg_catalog.pg_ts_dict'::pg_catalog.regclass AND e.objid = d.oid AND e.deptype = 'e') ORDER BY 1"""
+
 
 def callers(connection: Any) -> list[str]:
     """Checks, stored generated columns, indexes and materialized views that call a function of this database."""
     return [row["name"] for row in rows(connection, CALLERS)]
+
+
+def dictionaries(connection: Any) -> list[str]:
+    """Text search dictionaries of users that read files of the server's host."""
+    return [row["name"] for row in rows(connection, DICTIONARIES)]

@@ -114,6 +114,7 @@ def test_types_are_found_however_deep_and_so_is_what_a_restore_computes_by_funct
         "ALTER TABLE asked ADD CONSTRAINT later CHECK (ok(c)) NOT VALID",
         "CREATE INDEX few ON asked (a) WHERE ok(a)",
         "CREATE MATERIALIZED VIEW seen AS SELECT ok(a) FROM asked",
+        "CREATE TEXT SEARCH DICTIONARY ours (TEMPLATE = simple, stopwords = english)",
     )
     new.execute("ALTER SYSTEM SET lc_monetary TO 'POSIX'")
     new.execute("SELECT pg_reload_conf()")
@@ -126,6 +127,7 @@ def test_types_are_found_however_deep_and_so_is_what_a_restore_computes_by_funct
     # The second fails by itself where this server was built without XML.
     assert any("xml columns" in text for text in blocking(found)) or new.execute("SELECT '<a/>'::xml")
     told = [one["finding"] for one in found["findings"]]
+    assert "that the target has the files of text search dictionary public.ours of database deep" in found["journal"]["not_proved"]
     assert "database deep has columns of type pg_lsn, which point into the old server" in told
     assert ("the restore of database deep calls functions of its own for domain public.positive (check above), index public.few, "
             "materialized view public.seen, table public.asked (check good), table public.asked (generated column b)") in told
@@ -134,15 +136,22 @@ def test_types_are_found_however_deep_and_so_is_what_a_restore_computes_by_funct
 def test_an_unknown_client_and_settings_that_change_meaning_are_told(look, old, new):
     client = old.server.connect("shop", "shop", "canary-shop")
     new.execute("ALTER SYSTEM SET datestyle TO 'ISO, DMY'")
+    new.execute("ALTER SYSTEM SET work_mem TO '1MB'")
+    rules = old.server.directory / "pg_hba.conf"
+    before = rules.read_text()
+    rules.write_text(before + "\nhost all all 203.0.113.0/24 ident map=staff\n")
     new.execute("SELECT pg_reload_conf()")
     new.execute("ALTER ROLE ALL SET app.shared TO 'canary-theirs'")
     try:
         told = "\n".join(one["finding"] for one in look()["findings"])
         assert "user shop is connected to the source" in told and "DateStyle is ISO, MDY on the source and ISO, DMY" in told
         assert "not carried: setting app.shared for every role: the target has its own" in told and "canary" not in told
+        assert "work_mem is lower on the target (1.0 MB) than on the source (4.2 MB)" in told
+        assert "clients log in to the source by ident, and no rule" in told and "the user name maps staff" in told
         assert "user shop is connected" not in str(look(known_clients=["shop"])["findings"])
     finally:
         client.close()
         new.execute("ALTER ROLE ALL RESET app.shared")
-        new.execute("ALTER SYSTEM RESET datestyle")
+        rules.write_text(before)
+        new.execute("ALTER SYSTEM RESET ALL")
         new.execute("SELECT pg_reload_conf()")

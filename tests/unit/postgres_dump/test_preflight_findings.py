@@ -24,6 +24,8 @@ SETTINGS = {
     "max_prepared_transactions": "0",
     "TimeZone": "UTC",
     "lc_monetary": "C",
+    "wal_level": "logical",
+    "work_mem": "8000",
 }
 LOGIN = {"name": "postgres", "superuser": True, "createdb": True, "createrole": True}
 ROLE = {"name": "crm", "superuser": False, "replication": False, "bypassrls": False, "login": True, "password": "SCRAM-SHA-256$x"}
@@ -53,6 +55,7 @@ def sound() -> dict[str, Any]:
         "icu": False,
         "superuser_only": ["vector"],
         "hba": ["scram-sha-256"],
+        "maps": [],
         "local_data": None,
         "available": {"plpgsql": ["1.0"], "vector": ["0.8.0", "0.10.0"]},
         "collations": [{"provider": "c", "collate": "fr_FR.utf8", "ctype": "fr_FR.utf8"}],
@@ -67,6 +70,7 @@ def sound() -> dict[str, Any]:
                 "extensions": [{"name": "vector", "version": "0.9.1"}],
                 "types": {},
                 "callers": [],
+                "dictionaries": [],
                 "icu_columns": 0,
                 "unreadable": [],
                 "hidden": [],
@@ -145,8 +149,8 @@ CASES = [
     (put("source/contents/crm/long_rows", [{"relation": "app.t", "rows": 2, "bytes": 1_200_000_000}]),
      "table app.t in database crm has rows that pg_dump cannot read (2): up to 1.2 GB as text", True),
     (put("source/contents/crm/long_rows", [{"relation": "app.t", "rows": None, "bytes": None}]), "longer than the limit of 1.1 GB", True),
-    (put("source/contents/crm/relations", [TABLE] * 7000), "7000 tables", False),
-    (put("source/contents/crm/relations", [dict(TABLE, bytes=0)] * 10000), "10000 tables", True),
+    (put("source/contents/crm/relations", [TABLE] * 7000), "7000 tables, the lock table of the source", False),
+    (put("source/contents/crm/relations", [dict(TABLE, bytes=0)] * 10000), "10000 tables, the lock table of the source", True),
     (put("source/pending", [{"kind": "prepared transaction", "name": "p"}]), "prepared transaction: p", False),
     (put("source/contents/crm/relations", [dict(TABLE, kind="f")]), "foreign table: crm: app.t", False),
     (put("source/contents/crm/extensions", [{"name": "pg_cron", "version": "1.4"}]), "pg_cron works in database crm", True),
@@ -172,6 +176,12 @@ CASES = [
     (put("source/contents/crm/icu_columns", 2), "columns in database crm need ICU", True),
     (put("source/globals/roles/0/password", "md5abc"), "the passwords of crm are md5 hashes", False),
     (put("target/server/settings/TimeZone", "Europe/Paris"), "TimeZone is UTC on the source", False),
+    (put("target/server/settings/max_connections", "50"), "max_connections is lower on the target (50) than on the source (100)", False),
+    (put("target/server/settings/wal_level", "replica"), "wal_level is lower on the target (replica)", False),
+    (put("target/server/settings/work_mem", "4096"), "work_mem is lower on the target (4.2 MB) than on the source (8.2 MB)", False),
+    (put("target/server/settings/max_locks_per_transaction", "0"), "the lock table of the target is made for 0", True),
+    (put("source/hba", ["md5", "reject", "ldap"]), "clients log in to the source by ldap, and no rule", False),
+    (put("source/maps", ["staff"]), "rules of the source use the user name maps staff", False),
     (put("target/local_data", {"free": 1199, "device": 2}), "the target has 1.2 kB free, the restore may take 1.2 kB", True),
     (put("target/local_data", {"free": 1799, "device": 1}), "backups (600 B) and restore (1.2 kB) may take 1.8 kB", True),
     (put("source/contents/crm/types", {"xid": 3}), "columns of type xid", False),
@@ -237,9 +247,14 @@ def test_an_extension_that_only_a_superuser_can_make_blocks_an_ordinary_login_un
     assert findings(facts) == []
 
 
-def test_a_login_that_cannot_keep_rows_out_of_the_servers_log_is_told():
+def test_what_cannot_be_looked_at_or_kept_from_happening_is_told():
     facts = sound()
     assert not_proved(facts) == ["free disk space of the target server"]
+    facts["target"]["hba"] = None
+    facts["source"]["contents"]["crm"]["dictionaries"] = ["app.ours"]
+    assert not_proved(facts)[1:] == ["rules of pg_hba.conf on the target: user postgres may not read them",
+                                     "that the target has the files of text search dictionary app.ours of database crm"]
+    facts = sound()
     facts["target"].update(user="migrator", local_data={"free": 10**6, "device": 2})
     facts["target"]["server"]["login"]["superuser"] = False
     (point,) = not_proved(facts)

@@ -1,0 +1,91 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Settings and rules of both servers that a dump does not bring: pure, as :mod:`preflight`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, good
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import CAPACITY, MEANING
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names
+
+WAL_LEVELS = ("minimal", "replica", "logical")
+BYTES = {"shared_buffers": 8192, "work_mem": 1024, "maintenance_work_mem": 1024}  # a server of usual build counts in these
+# Methods of pg_hba.conf that ask for the same thing.
+PASSWORD = {"md5": "password", "scram-sha-256": "password"}
+
+
+def passwords(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Password hashes with which nobody will get in on the target."""
+    weak = [role["name"] for role in facts["source"]["globals"]["roles"] if role["login"] and (role["password"] or "").startswith("md5")]
+    methods = facts["target"]["hba"]
+    if weak and (methods is None or "scram-sha-256" in methods):
+        yield finding(TARGET, f"the passwords of {names(weak)} are md5 hashes: where the target asks for SCRAM they cannot log in",
+                      "set these passwords anew before the migration", False)
+
+
+def access(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Ways to log in that the target offers nobody, and maps of user names that no rule of it names."""
+    one, other = (facts[side] for side in ("source", "target"))
+    if one["hba"] is None or other["hba"] is None:
+        return
+    offered = {PASSWORD.get(method, method) for method in other["hba"]}
+    missing = sorted({PASSWORD.get(method, method) for method in one["hba"]} - offered - {"reject"})
+    if missing:
+        yield finding(TARGET, f"clients log in to the source by {names(missing)}, and no rule of the target's pg_hba.conf has that",
+                      "add such rules there where clients need them", False)
+    maps = sorted(set(one["maps"]) - set(other["maps"]))
+    if maps:
+        yield finding(TARGET, f"rules of the source use the user name maps {names(maps)}, and none of the target does",
+                      "write them into its pg_ident.conf, and name them in its rules", False)
+
+
+def settings(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Settings under which the same statement will mean something else."""
+    one, other = (facts[side]["server"]["settings"] for side in ("source", "target"))
+    for name in MEANING:
+        if one.get(name) is not None and one.get(name) != other.get(name):
+            yield finding(TARGET, f"{name} is {one[name] or 'empty'} on the source and {other.get(name) or 'empty'} on the target",
+                          f"set it on the target, or pin it to the restored databases (pin_settings: [{name}])", False)
+
+
+def capacity(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Less room on the target for what the application did on the source."""
+    one, other = (facts[side]["server"]["settings"] for side in ("source", "target"))
+    for name in CAPACITY:
+        before, after = one.get(name), other.get(name)
+        if before is not None and after is not None and _size(name, after) < _size(name, before):
+            yield finding(TARGET, f"{name} is lower on the target ({_shown(name, after)}) than on the source ({_shown(name, before)})",
+                          "raise it there where the application needs as much", False)
+
+
+def _size(name: str, value: str) -> int:
+    return WAL_LEVELS.index(value) if name == "wal_level" else int(value)
+
+
+def _shown(name: str, value: str) -> str:
+    return amount(int(value) * BYTES[name]) if name in BYTES else value
+
+
+def source_locks(facts: dict[str, Any]) -> Iterator[Finding]:
+    """More tables than one transaction of the source can lock, as a dump does."""
+    yield from _locks(facts, "source", SOURCE)
+
+
+def target_locks(facts: dict[str, Any]) -> Iterator[Finding]:
+    """The same on the target, where the proof and every later dump do."""
+    yield from _locks(facts, "target", TARGET)
+
+
+def _locks(facts: dict[str, Any], side: str, subject: str) -> Iterator[Finding]:
+    settings_ = facts[side]["server"]["settings"]
+    room = int(settings_["max_locks_per_transaction"]) * (int(settings_["max_connections"]) + int(settings_["max_prepared_transactions"]))
+    for name, content in good(facts).items():
+        tables = sum(one["kind"] in "rpm" for one in content["relations"])
+        if tables > room:
+            # PostgreSQL leaves some slack beyond the nominal size, about half as much again.
+            yield finding(subject, f"database {name} has {tables} tables, the lock table of the {side} is made for {room}",
+                          f"raise max_locks_per_transaction and restart the {side}", tables > 1.5 * room)
