@@ -58,12 +58,16 @@ def test_a_password_without_a_passfile_does_not_reach_the_tools(module, old, too
     assert list((tmp_path / "b").iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["truncated", "bit flipped", "removed"])
+@pytest.mark.parametrize("damage", ["truncated", "bit flipped", "removed", "swapped"])
 def test_a_damaged_backup_is_refused_by_the_name_of_the_file(module, options, copy, new, damage):
-    victim = max((copy / "databases").rglob("*.dat*"), key=lambda path: path.stat().st_size)
+    *_others, other, victim = sorted((copy / "databases").rglob("*.dat*"), key=lambda path: path.stat().st_size)
     data = bytearray(victim.read_bytes())
+    damaged = [victim, other] if damage == "swapped" else [victim]
     if damage == "removed":
         victim.unlink()
+    elif damage == "swapped":
+        victim.write_bytes(other.read_bytes())
+        other.write_bytes(data)
     elif damage == "truncated":
         victim.write_bytes(data[:-1])
     else:
@@ -71,7 +75,7 @@ def test_a_damaged_backup_is_refused_by_the_name_of_the_file(module, options, co
         victim.write_bytes(data)
     before = new.names()
     result = module.run("pg_restore_cluster", backup=str(copy), **options)
-    assert result["failed"] and result["damaged"] == [str(victim.relative_to(copy))]
+    assert result["failed"] and sorted(result["damaged"]) == sorted(str(path.relative_to(copy)) for path in damaged)
     assert new.names() == before and not os.path.exists(options["created_file"])
 
 

@@ -112,12 +112,15 @@ def test_a_database_moves_from_version_15(module, new, tools, tmp_path):
         optioned = server.execute("SELECT 1 FROM pg_attribute WHERE attrelid = 't'::regclass AND attoptions IS NOT NULL", "crm")
         looked = module.run("pg_preflight", **look)
         assert ["column option" in one["finding"] for one in looked["findings"] if one["blocking"]] == [True][: len(optioned)]
+        server.execute("ALTER SYSTEM SET datestyle TO 'ISO, DMY'")
+        server.execute("SELECT pg_reload_conf()")
         dumped = module.run("pg_dumpall", source=source, databases=["crm"], dest=str(tmp_path / "b"), bin_dir=str(bin_directory(15)))
         options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
-        restored = module.run("pg_restore_cluster", backup=dumped["path"], pin_settings=["TimeZone"], **options)
+        restored = module.run("pg_restore_cluster", backup=dumped["path"], pin_settings=["TimeZone", "DateStyle"], **options)
         assert restored.get("changed"), restored
         assert new.execute("SELECT count(*) FROM t", "crm") == [(1000,)]
         assert new.execute("SHOW timezone", "crm") == server.execute("SHOW timezone")
+        assert (new.execute("SHOW datestyle", "crm"), new.execute("SHOW datestyle")) == ([("ISO, DMY",)], [("ISO, MDY",)])
         assert module.run("pg_restore_cluster", state="absent", **options)["removed"] == ["database crm", "role app"]
     finally:
         server.remove()

@@ -42,6 +42,24 @@ def test_the_largest_database_goes_first_and_small_ones_share_the_workers():
     assert plan_workers({"only": 1}, 3) == [("only", 3)]
 
 
+@pytest.mark.parametrize(("version", "built_with", "chosen"), [
+    ("18.1", ("zstd", "lz4"), "zstd:1"), ("18.1", ("lz4",), "lz4:1"), ("18.1", (), "gzip:1"), ("15.3", ("zstd",), "1"),
+])
+def test_a_pg_dump_compresses_by_the_fastest_method_it_was_built_with(tmp_path, version, built_with, chosen):
+    """The program is a stand-in that says what PostgreSQL's says without a method, and without a server."""
+    program = tmp_path / "pg_dump"
+    program.write_text(f"""#!/bin/sh
+case "$*" in --version) echo 'pg_dump (PostgreSQL) {version}'; exit;; esac
+for method in {' '.join(built_with)}; do case "$*" in *--compress=$method*)
+echo 'pg_dump: error: connection to server on socket "/nonexistent/.s.PGSQL.5432" failed' >&2; exit 1;; esac; done
+echo 'pg_dump: error: this build does not support compression with zstd' >&2
+exit 1
+""")
+    program.chmod(0o755)
+    assert tools.compression_of(str(tmp_path)) == chosen
+    assert tools.compression_of(str(tmp_path), "none") == "none"
+
+
 def test_two_backups_in_one_minute_get_two_names():
     moment = time.struct_time((2026, 11, 28, 22, 1, 0, 0, 0, 0))
     first = backup_dir.final_name("postgresql", moment, set())
