@@ -12,7 +12,10 @@ version_added: 0.1.0
 description:
   - Copies a build, code, configuration, asset or log tree into C(DEST/NAME_YYYY-MM-DD_HHMM/tree) (UTC; C(-2), C(-3) … when taken),
     with C(manifest.json) beside it, published last.
-  - The copy is proved by reading it again from the disk after one sync, with the cache dropped.
+  - The copy is proved by reading it again from the disk after one sync, with the cache dropped. Modes, owners, times and extended
+    attributes (ACLs and capabilities are some) are part of the proof.
+  - What the file system or the rights of the user refuse to the copy (an owner, an attribute) is no failure. The manifest has it all
+    the same, and a warning and C(not_proved) of the journal count it and name the first.
   - A source that changes while it is copied is refused, and so are sockets, fifos, devices and unreadable files, all named at once.
 options:
   src:
@@ -30,7 +33,8 @@ options:
     type: str
   reuse:
     description:
-      - When the newest complete copy of the same name is identical (content, modes, owners, times), keep it instead of making another.
+      - When the newest complete copy of the same name is identical (content, modes, owners, times, extended attributes), keep it
+        instead of making another.
         Source and copy are read completely to know it.
     type: bool
     default: true
@@ -153,8 +157,8 @@ options:
     description: The run that holds the lease.
     type: str
 notes:
-  - Owners are kept when run as root, by number. Extended attributes are kept where the file system and the rights allow;
-    the manifest has them all. Holes in sparse files are written out.
+  - Owners are kept when run as root, by number, and so are the users and groups of ACLs. The labels of SELinux, IMA and EVM belong to
+    the place and are not copied. Holes in sparse files are written out.
 extends_documentation_fragment:
   - dihya.migration.tree
   - dihya.migration.tree.source

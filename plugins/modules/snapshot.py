@@ -11,8 +11,8 @@ short_description: Make and restore restore points of named paths
 version_added: 0.1.0
 description:
   - Records files, directories with everything in them, symbolic links, and also that nothing is there.
-  - Restoring is exact. What was added is removed, what was removed comes back, contents, modes, owners, times and links are those of
-    the snapshot, which is proved by reading what was restored.
+  - Restoring is exact. What was added is removed, what was removed comes back, contents, modes, owners, times, links and extended
+    attributes (ACLs and capabilities are some) are those of the snapshot, which is proved by reading what was restored.
   - A path is replaced in one step, so that it is the whole old or the whole new one, where the file system can exchange two names.
 options:
   dir:

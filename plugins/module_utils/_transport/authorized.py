@@ -9,11 +9,13 @@ import shlex
 from collections.abc import Sequence
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import PLACE_BOUND
 
 PUBLIC_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{60,100}={0,2}\Z")
 RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 PREFIX = b'restrict,command="'
-TAR = "tar --create --file=- --format=pax --xattrs --xattrs-include=user.* --xattrs-include=security.capability"
+# ACLs travel as the attributes that they are: by number, like the owners (--acls would name users that the receiver may not have).
+TAR = " ".join(["tar --create --file=- --format=pax --xattrs", *(f"--xattrs-exclude={name}" for name in PLACE_BOUND)])
 # What the tree has: by name what an unchanged file is known by, then their digests. Files with several names always travel.
 LIST = "; ".join([
     r"printf 'dihya-since %s\0' $(date +%s.%N)", r"find . -type f -links 1 -printf '%m %U %G %s %T@ %p\0'", r"printf 'dihya-digests\0'",

@@ -101,7 +101,7 @@ def pull_tree(host: PullHost, target: bytes, exclude: Sequence[str], progress: P
     if sealing is not None:
         sealing.store(target, received.entries)
     copying.sync(target)
-    copying.prove(target, received.entries, progress, lambda: meanwhile(received.entries))
+    copying.prove(target, received.entries, progress, lambda: meanwhile(received.entries), owner)
     return received.entries
 
 

@@ -15,7 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, FILE, LINK, ROOT, Entry, raw, shown
-from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder, hidden
+from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import PLACE_BOUND, excluder, hidden
 from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import Sealing
 
 END = b"dihya-end\n"
@@ -90,7 +90,7 @@ def _name_by_the_first(entries: Sequence[Entry], target: bytes) -> None:
     for path, (first, *others) in groups.items():
         if first.path < path:
             os.rename(content.place(target, path), content.place(target, first.path))
-            first.link_of, first.xattrs = None, found[path].xattrs
+            first.link_of = None
             for other in [found[path], *others]:
                 other.link_of = first.path
 
@@ -145,11 +145,14 @@ class _Taking:
                 said = f"the stream links {shown(path)} to what is not a file of it"
                 raise MigrationError(f"{said}, or is excluded: let the sender exclude it too")
             entry.link_of, entry.size, entry.sha256, entry.mode = first.link_of or first.path, first.size, first.sha256, first.mode
+            entry.xattrs, entry.not_kept = first.xattrs, first.not_kept  # tar sends them with the first name alone
+            return entry
         elif member.isreg() and not member.issparse():
             entry.size = member.size
         else:
             raise MigrationError(f"the stream holds what cannot be copied (device, fifo or sparse map): {shown(path)}")
-        entry.xattrs = {k[len(XATTR):]: raw(v) for k, v in member.pax_headers.items() if k.startswith(XATTR)} or None
+        sent = {k[len(XATTR):]: raw(v) for k, v in member.pax_headers.items() if k.startswith(XATTR)}
+        entry.xattrs = {name: value for name, value in sent.items() if name not in PLACE_BOUND} or None
         return entry
 
 

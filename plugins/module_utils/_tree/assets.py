@@ -54,7 +54,7 @@ def inherit(root: bytes, stage: bytes, entries: Sequence[Entry], of: str, owner:
     files = [entry for entry in entries if entry.is_file]
     damaged: set[bytes] = set()
     for group in copying.batches(files):
-        damaged.update(content.unlike(root, group, content.is_intact, content.as_it_is))
+        damaged.update(content.unlike(root, group, content.holds, content.as_it_is))
     for entry in entries:
         place = content.place(stage, entry.path)
         os.makedirs(os.path.dirname(place), exist_ok=True)

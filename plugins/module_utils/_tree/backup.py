@@ -18,7 +18,15 @@ from ansible_collections.dihya.migration.plugins.module_utils._lease import Leas
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
-from ansible_collections.dihya.migration.plugins.module_utils._tree import bucket_copy, change_times, copying, document, naming, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import (
+    bucket_copy,
+    change_times,
+    copying,
+    document,
+    naming,
+    not_kept,
+    system,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._tree.copy_result import Made, Newest, journal, second_copy, since_before
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
@@ -132,6 +140,8 @@ def _with_copies(result: dict[str, Any], others: list[dict[str, Any]]) -> dict[s
     result["warnings"] += [warning for other in others for warning in other["warnings"]]
     if others:
         result["journal"]["evidence"] += [one for other in others for one in other["journal"]["evidence"]]
+        unproved = [one for made in (result, *others) for one in made["journal"].get("not_proved", [])]
+        result["journal"].update({"not_proved": unproved} if unproved else {})
     return result
 
 
@@ -239,8 +249,8 @@ def _unlike(received: list[Entry], newest: Newest, sealing: Sealing | None) -> l
     """Paths in which what was received is not the newest copy; what is encrypted in both is compared by their one digest."""
     digests = clear_digests(received)
     if sealing is not None and sealing.agrees(newest.sealed, digests):
-        return differing(as_source(received, digests), as_source(newest.entries, digests), (*copying.SAME, "sha256"))
-    return differing(received, newest.entries, (*copying.SAME, "sha256"))
+        return differing(as_source(received, digests), as_source(newest.entries, digests), copying.WHOLE)
+    return differing(received, newest.entries, copying.WHOLE)
 
 
 def _difference(request: Request, root: bytes, entries: list[Entry], newest: Newest | None, warnings: list[str],
@@ -372,4 +382,5 @@ def _result(request: Request, name: str, made: Made, duration: float) -> dict[st
         result["journal"] = journal(name, made.path, number, digest or "", sha256, made, result["duration"])
         if request.second_copy:
             result["journal"]["evidence"] = [second_copy(name, request.src, made.path, sha256)]
+        not_kept.tell(result, not_kept.sentences(f"{name} in {request.dest}" if request.second_copy else name, made.entries))
     return result

@@ -115,7 +115,7 @@ def _difference(bucket: Bucket, tree: Tree, newest: _Newest | None, reuse: bool,
         return "reuse is off"
     name, known, stored, _sha256 = newest
     hashed = all(entry.sha256 for entry in tree.entries if entry.is_file)
-    fields = (*copying.SAME, "sha256") if hashed else copying.SAME
+    fields = copying.WHOLE if hashed else copying.SAME
     differs = differing(tree.entries, known, fields)
     if not differs and not hashed:
         differs = copying.differences(tree.root, tree.entries, known, tree.exclude, progress)

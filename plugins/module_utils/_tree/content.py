@@ -4,20 +4,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Optional
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree.crew import end_if_orphaned
-from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import ROOT, Entry, shown
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import MTIME, OWNER, ROOT, Entry, shown
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import read_xattrs
 
 CHUNK = 1 << 20
 FICLONE = 0x40049409
+INHERITED = ("system.posix_acl_default", "system.posix_acl_access")
 
 
 def place(root: bytes, path: bytes) -> bytes:
@@ -104,8 +107,31 @@ def is_unmoved(descriptor: int, entry: Entry) -> bool:
     return same_moment(entry, os.fstat(descriptor)) and digest_of(descriptor, entry.size) == entry.sha256
 
 
-def is_intact(descriptor: int, entry: Entry) -> bool:
-    """Whether a written file is what its entry says."""
+def is_known(descriptor: int, entry: Entry) -> bool:
+    """Whether a source file is unmoved and has the attributes, too, of an earlier copy."""
+    return read_xattrs(descriptor) == entry.xattrs and is_unmoved(descriptor, entry)
+
+
+def is_intact(descriptor: int, entry: Entry, owner: tuple[int, int] | None = None) -> bool:
+    """Whether a written file is all that its entry says; :func:`wears` and :func:`holds`."""
+    return wears(os.fstat(descriptor), descriptor, entry, owner) and holds(descriptor, entry)
+
+
+def wears(status: os.stat_result, place: bytes | int, entry: Entry, owner: tuple[int, int] | None = None) -> bool:
+    """Whether what has ``status`` has the owner, the time (not of a directory) and the attributes that its entry says it was given.
+
+    ``owner`` (uid, gid) replaces that of the entry. Attributes that it has besides, from the directory that it lies in, do not matter.
+    """
+    if (status.st_uid, status.st_gid) != (owner or (entry.uid, entry.gid)) and (owner or OWNER not in entry.not_kept):
+        return False
+    if status.st_mtime_ns != entry.mtime_ns and not stat.S_ISDIR(status.st_mode) and MTIME not in entry.not_kept:
+        return False
+    wanted = {name: value for name, value in (entry.xattrs or {}).items() if name not in entry.not_kept}
+    return not wanted or wanted.items() <= (read_xattrs(place) or {}).items()
+
+
+def holds(descriptor: int, entry: Entry) -> bool:
+    """Whether a written file has the mode and the bytes of its entry."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or (status.st_size, stat.S_IMODE(status.st_mode)) != (entry.size, entry.mode):
         return False
@@ -115,9 +141,13 @@ def is_intact(descriptor: int, entry: Entry) -> bool:
         return False
 
 
+Brought = tuple[str, Optional[dict[str, bytes]], tuple[str, ...]]
+"""A file copied: SHA-256 of the bytes read, extended attributes, what the copy could not be given."""
+
+
 def copy_file(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int] | None,
-              write: Callable[..., str] | None = None) -> tuple[str, dict[str, bytes] | None]:
-    """Copy one scanned file; returns the SHA-256 of the bytes read and the extended attributes. ``write`` replaces :func:`write_file`.
+              write: Callable[..., str] | None = None, dressed: bool = False) -> Brought:
+    """Copy one scanned file with its attributes (if ``dressed``, those of its entry). ``write`` replaces :func:`write_file`.
 
     Raises :class:`MigrationError` when the file is not what was scanned, before or after it was read.
     """
@@ -125,16 +155,16 @@ def copy_file(source: bytes, entry: Entry, target: bytes, owner: tuple[int, int]
     try:
         if not same_moment(entry, os.fstat(descriptor)):
             raise changed(entry.path)
-        attributes = read_xattrs(descriptor)
+        attributes = entry.xattrs if dressed else read_xattrs(descriptor)
         digest = (write or write_file)(target, chunks(descriptor, entry.size), entry, owner, attributes, descriptor)
         if not same_moment(entry, os.fstat(descriptor)):
             raise changed(entry.path)
     finally:
         os.close(descriptor)
-    return digest, attributes
+    return digest, attributes, entry.not_kept
 
 
-def link_file(source: bytes, entry: Entry, old: bytes, known: Entry, target: bytes) -> tuple[str, dict[str, bytes] | None] | None:
+def link_file(source: bytes, entry: Entry, old: bytes, known: Entry, target: bytes) -> Brought | None:
     """Make ``target`` one more name of ``old``, a file of an earlier copy, when the source, read now, is what ``known`` says of it.
 
     Returns what :func:`copy_file` does; None, with nothing made, when it differs or the file system has no such links.
@@ -155,7 +185,7 @@ def link_file(source: bytes, entry: Entry, old: bytes, known: Entry, target: byt
         raise cannot_write(entry.path, error) from None
     finally:
         os.close(descriptor)
-    return str(known.sha256), attributes
+    return str(known.sha256), attributes, known.not_kept
 
 
 def clone(source: int, target: int) -> bool:
@@ -169,7 +199,7 @@ def clone(source: int, target: int) -> bool:
 
 def write_file(target: bytes, data: Iterable[bytes], entry: Entry, owner: tuple[int, int] | None,
                attributes: dict[str, bytes] | None, source: int | None = None) -> str:
-    """Create ``target``, which must not exist, from ``data``, and give it mode, time, owner and attributes of ``entry``.
+    """Create ``target``, which must not exist, from ``data``, and :func:`dress` it.
 
     ``source`` is a descriptor of the file that ``data`` comes from, whose blocks are shared where that is possible.
     """
@@ -193,12 +223,26 @@ def write_file(target: bytes, data: Iterable[bytes], entry: Entry, owner: tuple[
 
 
 def dress(descriptor: int, entry: Entry, owner: tuple[int, int] | None, attributes: dict[str, bytes] | None) -> None:
-    """Give a file that was just written owner, attributes, mode and time."""
-    if owner is not None:
+    """Give a file that was just written owner (None: we could not), attributes, mode and time; its entry says what it was not given."""
+    status = os.fstat(descriptor)  # its group may be that of its directory
+    if owner is not None and (status.st_uid, status.st_gid) != owner:
         os.fchown(descriptor, *owner)
-    set_xattrs(descriptor, attributes)
+    if entry.path == ROOT:
+        drop_inherited(descriptor)
+    refused = set_xattrs(descriptor, attributes)
     os.fchmod(descriptor, entry.mode)
     os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+    note_not_kept(entry, os.fstat(descriptor), owner, refused)
+
+
+def note_not_kept(entry: Entry, status: os.stat_result, owner: tuple[int, int] | None, refused: Sequence[str] = ()) -> None:
+    """Let ``entry`` say what its copy, which has ``status`` now, was not given."""
+    missing = list(refused)
+    if owner is None and (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
+        missing.append(OWNER)
+    if status.st_mtime_ns != entry.mtime_ns and not stat.S_ISDIR(status.st_mode):
+        missing.append(MTIME)  # a file system that counts in seconds
+    entry.not_kept = tuple(missing)
 
 
 def cannot_write(path: bytes, error: OSError) -> MigrationError:
@@ -206,10 +250,19 @@ def cannot_write(path: bytes, error: OSError) -> MigrationError:
     return MigrationError(f"{shown(path)} could not be written: {error.strerror}", errno=errno.errorcode.get(error.errno or 0, "unknown"))
 
 
-def set_xattrs(place: bytes | int, attributes: dict[str, bytes] | None) -> None:
-    """Set what the file system and our rights allow; the manifest keeps the rest."""
+def set_xattrs(place: bytes | int, attributes: dict[str, bytes] | None) -> list[str]:
+    """Set what the file system and our rights allow; returns the names of the rest, which the manifest keeps."""
+    refused = []
     for name, value in (attributes or {}).items():
         try:
             os.setxattr(place, name, value)
         except OSError:
-            continue
+            refused.append(name)
+    return refused
+
+
+def drop_inherited(place: bytes | int) -> None:
+    """Take from the root of a new tree the ACL that it has from the directory it lies in: nothing in it may have it then."""
+    for name in INHERITED:
+        with contextlib.suppress(OSError):
+            os.removexattr(place, name)

@@ -51,7 +51,7 @@ def since_before(made: Made) -> dict[str, int] | None:
     # What is encrypted counts as changed when its size or time differs: there is no digest of it to compare.
     before, now = ({entry.path: entry for entry in as_source(entries, {}) if entry.type != DIRECTORY}
                    for entries in (made.before.entries, made.entries))
-    differs = set(differing(before.values(), now.values(), (*copying.SAME, "sha256")))
+    differs = set(differing(before.values(), now.values(), copying.WHOLE))
     return {"added": len(differs - before.keys()), "changed": len(differs & before.keys() & now.keys()),
             "removed": len(differs - now.keys())}
 

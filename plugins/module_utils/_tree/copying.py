@@ -32,6 +32,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.system impor
 MARGIN = 16 << 20
 BATCH, BATCH_BYTES = 32, 4 << 20
 SAME = ("mode", "uid", "gid", "mtime_ns", "size", "target", "link_of")
+WHOLE = (*SAME, "sha256", "xattrs")
 
 
 def require_space(directory: bytes, entries: Sequence[Entry]) -> None:
@@ -63,12 +64,13 @@ class Base:
 
 def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Progress, owner: tuple[int, int] | None = None,
               exclude: Sequence[str] = (), meanwhile: Callable[[], None] = lambda: None, base: Base | None = None,
-              tolerant: bool = False, sealing: Sealing | None = None) -> list[bytes]:
+              tolerant: bool = False, sealing: Sealing | None = None, dressed: bool = False) -> list[bytes]:
     """Copy the scanned ``entries`` of ``source`` to ``target``, complete them with their digests, and prove the copy on the disk.
 
     Files that are those of ``base`` become further names of them. ``owner`` (uid, gid) replaces the source's owners. ``meanwhile`` is
     called once the entries are complete, while the disk is read. What ``sealing`` covers is stored encrypted, and the entries say so in
-    the end. ``tolerant`` leaves out files that change meanwhile; they are returned.
+    the end. ``tolerant`` leaves out files that change meanwhile; they are returned. ``dressed`` entries have their extended attributes
+    already, and those are set instead of the source's.
     Raises :class:`MigrationError` when the source changed meanwhile or the
     copy, read again from the disk, is not the source.
     """
@@ -79,7 +81,7 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
     make_directories(target, entries)
     progress.begin("copy", sum(weights))
 
-    def bring(entry: Entry) -> tuple[str, dict[str, bytes] | None] | None:
+    def bring(entry: Entry) -> content.Brought | None:
         try:
             return bring_still(entry)
         except MigrationError as error:
@@ -87,7 +89,7 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
                 return None
             raise
 
-    def bring_still(entry: Entry) -> tuple[str, dict[str, bytes] | None]:
+    def bring_still(entry: Entry) -> content.Brought:
         full, new = place(source, entry.path), place(target, entry.path)
         if sealing is not None and sealing.covers(entry.path):
             return content.copy_file(full, entry, new, chosen_owner(entry, owner), sealing.write)
@@ -96,13 +98,13 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
             linked = content.link_file(full, entry, place(base.root, entry.path), known, new)
             if linked is not None:
                 return linked
-        return content.copy_file(full, entry, new, chosen_owner(entry, owner))
+        return content.copy_file(full, entry, new, chosen_owner(entry, owner), dressed=dressed)
     crew = Crew(bring, files, weights)
     read = {entry.path: result for entry, result in zip(files, crew.results(progress.advance))}
     left = leave_out(target, entries, [path for path, result in read.items() if result is None])
     for entry in entries:
         if entry.is_file:
-            entry.sha256, entry.xattrs = read[entry.link_of or entry.path] or (None, None)
+            entry.sha256, entry.xattrs, entry.not_kept = read[entry.link_of or entry.path] or (None, None, ())
     if tolerant:
         left += leave_out(target, entries, Check(source, entries, content.is_unmoved, exclude).results())
     finish(target, entries, owner)
@@ -120,7 +122,7 @@ def copy_tree(source: bytes, entries: list[Entry], target: bytes, progress: Prog
         raise MigrationError(f"the source changed while it was copied ({first_names(moved)}): stop what writes there, or exclude it")
     if sealing is not None:
         sealing.store(target, entries)
-    prove(target, entries, progress, meanwhile)
+    prove(target, entries, progress, meanwhile, owner)
     return left
 
 
@@ -154,11 +156,15 @@ def batches(files: Sequence[Entry]) -> list[list[Entry]]:
 
 
 class Check:
-    """Compares the tree at ``root`` with ``entries``: names, directories and links here, files by ``holds`` on all cores."""
+    """Compares the tree at ``root`` with ``entries``: names, directories and links here, files by ``holds`` on all cores.
+
+    ``worn(status, path, entry)`` says of a directory or link whether it has its owner, time and attributes, where they matter.
+    """
 
     def __init__(self, root: bytes, entries: Sequence[Entry], holds: Callable[[int, Entry], bool], exclude: Sequence[str] = (),
-                 prepare: Callable[[int], None] = content.as_it_is) -> None:
-        self._root, self._entries, self._exclude = root, entries, exclude
+                 prepare: Callable[[int], None] = content.as_it_is,
+                 worn: Callable[[os.stat_result, bytes, Entry], bool] = lambda status, full, entry: True) -> None:
+        self._root, self._entries, self._exclude, self._worn = root, entries, exclude, worn
         groups = batches(inodes(entries))
         weights = [sum(entry.size for entry in group) for group in groups]
         self._crew = Crew(lambda group: content.unlike(root, group, holds, prepare), groups, weights, worth=3)
@@ -181,14 +187,16 @@ class Check:
     def _same(self, entry: Entry) -> bool:
         full = place(self._root, entry.path)
         try:
-            if entry.type == LINK:
-                return os.readlink(full) == entry.target
+            status = os.lstat(full)
             if entry.link_of is not None:
-                return os.path.samestat(os.lstat(full), os.lstat(place(self._root, entry.link_of)))
-            status = os.lstat(full) if entry.type == DIRECTORY else None
+                return os.path.samestat(status, os.lstat(place(self._root, entry.link_of)))
+            if entry.type == LINK and os.readlink(full) != entry.target:
+                return False
+            if entry.type == DIRECTORY and (not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != entry.mode):
+                return False
+            return self._worn(status, full, entry)
         except OSError:
             return False
-        return status is None or (stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == entry.mode)
 
 
 def read_digests(root: bytes, entries: Sequence[Entry], prepare: Callable[[int], None] = content.as_it_is) -> None:
@@ -211,15 +219,24 @@ def read_digests(root: bytes, entries: Sequence[Entry], prepare: Callable[[int],
 
 
 def differences(root: bytes, entries: list[Entry], known: Sequence[Entry], exclude: Sequence[str], progress: Progress) -> list[bytes]:
-    """Sorted paths in which the scanned tree at ``root`` is not ``known``: owners, times and links first, then, if need be, every byte."""
+    """Sorted paths in which the scanned tree at ``root`` is not ``known``.
+
+    Owners, times and links first, then, if need be, every attribute and byte.
+    """
+    before = {entry.path: entry for entry in known}
     wrong = differing(entries, known, SAME)
+    wrong += [entry.path for entry in entries if entry.type == DIRECTORY and entry.path in before and entry.path not in wrong
+              and entry.xattrs != before[entry.path].xattrs]
     if wrong:
-        return wrong
-    digests = {entry.path: entry.sha256 for entry in known}
+        return sorted(wrong)
     for entry in entries:
-        entry.sha256 = digests[entry.path]
+        entry.sha256, entry.xattrs = before[entry.path].sha256, before[entry.path].xattrs
     progress.begin("compare", sum(entry.size for entry in inodes(entries)))
-    return Check(root, entries, content.is_unmoved, exclude).results(progress.advance)
+    wrong = Check(root, entries, content.is_known, exclude).results(progress.advance)
+    for entry in entries if wrong else ():
+        if entry.is_file:
+            entry.sha256 = entry.xattrs = None  # it is not known, after all
+    return wrong
 
 
 def may_own(entry: Entry) -> bool:
@@ -228,19 +245,18 @@ def may_own(entry: Entry) -> bool:
 
 
 def chosen_owner(entry: Entry, owner: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The (uid, gid) to set on the copy of ``entry``, None when it already is right or we could not."""
-    if owner is None and not may_own(entry):
-        return None
-    wanted = owner or (entry.uid, entry.gid)
-    return None if wanted == (os.geteuid(), os.getegid()) else wanted
+    """The (uid, gid) that the copy of ``entry`` is to have, None when we could not give it."""
+    return (owner or (entry.uid, entry.gid)) if owner is not None or may_own(entry) else None
 
 
 def make_directories(target: bytes, entries: Sequence[Entry]) -> None:
-    """Make the tree's directories, private until :func:`finish`; the root may exist already."""
+    """Make the tree's directories, private until :func:`finish`; the root may exist already, and then keeps the ACL that it has."""
     for entry in entries:
         if entry.type == DIRECTORY and not (entry.path == ROOT and os.path.isdir(target)):
             try:
                 os.mkdir(place(target, entry.path), 0o700)
+                if entry.path == ROOT:
+                    content.drop_inherited(target)
             except OSError as error:
                 raise content.cannot_write(entry.path, error) from None
 
@@ -266,15 +282,17 @@ def _make_link(full: bytes, entry: Entry, owner: tuple[int, int] | None) -> None
     if owner is not None:
         os.chown(full, *owner, follow_symlinks=False)
     os.utime(full, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
+    content.note_not_kept(entry, os.lstat(full), owner)
 
 
 def finish_directory(full: bytes, entry: Entry, owner: tuple[int, int] | None) -> None:
     """Owner, attributes, mode and time of one directory, once nothing in it will change."""
     if owner is not None:
         os.chown(full, *owner)
-    content.set_xattrs(full, entry.xattrs)
+    refused = content.set_xattrs(full, entry.xattrs)
     os.chmod(full, entry.mode)
     os.utime(full, ns=(entry.mtime_ns, entry.mtime_ns))
+    content.note_not_kept(entry, os.lstat(full), owner, refused)
 
 
 def sync(target: bytes) -> None:
@@ -285,20 +303,25 @@ def sync(target: bytes) -> None:
         raise MigrationError(f"the copy could not be written to the disk: {error.strerror}") from None
 
 
-def prove(target: bytes, entries: Sequence[Entry], progress: Progress, meanwhile: Callable[[], None] = lambda: None) -> None:
+def prove(target: bytes, entries: Sequence[Entry], progress: Progress, meanwhile: Callable[[], None] = lambda: None,
+          owner: tuple[int, int] | None = None) -> None:
     """Raise unless the tree at ``target``, read from the disk, is exactly ``entries``; ``meanwhile`` is called while it is read."""
-    damaged = damage(target, entries, progress, meanwhile)
+    damaged = damage(target, entries, progress, meanwhile, owner)
     if damaged:
         raise MigrationError(f"what was written is not what was read ({first_names(damaged)}): do not trust this disk, or what an "
                              "incremental copy was built on")
 
 
 def damage(target: bytes, entries: Sequence[Entry], progress: Progress | None = None,
-           meanwhile: Callable[[], None] = lambda: None) -> list[bytes]:
-    """Paths of ``entries`` (digests known) that the tree at ``target`` has not, has otherwise, or has besides; read from the disk."""
+           meanwhile: Callable[[], None] = lambda: None, owner: tuple[int, int] | None = None) -> list[bytes]:
+    """Paths of ``entries`` (digests known) that the tree at ``target`` has not, has otherwise, or has besides; read from the disk.
+
+    All of it belongs to ``owner`` (uid, gid) where that is given, and else to whom the entries say.
+    """
     if progress is not None:
         progress.begin("verify", sum(entry.size for entry in inodes(entries)))
-    check = Check(target, entries, content.is_intact, prepare=content.from_the_disk)
+    check = Check(target, entries, lambda descriptor, entry: content.is_intact(descriptor, entry, owner), prepare=content.from_the_disk,
+                  worn=lambda status, full, entry: content.wears(status, full, entry, owner))
     try:
         meanwhile()
         return check.results(progress.advance if progress is not None else lambda weight: None)

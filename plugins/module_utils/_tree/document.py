@@ -49,6 +49,8 @@ def to_json(entry: Entry, below: str) -> dict[str, Any]:
         value["link_of"] = text(entry.link_of)
     if entry.xattrs:
         value["xattrs"] = {name: base64.b64encode(content).decode() for name, content in entry.xattrs.items()}
+    if entry.not_kept:
+        value["not_kept"] = list(entry.not_kept)
     return value
 
 
@@ -64,7 +66,8 @@ def from_json(value: dict[str, Any], below: str) -> Entry:
         raw(path), value["type"], int(value["mode"], 8), value["uid"], value["gid"], value.get("owner"), value.get("group"),
         value["mtime_ns"],
         value.get("size", 0), value.get("sha256"), raw(value["target"]) if "target" in value else None,
-        raw(value["link_of"]) if "link_of" in value else None, xattrs or None, clear_size=value.get("clear_size"))
+        raw(value["link_of"]) if "link_of" in value else None, xattrs or None, clear_size=value.get("clear_size"),
+        not_kept=tuple(value.get("not_kept", ())))
 
 
 def write(path: bytes, entries: Sequence[Entry], below: str, **facts: Any) -> dict[str, Any]:

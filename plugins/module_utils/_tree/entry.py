@@ -11,6 +11,7 @@ from typing import Any
 
 DIRECTORY, FILE, LINK = "directory", "file", "link"
 ROOT = b"."
+OWNER, MTIME = "owner", "mtime"
 SHOWN_PATHS = 10
 
 
@@ -20,7 +21,8 @@ class Entry:
 
     ``mtime_ns`` and ``ctime_ns`` in nanoseconds, ``size`` in bytes (files only), ``sha256`` hexadecimal (files, once read),
     ``target`` of a symbolic link, ``link_of`` the first path of the same inode when this one is a further hard link. A file that is
-    stored encrypted has ``clear_size``, the bytes that it held, and in memory alone ``clear_sha256``, their digest.
+    stored encrypted has ``clear_size``, the bytes that it held, and in memory alone ``clear_sha256``, their digest. ``not_kept`` names
+    what the copy could not be given (``owner``, ``mtime``, names of extended attributes).
     """
 
     path: bytes
@@ -40,6 +42,7 @@ class Entry:
     inode: tuple[int, int] = (0, 0)
     clear_size: int | None = None
     clear_sha256: str | None = None
+    not_kept: tuple[str, ...] = ()
 
     @property
     def is_file(self) -> bool:

@@ -13,12 +13,14 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory
-from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying, document, putting, record, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying, document, not_kept, putting, record, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import TREE
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import FILE, Entry, counts, first_names, raw, tree_digest
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import sealed
 from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import chosen_ids
+
+CAPABILITY = "security.capability"
 
 
 @dataclass
@@ -63,11 +65,12 @@ def _place(request: Request) -> dict[str, Any]:
     putting.swap(tree, raw(request.path))
     fsync_directory(os.path.dirname(request.path))
     copying.sync(raw(request.path))
-    damaged = copying.damage(raw(request.path), wanted)
+    damaged = copying.damage(raw(request.path), wanted, owner=owner)
     if damaged:
         raise MigrationError(f"{request.path} is not what was copied ({first_names(damaged)}): do not trust this disk", subject="path")
     _clear(request)
-    return _result(request, True, "put there and read again from the disk", wanted)
+    result = _result(request, True, "put there and read again from the disk", wanted)
+    return not_kept.tell(result, not_kept.sentences(request.path, wanted))
 
 
 def _is_ours(request: Request) -> bool:
@@ -105,10 +108,11 @@ def _found(path: str) -> list[Entry] | None:
 
 
 def _give(root: bytes, entries: Sequence[Entry], owner: tuple[int, int]) -> None:
-    """Let all of the tree belong to ``owner``; a change of owner takes bits of the mode away, so the mode comes after it."""
+    """Let all of the tree belong to ``owner``; a change of owner takes bits of the mode and capabilities away, so they come after it."""
     for entry in entries:
         full = content.place(root, entry.path)
         os.chown(full, *owner, follow_symlinks=False)
+        content.set_xattrs(full, {name: value for name, value in (entry.xattrs or {}).items() if name == CAPABILITY})
         if entry.type == FILE and entry.mode & (stat.S_ISUID | stat.S_ISGID):
             os.chmod(full, entry.mode)
 

@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, system
-from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import text
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import Entry, text
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 
 
-def put_back(stored: bytes | None, path: bytes, beside: bytes) -> None:
+def put_back(stored: bytes | None, path: bytes, beside: bytes, known: Sequence[Entry] = ()) -> None:
     """Make ``path`` a copy of ``stored`` (None: make it absent). ``beside`` is a free name next to it for the work.
+
+    Extended attributes are those of the ``known`` entries: the file system of ``stored`` may not hold them.
 
     What a killed predecessor left at ``beside`` is removed first. Raises :class:`MigrationError` when the directory of ``path`` is gone.
     """
@@ -28,8 +31,11 @@ def put_back(stored: bytes | None, path: bytes, beside: bytes) -> None:
         os.rename(path, beside)
     else:
         entries = scan(stored)
+        attributes = {entry.path: entry.xattrs for entry in known}
+        for entry in entries:
+            entry.xattrs = attributes.get(entry.path)
         copying.require_space(parent, entries)
-        copying.copy_tree(stored, entries, beside, Progress(None))
+        copying.copy_tree(stored, entries, beside, Progress(None), dressed=True)
         swap(beside, path)
     fsync_directory(os.fsdecode(parent))
     if os.path.lexists(beside):

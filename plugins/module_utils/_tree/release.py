@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, publish_json, read_json
-from ansible_collections.dihya.migration.plugins.module_utils._tree import naming, release_plan, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import naming, not_kept, release_plan, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import raw, text
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import RELEASES, Plan, Release, State, release_of
 from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import MARKER, SHARED, STAGE, stage_release
@@ -201,7 +201,7 @@ def _stage(request: Request) -> dict[str, Any]:
     result = _result(request, state, staged.plan, state, staged.counts, staged.digest, staged.summary, staged.changed)
     if staged.inherited:
         result["journal"]["counts"]["inherited"] = staged.inherited
-    return dict(result, inherited=staged.inherited, warnings=[*staged.warnings])
+    return not_kept.tell(dict(result, inherited=staged.inherited, warnings=[*staged.warnings]), staged.unproved)
 
 
 def _result(request: Request, before: State, plan: Plan, after: State, number: dict[str, int] | None = None, digest: str | None = None,

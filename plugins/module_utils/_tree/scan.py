@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import functools
 import grp
@@ -21,6 +22,8 @@ KINDS = {stat.S_IFSOCK: "socket", stat.S_IFIFO: "fifo", stat.S_IFBLK: "block dev
 TYPES = {stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
 # The label of a mandatory access policy belongs to the place, not to the tree.
 PLACE_BOUND = ("security.selinux", "security.ima", "security.evm")
+# Gone meanwhile, not for this user (whose tree is refused as unreadable then), or not told by this file system: nobody could copy it.
+NO_ATTRIBUTE = (errno.ENODATA, errno.EACCES, errno.EOPNOTSUPP)
 
 
 def excluder(patterns: Sequence[str]) -> Callable[[bytes], bool]:
@@ -116,12 +119,22 @@ def _entry(path: bytes, full: bytes, status: os.stat_result, refused: dict[str, 
 
 
 def read_xattrs(place: bytes | int) -> dict[str, bytes] | None:
-    """The extended attributes (ACLs and capabilities too) of a path or descriptor that can be read; None when there are none."""
+    """The extended attributes (ACLs and capabilities too) of a path or descriptor; None when there are none."""
+    found: dict[str, bytes] = {}
     try:
-        names = [name for name in os.listxattr(place) if name not in PLACE_BOUND]
-        return {name: os.getxattr(place, name) for name in names} or None
-    except OSError:
+        names = os.listxattr(place)
+    except OSError as error:
+        if error.errno not in NO_ATTRIBUTE:
+            raise
         return None
+    for name in names:
+        if name not in PLACE_BOUND:
+            try:
+                found[name] = os.getxattr(place, name)
+            except OSError as error:
+                if error.errno not in NO_ATTRIBUTE:
+                    raise
+    return found or None
 
 
 @functools.cache

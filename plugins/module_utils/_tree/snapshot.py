@@ -16,7 +16,16 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, document, naming, system
-from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import Entry, counts, first_names, raw, summary, tree_digest
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
+    MTIME,
+    OWNER,
+    Entry,
+    counts,
+    first_names,
+    raw,
+    summary,
+    tree_digest,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._tree.putting import put_back
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 
@@ -121,10 +130,19 @@ def _fill(stage: str, request: Request, items: list[Item]) -> dict[str, Any]:
     for number, item in enumerate(items):
         if item.entries is not None:
             copying.copy_tree(raw(item.path), item.entries, raw(os.path.join(stage, str(number))), Progress(None))
+            _require_kept(request, item.entries)
             document.write(raw(os.path.join(stage, f"{number}.json")), item.entries, str(number))
             files.append(_manifest.file_entry(stage, f"{number}.json"))
     facts = [item.facts() for item in items]
     return _manifest.write_manifest(stage, KIND, files, name=request.name, id=secrets.token_hex(8), items=facts)
+
+
+def _require_kept(request: Request, entries: list[Entry]) -> None:
+    """Attributes are restored from the manifest; owners and times from the files, which must have them."""
+    wrong = [entry.path for entry in entries if {OWNER, MTIME} & set(entry.not_kept)]
+    if wrong:
+        raise MigrationError(f"{request.dir} cannot hold owners and times exactly ({first_names(wrong)}): choose another file system",
+                             subject="dir")
 
 
 def read_snapshot(place: str) -> tuple[dict[str, Any], list[Item]]:
@@ -162,7 +180,8 @@ def _restore(request: Request) -> dict[str, Any]:
             differs = _differs(item)
             if not request.check_mode:
                 if differs:
-                    put_back(raw(os.path.join(place, str(number))) if item.entries is not None else None, raw(item.path), leftover)
+                    stored = raw(os.path.join(place, str(number))) if item.entries is not None else None
+                    put_back(stored, raw(item.path), leftover, item.entries or ())
                     _prove(item)
                 elif os.path.lexists(leftover):
                     system.remove_tree(leftover)

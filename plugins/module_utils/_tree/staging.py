@@ -17,7 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, publish_json
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost, pull_tree
-from ansible_collections.dihya.migration.plugins.module_utils._tree import assets, copying, document, system
+from ansible_collections.dihya.migration.plugins.module_utils._tree import assets, copying, document, not_kept, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import TREE, require_content, require_tree
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import (
     DIRECTORY,
@@ -48,6 +48,7 @@ class Staged:
     summary: str = ""
     inherited: int = 0
     warnings: tuple[str, ...] = ()
+    unproved: tuple[str, ...] = ()
 
 
 def stage_release(request: Any, existing: Release | None, current: str | None) -> Staged:
@@ -81,7 +82,12 @@ def stage_release(request: Any, existing: Release | None, current: str | None) -
         digest = _complete(request, stage, entries, links, owner)
     finally:
         stage.close()
-    return Staged(Plan(f"{request.name} is staged"), True, number, digest, summary(entries), inherited, warnings)
+    return Staged(Plan(f"{request.name} is staged"), True, number, digest, summary(entries), inherited, warnings,
+                  _unproved(request, entries))
+
+
+def _unproved(request: Any, entries: list[Entry]) -> tuple[str, ...]:
+    return tuple(not_kept.sentences(f"release {request.name}", entries))
 
 
 def _inherit(request: Any, stage: system.Stage, entries: list[Entry], current: str | None,
@@ -142,7 +148,8 @@ def _staged_from_host(request: Any, existing: Release | None, links: dict[str, s
         digest = _complete(request, stage, entries, links, owner)
     finally:
         stage.close()
-    return Staged(Plan(f"{request.name} is staged"), True, counts(entries), digest, summary(entries), inherited, warnings)
+    return Staged(Plan(f"{request.name} is staged"), True, counts(entries), digest, summary(entries), inherited, warnings,
+                  _unproved(request, entries))
 
 
 def chosen_ids(owner: str | None, group: str | None) -> tuple[int, int] | None:

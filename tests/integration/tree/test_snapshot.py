@@ -7,9 +7,11 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._tree import snapshot as engine
 from ansible_collections.dihya.migration.plugins.module_utils._tree import system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.snapshot import Request, snapshot
 
@@ -64,6 +66,22 @@ def test_restore_is_exact(etc: pathlib.Path, monkeypatch: pytest.MonkeyPatch, ex
     assert result["restored"] == sorted(paths(etc)) and below(etc) == before
     again = do(etc, "restored")
     assert (again["changed"], again["restored"]) == (False, [])
+
+
+def test_restoration_that_does_not_hold_is_no_success(etc: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    do(etc, "present")
+    spoil(etc)
+    real = engine.put_back
+
+    def meddle(stored: bytes | None, path: bytes, *arguments: Any) -> None:
+        real(stored, path, *arguments)
+        if path.endswith(b"/file"):
+            times = os.stat(etc / "file")
+            (etc / "file").write_text("other!")  # as long and as old as what was restored: only its bytes tell
+            os.utime(etc / "file", ns=(times.st_atime_ns, times.st_mtime_ns))
+    monkeypatch.setattr(engine, "put_back", meddle)
+    with pytest.raises(MigrationError, match=r"/file is not what the snapshot holds although restored"):
+        do(etc, "restored")
 
 
 def test_making_it_again_never_replaces_it(etc: pathlib.Path) -> None:
