@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import stat
@@ -20,7 +21,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._lease import Leas
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 
-from tests.support.tmpfs import tmpfs
+from tests.support.nobody import as_nobody, open_directory
+from tests.support.tmpfs import disk, tmpfs
 
 from .conftest import facts
 
@@ -267,6 +269,33 @@ def test_write_that_went_wrong_is_found(tmp_path: pathlib.Path, monkeypatch: pyt
     assert os.listdir(tmp_path / "backup") == []
 
 
+def test_decay_that_the_cache_hides_is_found(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk decays beneath a file whose pages, still good, are in the cache: only who drops them sees it."""
+    source, place = make_files(tmp_path / "s", 3, 4_000), tmp_path / "disk"
+    mark = b"what the disk is going to lose"
+    (source / "d1/f1").write_bytes(mark * 200)
+    place.mkdir()
+    with disk(place) as image:
+        def decay() -> None:
+            found = [match.start() for match in re.finditer(mark * 200, image.read_bytes())]
+            assert found
+            with open(image, "r+b") as stream:
+                for offset in found:  # of removed copies, too
+                    stream.seek(offset)
+                    stream.write(b"W")
+        kept = copy(source, place / "kept")
+        written = pathlib.Path(kept["path"]) / "tree/d1/f1"
+        assert written.read_bytes() == mark * 200
+        decay()
+        assert written.read_bytes() == mark * 200  # by the cache all is well
+        assert "is damaged and was not reused: d1/f1" in copy(source, place / "kept")["warnings"][0]
+        real = copying.sync
+        monkeypatch.setattr(copying, "sync", lambda target: (real(target), decay()))
+        shutil.rmtree(place / "kept")
+        with pytest.raises(MigrationError, match=r"not what was read \(d1/f1\)"):
+            copy(source, place / "new")
+
+
 def test_disk_full_is_said_and_leaves_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, small = make_files(tmp_path / "s", 40, 200_000), tmp_path / "small"
     small.mkdir()
@@ -343,10 +372,20 @@ def test_lease_and_progress(tmp_path: pathlib.Path) -> None:
     assert json.loads((tmp_path / "progress").read_text())["step"] == "verify"
 
 
-def test_unreadable_files_are_named(tmp_path: pathlib.Path) -> None:
-    source = make_files(tmp_path / "s", 2)
-    (source / "d1/f1").chmod(0)
-    if os.geteuid() == 0:
-        pytest.skip("NOT TESTED as root: everything is readable")
-    with pytest.raises(MigrationError, match="unreadable: d1/f1"):
-        copy(source, tmp_path / "backup")
+def unreadable(root: pathlib.Path, kind: str) -> pathlib.Path:
+    """A tree of which nobody, who is not root, cannot read one file or directory."""
+    make_files(root, 2)
+    for path in [root, *root.rglob("*")]:
+        path.chmod(0o755)
+    (root / {"file": "d1/f1", "directory": "d1"}[kind]).chmod(0)
+    return root
+
+
+@pytest.mark.parametrize("kind, named", [("file", "d1/f1"), ("directory", "d1")])
+def test_unreadable_files_are_named(kind: str, named: str) -> None:
+    with open_directory() as place:
+        source = unreadable(place / "s", kind)
+        refused = as_nobody(lambda: copy(source, place / "backup"))
+        assert isinstance(refused, MigrationError) and f"unreadable: {named}" in refused.message
+        assert not (place / "backup").exists()
+        (source / named).chmod(0o755)  # so that it can be removed

@@ -25,6 +25,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.backup impor
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request as ReleaseRequest
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import release
 
+from tests.support.needs import require_root
+from tests.support.nobody import NOBODY, open_directory
+
 from .conftest import Grant, Sshd, facts
 
 
@@ -125,6 +128,22 @@ def test_sockets_are_refused_although_tar_leaves_them_out(tmp_path: pathlib.Path
         listener.bind(str(tree / "sock"))
         with pytest.raises(MigrationError, match="socket: sock"):
             pull(tree, tmp_path / "backup", grant(tree))
+
+
+def test_unreadable_files_are_no_whole_tree(sshd: Sshd, tmp_path: pathlib.Path, grant: Grant) -> None:
+    require_root()
+    with open_directory() as place:
+        (place / "tree").mkdir()
+        (place / "tree/closed").write_text("x")
+        (place / "tree/closed").chmod(0)
+        host = grant(place / "tree")
+        # The account of the tests is root's, who reads everything: its command runs as nobody, as that of another account would.
+        line = sshd.authorized_keys.read_bytes()
+        sshd.authorized_keys.write_bytes(line.replace(
+            b"exec /bin/sh", f"exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups /bin/sh".encode()))
+        with pytest.raises(MigrationError, match="could not read all of the tree"):
+            pull(place / "tree", tmp_path / "backup", host)
+        assert os.listdir(tmp_path / "backup") == []
 
 
 def test_key_can_do_nothing_but_send_its_tree(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant) -> None:
