@@ -24,6 +24,8 @@ LIST = "; ".join([
 REST = '; '.join([
     't=${SSH_ORIGINAL_COMMAND#rest }', 'case "$t" in *[!0-9.]*) exit 4 ;; esac', 'k=$(mktemp) || exit 4', """trap 'rm -f "$k"' EXIT""",
     'sort -z > "$k"', 'find . -print0 | sort -z | comm -z -23 - "$k" | TAR --no-recursion --null --files-from=-; s=$?'])
+# What the archive is going to hold; tar reads no file for it.
+SIZE = r"printf 'dihya-size %s\n' $(TAR --totals . 2>&1 >/dev/null | sed -n 's/^Total bytes written: \([0-9]*\).*/\1/p')"
 FIND = r'''find . \( -newerct "@$t" -printf 'changed %p\0' \) , \( -type s -printf 'socket %p\0' \)'''
 
 
@@ -62,14 +64,15 @@ def tar_excludes(patterns: Sequence[str]) -> list[str]:
 def forced_command(path: str, exclude: Sequence[str] = ()) -> str:
     """The shell command that sends the tree at ``path``, whole, or (asked to ``list`` and then for the ``rest``) what the receiver lacks.
 
-    The archive comes first, then a mark that it is whole, then what changed meanwhile, and the sockets (tar leaves them out without
-    failing). Exit status 1: changed under tar's eyes, and named in what changed; 2: unreadable, 3: no such directory, 4: asked for what
-    it does not do.
+    Where all is sent, the bytes that it takes come first. Then comes the archive, then a mark that it is whole, then what changed
+    meanwhile, and the sockets (tar leaves them out without failing). Exit status 1: changed under tar's eyes, and named in what changed;
+    2: unreadable, 3: no such directory, 4: asked for what it does not do.
     """
     tar = " ".join([TAR, *tar_excludes(exclude)])
     script = "; ".join([
         "LC_ALL=C", "export LC_ALL", f"cd -- {shlex.quote(path)} || exit 3", f'case "$SSH_ORIGINAL_COMMAND" in list) {LIST}; exit 0 ;; '
-        f'"rest "*) {REST.replace("TAR", tar)} ;; *) t=$(date +%s.%N); {tar} .; s=$? ;; esac', "[ $s -le 1 ] || exit $s",
+        f'"rest "*) {REST.replace("TAR", tar)} ;; *) {SIZE.replace("TAR", tar.replace("--file=-", "--file=/dev/null"))}; '
+        f't=$(date +%s.%N); {tar} .; s=$? ;; esac', "[ $s -le 1 ] || exit $s",
         r"printf 'dihya-end\n'", f"{FIND} || exit $?", "exit $s",
     ])
     # Whatever the login shell is, sh reads the script.

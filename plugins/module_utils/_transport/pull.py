@@ -90,6 +90,8 @@ def pull_tree(host: PullHost, target: bytes, exclude: Sequence[str], progress: P
     asked = f"rest {since}" if base is not None else "tree"
     progress.begin("receive")
     with _asking(host, asked, b"".join(b"./" + entry.path + b"\0" for entry in same), left_out is not None) as stream:
+        if base is None:
+            copying.require_bytes(os.path.dirname(target), parse_size(stream.readline(64)))
         received = receive(stream, target, exclude, progress, owner, host.outside_links, sealing)
     if left_out is not None:
         left_out += copying.leave_out(target, received.entries, received.moved)
@@ -132,6 +134,14 @@ def _asking(host: PullHost, asked: str, said: bytes = b"", tolerant: bool = Fals
                 process.stdout.close()
         if status not in ((0, CHANGED) if tolerant else (0,)):
             raise _broken(host, status, errors)
+
+
+def parse_size(line: bytes) -> int:
+    """How many bytes the sender says that its archive takes. ``EOFError`` when it says nothing."""
+    found = re.fullmatch(rb"dihya-size ([0-9]{1,18})\n", line)
+    if found is None:
+        raise EOFError
+    return int(found[1])
 
 
 def _ask_for_list(host: PullHost, base: copying.Base, exclude: Sequence[str]) -> tuple[str, list[Entry]]:

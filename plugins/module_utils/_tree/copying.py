@@ -40,11 +40,17 @@ def require_space(directory: bytes, entries: Sequence[Entry]) -> None:
     status = os.statvfs(directory)
     block = status.f_frsize or 4096
     needed = sum(-(-entry.size // block) * block for entry in entries if entry.is_file and entry.link_of is None)
+    require_bytes(directory, needed)
+    if status.f_files and len(entries) > status.f_favail:
+        raise MigrationError(f"{text(directory)} has {status.f_favail} inodes free, the copy needs {len(entries)}")
+
+
+def require_bytes(directory: bytes, needed: int) -> None:
+    """Raise when the file system of ``directory`` has not ``needed`` bytes free, and some to spare."""
+    status = os.statvfs(directory)
     free = status.f_bavail * status.f_frsize
     if needed + MARGIN > free:
         raise MigrationError(f"{text(directory)} has {free} bytes free, the copy needs {needed + MARGIN}: make room, or choose another")
-    if status.f_files and len(entries) > status.f_favail:
-        raise MigrationError(f"{text(directory)} has {status.f_favail} inodes free, the copy needs {len(entries)}")
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def test_copy_that_lacks_one_of_them_is_never_published(uploads: pathlib.Path, t
 
 def test_what_a_file_system_cannot_hold_is_counted_and_told(uploads: pathlib.Path, tmp_path: pathlib.Path, way: Grant | None,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "require_space", lambda *_arguments: None)  # it has no size
+    monkeypatch.setattr(copying, "require_bytes", lambda *_arguments: None)  # it has no size
     (tmp_path / "backup").mkdir()
     with tmpfs(tmp_path / "backup", "mode=700", "ramfs"):
         made = copied(uploads, tmp_path, way)
@@ -218,7 +218,7 @@ def test_restore_is_exact_although_the_store_holds_no_attributes_and_the_place_h
     store, one = tmp_path / "snapshots", tmp_path / "single"
     one.write_text("of its own")
     store.mkdir()
-    monkeypatch.setattr(copying, "require_space", lambda *_arguments: None)
+    monkeypatch.setattr(copying, "require_bytes", lambda *_arguments: None)
     with tmpfs(store, "mode=700", "ramfs"):
         snapshot(Snapshot(str(store), "s", "present", [str(uploads), str(one)]))
         shutil.rmtree(uploads)

@@ -21,12 +21,14 @@ from ansible_collections.dihya.migration.plugins.module_utils._transport import 
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import Request as Access
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import pull_access
 from ansible_collections.dihya.migration.plugins.module_utils._transport.pull import PullHost
+from ansible_collections.dihya.migration.plugins.module_utils._tree import copying
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request as ReleaseRequest
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import release
 
 from tests.support.needs import require_root
 from tests.support.nobody import NOBODY, open_directory
+from tests.support.tmpfs import tmpfs
 
 from .conftest import Grant, Sshd, facts
 
@@ -144,6 +146,33 @@ def test_unreadable_files_are_no_whole_tree(sshd: Sshd, tmp_path: pathlib.Path, 
         with pytest.raises(MigrationError, match="could not read all of the tree"):
             pull(place / "tree", tmp_path / "backup", host)
         assert os.listdir(tmp_path / "backup") == []
+
+
+def test_disk_full_is_said_before_anything_travels_and_leaves_nothing(tmp_path: pathlib.Path, grant: Grant,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, small = tmp_path / "tree", tmp_path / "small"
+    for path in (tree, tree / "left out", small):
+        path.mkdir()
+    (tree / "film").write_bytes(os.urandom(8 << 20))
+    (tree / "left out/film").write_bytes(bytes(32 << 20))
+    host = grant(tree, ("left out",))
+    with tmpfs(small, "size=20m"):
+        (small / "app").mkdir()
+        for work in (lambda: pull(tree, small / "backup", host, exclude=["left out"]),
+                     lambda: release(ReleaseRequest(str(small / "app"), "present", "1", source_host=host, exclude=["left out"]))):
+            with monkeypatch.context() as patch:
+                patch.setattr(transport, "receive", None)
+                with pytest.raises(MigrationError, match=r"bytes free, the copy needs 25\d{6}:"):
+                    work()
+        with monkeypatch.context() as patch:
+            patch.setattr(copying, "MARGIN", -(8 << 20))
+            subprocess.run(["mount", "-o", "remount,size=4m", str(small)], check=True)
+            with pytest.raises(MigrationError, match="could not be written: No space left"):
+                pull(tree, small / "backup", host, exclude=["left out"])
+        assert os.listdir(small / "backup") == os.listdir(small / "app/releases") == []
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        with pytest.raises(MigrationError, match="cannot be written to: Read-only file system"):
+            pull(tree, small / "backup", host)
 
 
 def test_key_can_do_nothing_but_send_its_tree(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant) -> None:

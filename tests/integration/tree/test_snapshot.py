@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._tree import snapshot as engine
 from ansible_collections.dihya.migration.plugins.module_utils._tree import system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.snapshot import Request, snapshot
+
+from tests.support.tmpfs import tmpfs
 
 from .conftest import facts, never_missing
 
@@ -82,6 +85,21 @@ def test_restoration_that_does_not_hold_is_no_success(etc: pathlib.Path, monkeyp
     monkeypatch.setattr(engine, "put_back", meddle)
     with pytest.raises(MigrationError, match=r"/file is not what the snapshot holds although restored"):
         do(etc, "restored")
+
+
+def test_restoration_that_has_no_room_is_refused_before_anything_is_touched(tmp_path: pathlib.Path) -> None:
+    place, store = tmp_path / "small", str(tmp_path / "snapshots")
+    place.mkdir()
+    with tmpfs(place, "size=20m"):
+        (place / "film").write_bytes(bytes(8 << 20))
+        snapshot(Request(store, "s", "present", [str(place / "film")]))
+        (place / "film").write_bytes(b"other")
+        with pytest.raises(MigrationError, match="bytes free, the copy needs"):
+            snapshot(Request(store, "s", "restored"))
+        subprocess.run(["mount", "-o", "remount,size=64m,ro", str(place)], check=True)
+        with pytest.raises(MigrationError, match="Read-only file system"):
+            snapshot(Request(store, "s", "restored"))
+        assert (os.listdir(place), (place / "film").read_bytes()) == (["film"], b"other")
 
 
 def test_making_it_again_never_replaces_it(etc: pathlib.Path) -> None:

@@ -119,7 +119,9 @@ def test_forced_command_sends_this_tree_and_runs_nothing_else(tmp_path: pathlib.
         at += 1
     assert rest[at:] == f'" {KEY} dihya/r1\n'
     done = subprocess.run(["sh", "-c", option], capture_output=True, cwd=tmp_path, check=True)
-    entries = receive(io.BytesIO(done.stdout), bytes(tmp_path / "copy"), (), Progress(None)).entries
+    stream = io.BytesIO(done.stdout)
+    assert 1 <= pull.parse_size(stream.readline()) <= 20480
+    entries = receive(stream, bytes(tmp_path / "copy"), (), Progress(None)).entries
     assert [entry.path for entry in entries] == [b".", b"f"]
     assert {path.name for path in tmp_path.iterdir()} == {name, "copy"}
     assert shlex.split(option)[:3] == ["exec", "/bin/sh", "-c"]
