@@ -22,8 +22,8 @@ SCHEMA_TOOLS = (Need("java", "default-jre-headless"), Need("mvn", "maven"))
 PROXIES = (Need("/usr/sbin/haproxy", "haproxy"), Need("/usr/sbin/nginx", "nginx-light"), Need("wrk"))
 PG_CRON = Need("/usr/share/postgresql/15/extension/pg_cron.control", "postgresql-15-cron")
 PGBOUNCER = Need("/usr/sbin/pgbouncer", "pgbouncer")
-SERVERS = (POSTGRES_15, PG_CRON, PGBOUNCER, Need("age"), Need("rsync"), Need("/usr/sbin/sshd", "openssh-server"),
-           Need("ssh", "openssh-client"))
+SERVERS = (POSTGRES_15, PG_CRON, PGBOUNCER, Need("age"), Need("/usr/sbin/mkfs.btrfs", "btrfs-progs"), Need("rsync"),
+           Need("/usr/sbin/sshd", "openssh-server"), Need("ssh", "openssh-client"))
 
 
 @dataclass(frozen=True)

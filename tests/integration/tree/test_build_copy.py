@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -20,7 +22,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
+from ansible_collections.dihya.migration.plugins.module_utils._tree.system import sync_filesystem
 
+from tests.support.durable import watched
 from tests.support.nobody import as_nobody, open_directory
 from tests.support.tmpfs import disk, tmpfs
 
@@ -267,6 +271,57 @@ def test_write_that_went_wrong_is_found(tmp_path: pathlib.Path, monkeypatch: pyt
     with pytest.raises(MigrationError, match=r"not what was read \(d1/f1\)"):
         copy(source, tmp_path / "backup")
     assert os.listdir(tmp_path / "backup") == []
+
+
+def test_copy_is_durable_when_it_is_told(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_files(tmp_path / "s", 3)
+    seen = watched(monkeypatch)
+    real = copying.sync_filesystem
+    monkeypatch.setattr(copying, "sync_filesystem", lambda path: (real(path), seen.append(("sync", os.fsdecode(path)))))
+    made = copy(source, tmp_path / "backup")
+    calls = [call for call, _path in seen]
+    # The tree, then its manifest, then the names that make a copy of both.
+    assert calls == ["sync", "fsync", "name", "fsync", "name", "fsync"]
+    assert os.path.basename(seen[2][1]) == "manifest.json" and seen[3][1] == os.path.dirname(seen[2][1])
+    assert seen[-2:] == [("name", made["path"]), ("fsync", str(tmp_path / "backup"))]
+
+
+def test_copy_shares_its_blocks_with_the_source_where_it_can(tmp_path: pathlib.Path) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    with disk(place, "btrfs", size=256 << 20):
+        source = make_files(place / "s", 3)
+        (source / "film").write_bytes(os.urandom(8 << 20))
+        sync_filesystem(os.fsencode(place))
+        before = shutil.disk_usage(place).used
+        made = copy(source, place / "backup")
+        assert shutil.disk_usage(place).used - before < 4 << 20
+        assert facts(pathlib.Path(made["path"]) / "tree") == facts(source)
+        with open(source / "film", "r+b") as stream:
+            stream.write(b"changed after it was copied")
+        assert not copy(source, place / "backup")["reused"]
+
+
+def test_bytes_are_written_where_blocks_cannot_be_shared_and_only_there(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ioctl is a stand-in, so that the choice is tested also where no file system here shares blocks."""
+    source = make_files(tmp_path / "s", 3)
+    asked: list[int] = []
+
+    def refuse(_target: int, request: int, _source: int) -> None:
+        asked.append(request)
+        raise OSError(errno.EOPNOTSUPP, "no")
+
+    def share(target: int, _request: int, source: int) -> None:
+        os.sendfile(target, source, 0, 1 << 20)
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
+    assert facts(pathlib.Path(copy(source, tmp_path / "written")["path"]) / "tree") == facts(source)
+    assert asked == [content.FICLONE] * 3
+    monkeypatch.setattr(fcntl, "ioctl", share)
+    monkeypatch.setattr(os, "write", lambda *_arguments: pytest.fail("written although shared"))
+    assert facts(pathlib.Path(copy(source, tmp_path / "shared")["path"]) / "tree") == facts(source)
+    monkeypatch.setattr(fcntl, "ioctl", lambda *_arguments: None)  # says that it shared, and did not
+    with pytest.raises(MigrationError, match="what was written is not what was read"):
+        copy(source, tmp_path / "lied")
 
 
 def test_decay_that_the_cache_hides_is_found(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.backup impor
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import build_copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request, release
 
+from tests.support.durable import watched
 from tests.support.tmpfs import tmpfs
 
 from .conftest import facts, never_missing
@@ -267,6 +268,32 @@ def test_asset_that_somebody_edited_is_not_kept(app: pathlib.Path) -> None:
     assert "app.js" in result["warnings"][0] and not (app / "current/assets/app.js").exists()
     with pytest.raises(MigrationError, match="keep_assets"):
         do(app, "present", "3", src=str(app.parent / "build-2"), keep_assets=["../x"])
+
+
+def test_disk_full_is_said_and_leaves_nothing(app: pathlib.Path) -> None:
+    app.mkdir()
+    source = build(app.parent, "1")
+    (source / "film").write_bytes(bytes(8 << 20))
+    with tmpfs(app, "size=20m"):
+        with pytest.raises(MigrationError, match="bytes free, the copy needs"):
+            do(app, "present", "1", src=str(source))
+        assert os.listdir(app / "releases") == []
+
+
+def test_switch_is_durable_when_it_is_told(app: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage(app, "1")
+    seen = watched(monkeypatch)
+    do(app, "activated", "1")
+    assert seen[-2:] == [("name", str(app / "current")), ("fsync", str(app))]
+    do(app, "rolled_back", "1", keep_failed=True)
+    assert seen[seen.index(("gone", str(app / "current"))) + 1] == ("fsync", str(app))
+    assert ("name", str(app / ".releases.json")) in seen[:seen.index(("gone", str(app / "current")))]
+
+
+def test_staged_release_is_durable_when_it_is_told(app: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watched(monkeypatch)
+    stage(app, "1")
+    assert seen[-2:] == [("name", str(app / "releases/1")), ("fsync", str(app / "releases"))]
 
 
 def test_read_only_place_is_refused_and_named(app: pathlib.Path) -> None:
