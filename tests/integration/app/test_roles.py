@@ -171,7 +171,7 @@ def test_preflight_shows_every_finding_at_once_and_writes_nothing(moved):
         "backend_path": "/etc", "backend_command": [], "backend_source_path": "/no/such/tree",
         "backend_release_path": str(moved.root / "empty"), "backend_port": 70000, "frontend_release_path": str(moved.root / "build"),
         "traffic_switch": [], "traffic_probes": [], "backend_source_env_file": str(live), "backend_environment_changes": ["MAIL"],
-        "backend_backup_recipients": [SECRET_KEY],
+        "backend_backup_recipients": [SECRET_KEY], "migration_backup_dir": str(live),
     })
     assert looked.rc == 0, looked.output[-4000:]
     found = {row["subject"]: row for (step, _host), seen in moved.seen.items() if "preflight" in step for row in seen["findings"]}
@@ -180,6 +180,9 @@ def test_preflight_shows_every_finding_at_once_and_writes_nothing(moved):
         "backend_release_name", "backend_environment", "frontend_release_path", "frontend_release_name", "traffic_switch", "traffic_probes",
         "backend_backup_recipients",
     }
+    for stack in ("backend", "frontend"):
+        said = moved.handed_over(f"{stack} preflight", "mover")["findings"]
+        assert [row["finding"] for row in said if row["subject"] == "migration_backup_dir"] == [f"{live} is no directory"]
     assert found["backend_backup_recipients"]["finding"] == "recipient 1 is a secret key" and SECRET_KEY not in looked.output
     assert "is no build: index.html is missing" in found["frontend_release_path"]["finding"]
     assert all(row["remedy"] and row["blocking"] for row in found.values())

@@ -152,7 +152,8 @@ def test_preflight_shows_every_finding_at_once_and_writes_nothing(world):
     (world.fdroid / "config.yml").chmod(0o644)
     try:
         looked = world.run(["mobile preflight"], arguments=["--check"], mobile_apk=str(wrong), mobile_path="/etc",
-                           mobile_allowed_permissions=["android.permission.CAMERA"], mobile_fdroid_command=["no-such-fdroid", "update"])
+                           mobile_allowed_permissions=["android.permission.CAMERA"], mobile_fdroid_command=["no-such-fdroid", "update"],
+                           migration_backup_dir=str(wrong))
     finally:
         french.write_text(kept)
         (world.root / "tzm").rename(world.project / "lib" / "l10n" / "app_tzm.arb")
@@ -165,6 +166,7 @@ def test_preflight_shows_every_finding_at_once_and_writes_nothing(world):
     for words in ("app_tzm.arb cannot be read", "app_fr.arb has other placeholders in books"):
         assert words in found["mobile_l10n_path"]
     assert "config.yml can be read by others" in found["mobile_fdroid_path"] and {"mobile_path", "mobile_fdroid_command"} <= set(found)
+    assert "is no directory" in found["migration_backup_dir"]
     made = {path for path in world.root.rglob("*") if "ansible" not in path.parts} - set(before)
     assert all(path.parent == world.workshop.root or path.parent.parent == world.workshop.root for path in made)
 
