@@ -20,8 +20,8 @@ CONF = ROOT / "molecule" / "shared" / "containers.conf"
 
 
 def obstacle(environment: dict[str, str]) -> str:
-    """Why no containers can be had here, empty when they can; networks and debootstrap need root."""
-    missing = [name for name in ("podman", "runc", "debootstrap", "ssh") if not shutil.which(name, path=environment["PATH"])]
+    """Why no containers can be had here, empty when they can; networks and mmdebstrap need root."""
+    missing = [name for name in ("podman", "runc", "mmdebstrap", "ssh") if not shutil.which(name, path=environment["PATH"])]
     if missing:
         return f"not installed here: {', '.join(missing)}"
     prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]

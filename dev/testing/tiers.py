@@ -14,7 +14,8 @@ from dev.testing.system import Need
 PROGRAMS = pathlib.Path(__file__).resolve().parents[2] / ".venv" / "bin"
 PYTHON = str(PROGRAMS / "python")
 POSTGRES_15 = Need("/usr/lib/postgresql/15/bin/initdb", "postgresql-15")
-CONTAINERS = (Need("podman"), Need("runc"), Need("debootstrap"), Need("ssh", "openssh-client"), Need("rsync"))
+DEBIAN_KEYS = Need("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring")
+CONTAINERS = (Need("podman"), Need("runc"), Need("mmdebstrap"), DEBIAN_KEYS, Need("ssh", "openssh-client"), Need("rsync"))
 BROWSERS = (Need("chromium"), Need("certutil", "libnss3-tools"))
 PACKAGES = (Need("aapt"), Need("aapt2", "aapt"), Need("apksigner"), Need("zipalign"), Need("jarsigner", "default-jdk-headless"),
             Need("fdroid", "fdroidserver"), Need("/usr/share/android-framework-res/framework-res.apk", "android-framework-res"))
