@@ -98,9 +98,9 @@ def _memberships(memberships: list[dict[str, Any]], made: set[str]) -> tuple[lis
 
 
 def mentioned(capture: dict[str, Any]) -> set[str]:
-    """Every word in what a capture says of the contents of databases; owners and grantees are among them."""
+    """Every word in what a capture says of databases and their contents; owners and grantees are among them."""
     words: set[str] = set()
-    waiting: list[Any] = [{key: value for key, value in database.items() if key != "acl"} for database in capture["databases"].values()]
+    waiting: list[Any] = list(capture["databases"].values())
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):

@@ -12,7 +12,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_
 MANIFEST = {
     "server": {"login": {"name": "reader"}},
     "capture": {
-        "databases": {"crm": {"owner": "crm", "acl": [["reader", "CONNECT", "crm"]], "objects": {"TABLE": {"app.t": {"owner": "crm"}}}}}
+        "databases": {"crm": {"owner": "crm", "acl": [["crm", "CONNECT", "crm"]], "objects": {"TABLE": {"app.t": {"owner": "crm"}}}}}
     },
     "databases": {name: {"directory": f"databases/{name}", "entries": 4} for name in ("crm", "shop")},
     "tables": {"crm": {"app.t": {"bytes": 5}}, "shop": {}},
@@ -98,9 +98,10 @@ def test_the_login_of_the_move_stays_behind_unless_something_is_its_own():
     made = plan_restore(MANIFEST, source, EMPTY, {}, **options)
     assert "reader" not in [role["name"] for role in made.roles]
     assert "role reader, with which the source was read" in made.left
-    owning = {"databases": {"crm": {"owner": "crm", "objects": {"TABLE": {"app.t": {"owner": "reader"}}}}}}
-    made = plan_restore(dict(MANIFEST, capture=owning), source, EMPTY, {}, **options)
-    assert "reader" in [role["name"] for role in made.roles]
+    for own in ({"objects": {"TABLE": {"app.t": {"owner": "reader"}}}}, {"acl": [["reader", "CONNECT", "crm"]]}):
+        owning = {"databases": {"crm": {"owner": "crm", **own}}}
+        made = plan_restore(dict(MANIFEST, capture=owning), source, EMPTY, {}, **options)
+        assert "reader" in [role["name"] for role in made.roles]
 
 
 @pytest.mark.parametrize(
