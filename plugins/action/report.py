@@ -90,7 +90,6 @@ class ActionModule(ActionBase):
             found.update(failed=True, msg=f"report in {paths['md']}, but not on the state host: {kept.get('msg', 'unreachable')}")
         return found
 
-
     def _readable(self, path: str) -> str:
         """The report's path, nothing where this look writes none and no run has left one on this controller."""
         return path if not self._task.check_mode or os.path.exists(path) else ""
