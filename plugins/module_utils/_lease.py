@@ -8,6 +8,7 @@ Children started by the worker must not inherit the descriptor (it is close-on-e
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -80,6 +81,11 @@ class Lease:
     def __exit__(self, *_exc: object) -> None:
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def held(lease_file: str | None, run_id: str | None, operation: str) -> Any:
+    """A context manager that holds the lease when there is a file for it."""
+    return Lease(lease_file, run_id or "none", operation) if lease_file else contextlib.nullcontext()
 
 
 def read_holder(path: str) -> dict[str, Any] | None:

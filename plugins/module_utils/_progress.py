@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -14,7 +17,7 @@ class Progress:
     """Progress of one operation, written to ``path`` (no file when None).
 
     The file holds ``{"step", "done", "total", "unit", "started", "updated"}``: ``step`` a short phrase, ``done`` and
-    ``total`` numbers of ``unit`` (``bytes``, ``rows``, ``files``; ``total`` 0 when unknown), times in epoch seconds.
+    ``total`` numbers of ``unit`` (``bytes``, ``rows``, ``files``, ``seconds``; ``total`` 0 when unknown), times in epoch seconds.
     """
 
     INTERVAL = 0.5
@@ -39,6 +42,27 @@ class Progress:
     def advance(self, amount: int) -> None:
         """Add ``amount`` to what is done."""
         self.reach(int(self.state["done"]) + amount)
+
+    @contextlib.contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Go on to a step that tells nothing of itself, and tell meanwhile how long it has taken."""
+        self.begin(step, unit="seconds")
+        if self._path is None:
+            yield
+            return
+        over, began = threading.Event(), time.monotonic()
+
+        def tell() -> None:
+            while not over.wait(1.0):
+                self.reach(int(time.monotonic() - began))
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            over.set()
+            teller.join()
 
     def _write(self) -> None:
         self._written = time.monotonic()

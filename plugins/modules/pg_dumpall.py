@@ -162,10 +162,11 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._age import SEAL_SPEC, Seal
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._lease import held
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import dump
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import DumpRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC
 
 SPEC = dict(
     LONG_SPEC,

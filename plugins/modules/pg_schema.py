@@ -19,6 +19,7 @@ description:
 author: Dihya Migration contributors (@dihya)
 extends_documentation_fragment:
   - dihya.migration.postgresql
+  - dihya.migration.postgresql.long
 attributes:
   check_mode:
     support: full
@@ -34,7 +35,7 @@ options:
       port: {description: Port of the server., type: int, default: 5432}
       user: {description: Login role. It owns what the tool makes., type: str, required: true}
       password:
-        description: Password of the login. C(psql) needs C(passfile) instead.
+        description: Password of the login, in check mode only. What may outlive its controller takes C(passfile) instead.
         type: str
       passfile: {description: Path of a libpq password file with mode 0600., type: path}
       dbname: {description: Database to connect to for cluster-wide work., type: str, default: postgres}
@@ -91,12 +92,6 @@ options:
     description: Directory for what the tool prints, made with mode 0700; the files have mode 0600.
     type: path
     required: true
-  lease_file:
-    description: File on which the module holds a lock while it works, so that there is never a second one.
-    type: path
-  run_id:
-    description: Who holds the lease, for whoever finds it taken.
-    type: str
   timeout:
     description: Seconds that each call of the tool may take.
     type: float
@@ -138,12 +133,13 @@ journal: {description: The facts for the migration's journal., type: dict, retur
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._lease import held
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema import SchemaRequest, move_schema
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import COMMON_SPEC, held
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC
 
 SPEC = {
-    **COMMON_SPEC,
+    **LONG_SPEC,
     "server": {"type": "dict", "required": True, "options": ENDPOINT_SPEC},
     "database": {"type": "str", "required": True},
     "tool": {"type": "str", "required": True, "choices": ["flyway", "liquibase", "sql"]},
@@ -155,8 +151,6 @@ SPEC = {
     "environment": {"type": "dict", "default": {}},
     "expected_changes": {"type": "list", "elements": "str", "default": []},
     "log_dir": {"type": "path", "required": True},
-    "lease_file": {"type": "path"},
-    "run_id": {"type": "str"},
     "timeout": {"type": "float", "default": 3600},
 }
 
@@ -167,7 +161,9 @@ def main() -> None:
     options = {name: value for name, value in module.params.items() if name != "jobs"}
     try:
         lease_file, run_id = options.pop("lease_file"), options.pop("run_id")
-        lease = held(None if module.check_mode else lease_file, run_id, "pg_schema")
+        if module.check_mode:  # it only looks, and writes no file
+            lease_file = options["progress_file"] = None
+        lease = held(lease_file, run_id, "pg_schema")
         options["server"] = Endpoint.from_options(options["server"])
         options["environment"] = {str(name): str(value) for name, value in options["environment"].items()}
         with lease:

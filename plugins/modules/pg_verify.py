@@ -158,10 +158,11 @@ journal: {description: The facts for the migration's journal., type: dict, retur
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._lease import held
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import ADAPT_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import ENDPOINT_SPEC, Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import PLACEMENT_SPEC
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC, held
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import LONG_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
 
 SPEC = {

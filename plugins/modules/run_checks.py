@@ -13,6 +13,8 @@ description:
   - A test run passes when its exit status is 0 and at least one test was executed and counted. Counts are read from the summary of
     pytest, vitest, jest, node:test or unittest, or from a JUnit file.
   - At the timeout the whole process group is killed; no child of a command outlives it.
+  - In a migration it holds a lease, so that a run after one whose controller died waits for the commands that still run, and never starts
+    them a second time beside the first.
   - Log files in O(logs) are searched for lines that speak of errors.
 extends_documentation_fragment: [dihya.migration.app]
 options:
@@ -105,6 +107,21 @@ options:
     description: Whether the commands after a failed one are run.
     type: bool
     default: true
+  long:
+    description:
+      - Whether the commands may take long. Their progress is shown then, one line each 10 seconds with the command's name and time. They
+        need a moment more to begin.
+    type: bool
+    default: false
+  progress_file:
+    description: File in which the module says which commands run and how long, replaced every second.
+    type: path
+  lease_file:
+    description: File on which the module holds a lock while commands run, so that there is never a second one. Its directory is made.
+    type: path
+  run_id:
+    description: Who holds the lease, for whoever finds it taken.
+    type: str
   log_dir:
     description: Directory for the output of the commands, made with mode 0700 when it is missing.
     type: path
@@ -236,8 +253,12 @@ LOG = {
 ARGUMENTS = {
     "commands": {"type": "list", "elements": "dict", "default": [], "options": COMMAND},
     "keep_going": {"type": "bool", "default": True},
+    "long": {"type": "bool", "default": False},
     "log_dir": {"type": "path", "required": True},
     "logs": {"type": "list", "elements": "dict", "default": [], "options": LOG},
+    "progress_file": {"type": "path"},
+    "lease_file": {"type": "path"},
+    "run_id": {"type": "str"},
 }
 
 

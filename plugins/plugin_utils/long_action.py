@@ -81,7 +81,7 @@ class LongAction(ActionBase):
         variables = self._resolved(task_vars or {})
         result = super().run(tmp, variables)
         args = self._with_defaults(dict(self._task.args), variables)
-        if has_password(args):
+        if has_password(args) and not self._task.check_mode:
             return dict(result, failed=True, msg=NO_PASSWORD.format(self.MODULE))
         if self._task.check_mode or self._task.async_val or self._connection.has_native_async or self._connection.always_pipeline_modules:
             wrap = bool(self._task.async_val) and not self._connection.has_native_async
@@ -90,17 +90,21 @@ class LongAction(ActionBase):
         step = step_of_verb(variables.get("migration_verb"))
         self._watch = Watch(f"{step}{label} {variables.get('inventory_hostname', '')}".strip(), variables.get("migration_frozen_since"))
         self._shown = time.monotonic() if _enabled(variables) else float("inf")
-        self._async_dir = self._private_directories(args, variables)
+        self._async_dir = self._directory_of_jobs(variables)
         orphans = ""
         while True:
-            outcome = self._run_watched(args, variables)
+            outcome = (self._run_watched if self._takes_long(args) else self._run_plainly)(args, variables)
             holder = outcome.get("lease_holder")
             if not (outcome.get("failed") and holder and args.get("lease_file")):
                 if orphans:
                     self._sh(FORGET_RESULTS.format(shlex.quote(orphans)))
                 return dict(result, **outcome)
-            orphans = self._sh(f"find {shlex.quote(self._async_dir)} -name 'j*' -type f")  # nobody waits for their results
+            orphans = self._sh(f"find {shlex.quote(self._async_dir)} -name 'j*' -type f 2>/dev/null")  # nobody waits for their results
             self._wait_for(holder, args)
+
+    def _takes_long(self, args: Mapping[str, Any]) -> bool:
+        """Whether the module runs as a worker that outlives its controller and shows its progress, or plainly and holds its lease only."""
+        return True
 
     def _resolved(self, variables: dict[str, Any]) -> dict[str, Any]:
         """``variables`` with those of the transaction that are read here templated: an inventory may compose them."""
@@ -113,21 +117,29 @@ class LongAction(ActionBase):
             return args
         # Not below migration_run_dir: that is removed by the next run, which must find this worker.
         stem = f"{work_dir}/workers/{self.MODULE.rpartition('.')[2]}-{variables.get('inventory_hostname', 'host')}"
-        defaults = {"progress_file": f"{stem}.progress", "lease_file": f"{stem}.lease", "run_id": str(run_id)}
+        defaults = {"lease_file": f"{stem}.lease", "run_id": str(run_id)}
+        if self._takes_long(args):
+            defaults["progress_file"] = f"{stem}.progress"
         return {**defaults, **{key: value for key, value in args.items() if value is not None or key not in defaults}}
 
-    def _private_directories(self, args: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
-        """Make the directories of job, lease and progress files with mode 0700; returns the first."""
+    def _directory_of_jobs(self, variables: Mapping[str, Any]) -> str:
+        """Where the async wrapper keeps what it knows of a worker."""
         work_dir = variables.get("migration_work_dir")
-        usual = self.get_shell_option("async_dir", default="~/.ansible_async")
-        async_dir = f"{work_dir}/async" if work_dir else self._remote_expand_user(usual)
-        wanted = {async_dir, *(str(args[name]).rpartition("/")[0] for name in ("progress_file", "lease_file") if args.get(name))}
-        make = "umask 077; mkdir -p " + " ".join(shlex.quote(path) for path in sorted(wanted) if path)
-        self._sh(f"{make}; {FORGET.format(shlex.quote(async_dir))}" if work_dir else make)
-        return async_dir
+        return f"{work_dir}/async" if work_dir else self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
+
+    def _make_directories(self, args: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
+        """Make the directories of job, lease and progress files with mode 0700."""
+        named = (str(args[name]).rpartition("/")[0] for name in ("progress_file", "lease_file") if args.get(name))
+        make = "umask 077; mkdir -p " + " ".join(shlex.quote(path) for path in sorted({self._async_dir, *named}) if path)
+        self._sh(f"{make}; {FORGET.format(shlex.quote(self._async_dir))}" if variables.get("migration_work_dir") else make)
+
+    def _run_plainly(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Run the module as any other."""
+        return dict(self._execute_module(module_name=self.MODULE, module_args=args, task_vars=variables))
 
     def _run_watched(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Start the module, show its progress until it ends, remove what the wrapper left, return its result."""
+        self._make_directories(args, variables)
         tmp_path = self._make_tmp_path()
         before = self.get_shell_option("async_dir", default="~/.ansible_async")
         self._connection._shell.set_option("async_dir", self._async_dir)

@@ -36,7 +36,7 @@ class Watch:
         done, total = _number(self._state.get("done")), _number(self._state.get("total"))
         unit = str(self._state.get("unit", ""))
         elapsed = _number(self._state.get("updated")) - _number(self._state.get("started"))
-        rate = done / elapsed if elapsed > 0 else 0.0
+        rate = done / elapsed if elapsed > 0 and unit != "seconds" else 0.0
         parts = [_printable(self._state.get("step")) or "working"]
         if total > 0:
             parts.append(f"{min(100, int(100 * done / total))} %")
@@ -68,7 +68,9 @@ def seconds_since(moment: Any) -> float | None:
 
 
 def amount(value: float, unit: str) -> str:
-    """``value`` of ``unit`` in words: bytes as kB, MB, GB, everything else as it is."""
+    """``value`` of ``unit`` in words: bytes as kB, MB, GB, seconds as a clock shows them, everything else as it is."""
+    if unit == "seconds":
+        return clock_time(value)
     if unit != "bytes":
         return f"{value:.0f} {_printable(unit)}".strip()
     names = ["B", "kB", "MB", "GB", "TB"]

@@ -19,9 +19,10 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._app import env_file, output
 from ansible_collections.dihya.migration.plugins.module_utils._app.counts import Counts, from_junit, from_output
-from ansible_collections.dihya.migration.plugins.module_utils._command import environment
+from ansible_collections.dihya.migration.plugins.module_utils._command import environment, start
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 TAIL = 256 << 10
 LONGEST_FINDING = 64
@@ -92,16 +93,17 @@ def judge(command: Command, status: int, counts: Counts | None) -> tuple[str, st
     return "passed", ""
 
 
-def run_all(commands: list[Command], log_dir: str, keep_going: bool) -> list[Outcome]:
+def run_all(commands: list[Command], log_dir: str, keep_going: bool, progress_file: str | None = None) -> list[Outcome]:
     """Run ``commands`` in their order; without ``keep_going`` those after the first failure are skipped."""
     private_directory(log_dir)
+    progress = Progress(progress_file)
     outcomes: list[Outcome] = []
     for batch in batches(commands):
         if not keep_going and any(outcome.verdict == "failed" for outcome in outcomes):
             outcomes += [Outcome(command.name, why="a command before it failed") for command in batch]
         else:
             told = {name: text for outcome in outcomes for name, text in outcome.told.items()}
-            with concurrent.futures.ThreadPoolExecutor(len(batch)) as pool:
+            with progress.timed(", ".join(command.name for command in batch)), concurrent.futures.ThreadPoolExecutor(len(batch)) as pool:
                 outcomes += pool.map(run_one, batch, [log_dir] * len(batch), [told] * len(batch))
     return outcomes
 
@@ -228,12 +230,9 @@ def _execute(command: Command, variables: dict[str, str], log_path: str) -> tupl
     found = program if "/" in program else shutil.which(program, path=variables.get("PATH"))
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     try:
-        process = subprocess.Popen(  # pylint: disable=consider-using-with  # its group is ended below, whatever happens
-            list(command.argv), executable=found, cwd=command.chdir, env=variables, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )
-    except OSError as error:
-        return None, f"{os.path.basename(program)} could not be started ({error.strerror}): install it, or correct argv and chdir"
+        process = start(command.argv, env=variables, executable=found, cwd=command.chdir, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    except MigrationError as error:
+        return None, f"{error.message}; install it, or correct argv and chdir"
     finally:
         os.close(log)
     ended = _wait(process.pid, command.timeout)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from typing import Any
@@ -13,6 +14,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.probe import 
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import cut
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
+from ansible_collections.dihya.migration.plugins.module_utils._lease import held
 
 
 def check(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -24,7 +27,10 @@ def check(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if check_mode:
         outcomes = [Outcome(command.name, why="check mode runs nothing") for command in commands]
         return _checked(options, outcomes, [], time.monotonic() - began)
-    outcomes = run_all(commands, options["log_dir"], options["keep_going"])
+    if options["lease_file"]:
+        private_directory(os.path.dirname(options["lease_file"]))
+    with held(options["lease_file"], options["run_id"], "run_checks"):
+        outcomes = run_all(commands, options["log_dir"], options["keep_going"], options["progress_file"])
     searched = [_search(item) for item in options["logs"]]
     return _checked(options, outcomes, searched, time.monotonic() - began)
 

@@ -20,6 +20,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._command import cut
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish_json, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._lease import held
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import NAME, damaged_files, read_manifest, sha256_file, utc_now
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import drill_plan
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES
@@ -39,7 +40,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.throwawa
     find_shelter,
     sweep,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import held, tool_version
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import tool_version
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
 
 EARLIER = "evidence of an earlier drill of the same plan"

@@ -32,6 +32,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_t
     split_table,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Touched, compare
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 FIRST = "every change in the changelog"
 
@@ -57,6 +58,7 @@ class SchemaRequest:
     timeout: float = 3600.0
     bin_dir: str | None = None
     application_name: str = "dihya"
+    progress_file: str | None = None
     look_only: bool = False
 
     @property
@@ -148,8 +150,9 @@ def _apply(request: SchemaRequest, pending: Sequence[str]) -> None:
         argv = schema_files.psql(program, database_argument(request.database), request.history, request.path, name, files[name],
                                  run=name not in only)
         log = _log(request, name)
-        done = run(argv, env=libpq_environment(request.server, request.application_name), cwd=request.path, timeout=request.timeout,
-                   log=log, check=False)
+        with Progress(request.progress_file).timed(name):
+            done = run(argv, env=libpq_environment(request.server, request.application_name), cwd=request.path,
+                       timeout=request.timeout, log=log, check=False)
         if done.status != 0:
             raise MigrationError(f"SQL file {name} failed (psql ended with {done.status}) and was undone; what was printed is in {log}")
 
@@ -161,7 +164,8 @@ def _ask(request: SchemaRequest, words: Sequence[str], read_only: bool, step: st
     program = program if "/" in program[0] else [find_tool(program[0]), *program[1:]]
     variables = {**request.environment, **dict(tool.quiet)}
     log = None if request.look_only else _log(request, step)
-    with _in_memory(_configuration(request, read_only)) as (descriptor, path):
+    progress = Progress(request.progress_file)
+    with progress.timed(f"{request.tool} {step}"), _in_memory(_configuration(request, read_only)) as (descriptor, path):
         done = run([*program, *(word.format(file=path) for word in words)], env=variables, cwd=request.path, timeout=request.timeout,
                    log=log, check=False, name=request.tool, pass_fds=(descriptor,))
     if done.status != 0:

@@ -18,7 +18,6 @@ from typing import Any, Callable
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, kill_group, run, start
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_file
-from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
 
 NEEDED = ("pg_dump", "pg_restore", "pg_dumpall", "psql")
 # Options of the PostgreSQL modules, as the documentation fragments dihya.migration.postgresql and .long describe them.
@@ -35,11 +34,6 @@ LONG_SPEC: dict[str, dict[str, Any]] = {
 }
 POLL = 0.1  # seconds between two looks at the programs that run, at most: those that run for a moment are looked at more often
 GRACE = 10.0  # seconds a program gets to end its own workers and server sessions before it is killed
-
-
-def held(lease_file: str | None, run_id: str | None, operation: str) -> Any:
-    """A context manager that holds the lease when there is a file for it."""
-    return Lease(lease_file, run_id or "none", operation) if lease_file else contextlib.nullcontext()
 
 
 # What the tools print without a value of any row: what they do, the place of a failure, and everything that age says.

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -174,6 +175,44 @@ def test_controller_and_worker_killed_leave_the_work_to_the_rerun(slow: Slow) ->
     status, output = slow.site.run(slow.playbook(), "-e", "migration_run_id=r2")
     assert status == 0 and shown(output, "done")["changed"] is True and slow.starts() == 2, output
     assert "attached" not in output
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_commands_that_outlived_their_controller_are_waited_for_and_run_once(slow: Slow, long: bool) -> None:
+    starts = Path(f"{slow.dest}.starts")
+    upgrade = f"echo $$ >> {starts}; until test -e {slow.until}; do sleep 0.1; done"
+    command = {"name": "schema upgrade", "argv": ["sh", "-c", upgrade], "expect": "exit_status", "done_file": f"{slow.dest}.done"}
+    playbook = slow.site.playbook("checks.yml", [
+        {"name": "Make the lines come more often", "slow_work": {"dest": f"{slow.dest}-first"}},
+        {"name": "Move the schema", "dihya.migration.run_checks": {"commands": [command], "long": long, "log_dir": f"{slow.work}/log"},
+         "register": "done"},
+        {"name": "Show", "ansible.builtin.debug": {"var": "done.executed"}},
+    ])
+    Path(f"{slow.dest}-first").touch()
+    process = slow.site.start(playbook)
+    wait_for(starts.exists, "the command")
+    kill_with_forks(process)
+    process = slow.site.start(playbook, "-e", "migration_run_id=r2")
+    wait_for(lambda: "attached to the living worker of run r1" in slow.site.output(), "the rerun to attach")
+    if long:
+        wait_for(lambda: "[4/7 migrate] postgresql mover: schema upgrade 0:0" in slow.site.output(), "what runs, and how long")
+    slow.until.touch()
+    assert process.wait(timeout=300) == 0, slow.site.output()
+    assert shown(slow.site.output(), "done.executed") == [] and slow.starts() == 1
+    wait_for(lambda: not slow.workers(), "the end of the wrapper")
+    assert [path for path in slow.remains() if "/log/" not in path] == []
+
+
+def test_a_command_dies_with_its_killed_worker(slow: Slow) -> None:
+    starts = Path(f"{slow.dest}.starts")
+    command = {"name": "sleep", "argv": ["sh", "-c", f"echo $$ > {starts}; exec sleep 600"], "expect": "exit_status"}
+    process = slow.site.start(slow.site.playbook("checks.yml", [
+        {"name": "Wait", "dihya.migration.run_checks": {"commands": [command], "log_dir": f"{slow.work}/log"}}]))
+    wait_for(starts.exists, "the command")
+    holder = json.loads((slow.work / "workers" / "run_checks-mover.lease").read_text(encoding="utf-8"))
+    os.kill(holder["pid"], signal.SIGKILL)
+    assert process.wait(timeout=300) == 2
+    wait_for(lambda: not Path(f"/proc/{starts.read_text(encoding='ascii').strip()}").exists(), "the end of the command")
 
 
 def test_progress_is_shown_under_ansible_runner(slow: Slow) -> None:

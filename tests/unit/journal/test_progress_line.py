@@ -24,6 +24,7 @@ LINES: dict[str, tuple[Any, str]] = {
     ),
     "bytes of an unknown total": (state("dumping", 1500 * MB, 0, "bytes", 1000), "pg mover: dumping 1.5 GB 1.5 MB/s"),
     "rows": (state("comparing", 50, 100, "rows", 10), "pg mover: comparing 50 % 5 rows/s, 0:10 left"),
+    "a time": (state("flask db upgrade", 730, 0, "seconds", 730), "pg mover: flask db upgrade 12:10"),
     "just begun": (state("dumping", 0, 10, "bytes", 0), "pg mover: dumping 0 %"),
     "more than foreseen": (state("x", 12, 10, "files", 1), "pg mover: x 100 % 12 files/s"),
     "nothing known": (None, "pg mover: working"),
