@@ -6,41 +6,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id
+from ansible_collections.dihya.migration.plugins.module_utils._processes import everyone, read_stat
 
 MARK = "DIHYA_APP_PROCESS"
 _LISTEN = "0A"
-
-
-@dataclass(frozen=True)
-class Stat:
-    """What proc(5) says of one process; ``start`` in clock ticks since boot. One that sleeps or works meanwhile is the same."""
-
-    pid: int
-    state: str = field(compare=False)
-    parent: int
-    session: int
-    start: int
-
-
-def parse_stat(text: str) -> Stat:
-    """The fields of one ``/proc/PID/stat``; the program's name in it may hold blanks and parentheses."""
-    head, _bracket, tail = text.rpartition(")")
-    fields = tail.split()
-    return Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
-
-
-def read_stat(pid: int) -> Stat | None:
-    """The process ``pid``, None when there is none or it is dead and only waits to be reaped."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            found = parse_stat(stream.read())
-    except (OSError, ValueError, IndexError):
-        return None
-    return None if found.state in ("Z", "X") else found
 
 
 def identity(pid: int) -> dict[str, Any]:
@@ -64,11 +36,9 @@ def members(record: dict[str, Any]) -> list[int]:
     leader = is_alive(record)
     mark = f"{MARK}={record.get('mark')}".encode() if record.get("mark") else None
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        process = read_stat(int(entry))
-        if process and ((leader and process.session == record["pid"]) or (mark and mark in _environment(process.pid))):
+    for process in everyone():
+        ours = (leader and process.session == record["pid"]) or (mark and mark in _environment(process.pid))
+        if ours and process.pid != os.getpid():
             found.append(process.pid)
     return sorted(found)
 

@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._app.process_table import Stat
 from ansible_collections.dihya.migration.plugins.module_utils._app.verdicts import probe_all
 from ansible_collections.dihya.migration.plugins.module_utils._command import run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import publish
 from ansible_collections.dihya.migration.plugins.module_utils._finding import finding
+from ansible_collections.dihya.migration.plugins.module_utils._processes import Stat
 from ansible_collections.dihya.migration.plugins.module_utils._proxy import caddy, workers
 from ansible_collections.dihya.migration.plugins.module_utils._proxy.table import PROXIES, check_request, content, example, refusal, side_of
 

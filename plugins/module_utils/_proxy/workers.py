@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 
-from ansible_collections.dihya.migration.plugins.module_utils._app.process_table import Stat, read_stat
+from ansible_collections.dihya.migration.plugins.module_utils._processes import Stat, read_stat
 from ansible_collections.dihya.migration.plugins.module_utils._proxy.table import refusal
 
 REWRITTEN = 2.0

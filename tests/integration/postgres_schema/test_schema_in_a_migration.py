@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._lease import is_alive
 
 from tests.integration.failures.conftest import Before, tells
 from tests.support.java_tools import java_tool
@@ -73,8 +75,11 @@ def test_rows_in_a_table_that_nobody_named_are_undone_and_what_was_interrupted_i
     sleeps = "SELECT 1 FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep' AND state = 'active' AND pid <> pg_backend_pid()"
     assert eventually(lambda: move.sites.target.execute(sleeps), 240)
     kill_with_forks(process)
+    worker = json.loads((move.work / "mover" / "workers" / "pg_schema-mover.lease").read_text(encoding="utf-8"))
+    assert is_alive(worker), "the tool outlives its controller"
     (files / "2.sql").write_text("CREATE VIEW app.town AS SELECT town FROM app.client;\n", encoding="utf-8")
     again = move.run()
+    assert not is_alive(worker)
     assert (again.rc, move.outcome()) == (0, "ok"), again.output[-4000:]
     # The next attempt after a rollback succeeds.
     assert move.events()[-1]["attempt"] == 2 and "- Statut final : OK" in move.report()

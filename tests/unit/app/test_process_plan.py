@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app import process_table
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import decide, previous_of, read_record
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._processes import parse_stat
 
 MINE = {"name": "new", "pid": 7, "start": 1, "boot": "b", "digest": "d"}
 OLD = {"name": "old", "pid": 6, "start": 1, "boot": "b", "digest": "o"}
@@ -45,7 +46,7 @@ def test_a_restart_of_the_same_release_keeps_what_ran_before_it():
 
 def test_a_stat_line_with_blanks_and_parentheses_in_the_program_name_is_read():
     fields = " ".join(str(number) for number in range(4, 53))
-    stat = process_table.parse_stat(f"42 (a) b (c) S {fields}\n")
+    stat = parse_stat(f"42 (a) b (c) S {fields}\n")
     assert (stat.pid, stat.state, stat.session, stat.start) == (42, "S", 6, 22)
 
 

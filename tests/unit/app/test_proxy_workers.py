@@ -8,8 +8,8 @@ import os
 import threading
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._app.process_table import parse_stat
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._processes import parse_stat
 from ansible_collections.dihya.migration.plugins.module_utils._proxy import workers
 
 
