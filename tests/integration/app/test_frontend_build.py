@@ -21,7 +21,8 @@ LOCK = {"name": "page", "lockfileVersion": 3, "packages": {
 UNREACHABLE = {"npm_config_registry": "http://127.0.0.1:9/", "npm_config_fetch_retries": "0", "npm_config_update_notifier": "false",
                "PATH": f"{pathlib.Path(sys.executable).parent}:/usr/bin:/bin"}
 MAKES = "mkdir -p dist && printf {} > dist/index.html"
-# By the name of the mover: how it builds, and what is said of it. `linked` builds through a link and leaves unchanged files alone.
+# By the name of the mover: how it builds, and what is said of it. `mover`, which every run of verbs needs, builds well; `linked` builds
+# through a link and leaves unchanged files alone.
 BUILDS: dict[str, tuple[dict, str]] = {
     "fails": ({"command": ["sh", "-c", MAKES.format("half") + "; exit 3"]}, "frontend build: exit status 3"),
     "hangs": ({"command": ["sh", "-c", MAKES.format("half") + "; sleep 617.5"], "timeout": 1}, "did not end within 1 s"),
@@ -29,7 +30,7 @@ BUILDS: dict[str, tuple[dict, str]] = {
     "stale": ({"command": ["true"]}, "it ended without an error and left nothing at"),
     "unreachable": ({"command": [NPM, "run", "build"], "environment": UNREACHABLE}, "frontend install: exit status 1"),
     "no-installer": ({"command": ["true"], "install": ["no-such-npm", "ci"]}, "no-such-npm could not be started"),
-    "good": ({"command": ["sh", "-c", "cat packages && " + MAKES.format("new")], "install": ["touch", "packages"]}, ""),
+    "mover": ({"command": ["sh", "-c", "cat packages && " + MAKES.format("new")], "install": ["touch", "packages"]}, ""),
     "linked": ({"command": ["sh", "-c", "cmp -s page dist/index.html || cp page dist/index.html"]}, ""),
     "installed": ({"command": ["sh", "-c", MAKES.format("new")]}, ""),
 }
@@ -100,7 +101,7 @@ def test_a_build_that_proves_nothing_fails_in_backup_and_leaves_what_was_there(b
     assert not (built.root / "new").exists()
 
 
-@pytest.mark.parametrize("name, text", [("good", "new"), ("linked", "yesterday's"), ("installed", "new")])
+@pytest.mark.parametrize("name, text", [("mover", "new"), ("linked", "yesterday's"), ("installed", "new")])
 def test_a_build_is_what_this_run_made_and_nothing_of_the_one_before(built, name, text):
     assert not told(built, name)
     assert built.page(name) == ["index.html", text]
@@ -108,7 +109,7 @@ def test_a_build_is_what_this_run_made_and_nothing_of_the_one_before(built, name
 
 
 def test_preflight_finds_a_build_over_its_own_project_and_an_installer_that_is_not_there(built):
-    movers = ["good", "unreachable", "no-installer"]
+    movers = ["mover", "unreachable", "no-installer"]
     looked = built.run(["frontend preflight"], arguments=["--check", f"--limit={','.join(movers)}"], frontend_release_path=str(built.root))
     assert looked.rc == 0, looked.output[-4000:]
     found = {name: {row["subject"]: row["finding"] for row in built.seen["frontend preflight", name]["findings"]} for name in movers}

@@ -180,9 +180,9 @@ def test_preflight_shows_every_finding_at_once_and_writes_nothing(moved):
         "backend_release_name", "backend_environment", "frontend_release_path", "frontend_release_name", "traffic_switch", "traffic_probes",
         "backend_backup_recipients",
     }
-    for stack in ("backend", "frontend"):
+    for number, stack in enumerate(("backend", "frontend"), 1):  # what one found stays when the next one looks
         said = moved.handed_over(f"{stack} preflight", "mover")["findings"]
-        assert [row["finding"] for row in said if row["subject"] == "migration_backup_dir"] == [f"{live} is no directory"]
+        assert [row["finding"] for row in said if row["subject"] == "migration_backup_dir"] == [f"{live} is no directory"] * number
     assert found["backend_backup_recipients"]["finding"] == "recipient 1 is a secret key" and SECRET_KEY not in looked.output
     assert "is no build: index.html is missing" in found["frontend_release_path"]["finding"]
     assert all(row["remedy"] and row["blocking"] for row in found.values())
