@@ -37,7 +37,7 @@ CASES = {
     "client older than the target": ("occupied", "postgresql_bin_dir", "pg_restore is of version 16, older than the target's 18",
                                      "install the client tools of version 18"),
     "window too short": ("occupied", "checklist: window", "s left, 86", "set migration_window"),
-    "too small a disk": ("tiny", "migration_backup_dir", "free, the backup may take", "make room, or name a directory"),
+    "too small a disk": ("tiny", "migration_backup_dir", "free, 2 dumps and copies of", "make room, or name a directory"),
     "one server under two names": ("same", "postgresql_target", "are the same server", "name the new server as the target"),
     "client older than the source": ("old_tools", "postgresql_bin_dir", "pg_dump is of version 15, older than the source's 16",
                                      "install the client tools of version 16"),
