@@ -238,6 +238,7 @@ def test_a_security_label_without_its_provider_fails_the_restore_and_another_lab
                           bin_dir=tools)
     assert restored["failed"] and "database labels failed" in restored["msg"] and new.names() == before, restored
     new.execute("CREATE DATABASE labels")
+    new.execute("ALTER ROLE ALL SET app.shared TO 'canary-shared'; GRANT SET ON PARAMETER log_statement TO PUBLIC")
     try:
         new.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 9) n", name)
         proof = {"source": old.endpoint, "target": new.endpoint, "databases": [name], "bin_dir": tools,
@@ -248,4 +249,5 @@ def test_a_security_label_without_its_provider_fails_the_restore_and_another_lab
         new.execute("SET allow_system_table_mods = on; UPDATE pg_seclabel SET label = 'secret'", name)
         assert module.run("pg_verify", **proof)["equal"]
     finally:
+        new.execute("ALTER ROLE ALL RESET app.shared; REVOKE SET ON PARAMETER log_statement FROM PUBLIC")
         new.execute("DROP DATABASE labels")

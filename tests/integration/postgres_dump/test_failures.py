@@ -203,7 +203,7 @@ def test_a_freeze_of_the_source_does_not_travel(module, options, old, new, tools
     endpoint = Endpoint.from_options(old.endpoint)
     (tmp_path / "capture.json").write_text(json.dumps(capture(endpoint, ["shop"])))
     freeze = (
-        "REVOKE CONNECT ON DATABASE shop FROM readers",
+        "REVOKE CONNECT ON DATABASE shop FROM readers CASCADE",
         "ALTER DATABASE shop SET default_transaction_read_only TO on",
         "ALTER ROLE clerk NOLOGIN",
         "ALTER DATABASE shop CONNECTION LIMIT 0",
@@ -211,6 +211,7 @@ def test_a_freeze_of_the_source_does_not_travel(module, options, old, new, tools
     )
     undo = (
         "GRANT CONNECT ON DATABASE shop TO readers WITH GRANT OPTION",
+        "SET ROLE readers; GRANT CONNECT ON DATABASE shop TO clerk",
         "ALTER DATABASE shop RESET default_transaction_read_only",
         "ALTER ROLE clerk LOGIN",
         "ALTER DATABASE shop CONNECTION LIMIT -1",
