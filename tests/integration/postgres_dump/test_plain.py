@@ -36,6 +36,8 @@ def psql(site, tools: str, script: pathlib.Path) -> subprocess.CompletedProcess:
 
 def test_psql_restores_it_and_every_row_and_privilege_is_proved(plain, module, new, odd, tools, tmp_path):
     backup, before = plain(), new.names()
+    # What every role has is in no plain backup.
+    new.execute("ALTER ROLE ALL SET app.shared TO 'canary-shared'; GRANT SET ON PARAMETER log_statement TO PUBLIC")
     try:
         done = psql(new, tools, backup / "backup.sql")
         assert done.returncode == 0, done.stderr
@@ -45,6 +47,7 @@ def test_psql_restores_it_and_every_row_and_privilege_is_proved(plain, module, n
         assert proof["rows"] >= 20002 and new.execute('SELECT count(*) FROM "t\'t"', odd) == [(2,)]
         new.server.connect("shop", "clerk", "canary-clerk").close()
     finally:
+        new.execute("ALTER ROLE ALL RESET app.shared; REVOKE SET ON PARAMETER log_statement FROM PUBLIC")
         for name in new.names()["databases"] - before["databases"]:
             quoted = name.replace('"', '""')
             new.execute(f'DROP DATABASE "{quoted}" WITH (FORCE)')
