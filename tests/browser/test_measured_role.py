@@ -70,7 +70,8 @@ def test_a_site_moves_measured_and_a_worse_release_is_refused_before_the_switch(
     assert kept >= {"manifest", "page_audit", "lighthouse"}
     proved = world.handed_over("frontend verify", "mover")["facts"]
     assert {test["name"]: test["verdict"] for test in proved["tests"] if "GET" not in test["name"]} == {
-        "frontend end-to-end tests": "passed", "quality of the pages": "passed", "scores of Lighthouse": "passed"}
+        "cache headers": "passed", "frontend end-to-end tests": "passed", "quality of the pages": "passed",
+        "scores of Lighthouse": "passed"}
     figures = {(row["what"], row.get("before") is not None, row["after"] > 0) for row in proved["quality"]["scores"]}
     assert ("performance", True, True) in figures and ("bytes", True, True) in figures and proved["quality"]["violations"] == []
     assert [text.partition(" ")[0] for text in proved["not_proved"]] == ["accessibility:", "frontend_keep_assets", "frontend_test_command"]
