@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import Adaptation
@@ -88,7 +88,19 @@ def _roles(taken: Mapping[str, Any], there: Mapping[str, Any], change: Adaptatio
     return {"source": source, "target": target}
 
 
-def creatable(connection: Any, name: str) -> bool:
+def closed_extensions(contents: Mapping[str, Any], target: Mapping[str, Any], connection: Any, leave_out: Collection[str]) -> list[str]:
+    """Extensions of the databases ``contents`` that the login of ``target`` cannot create, tried: services let theirs create more.
+
+    ``target`` has its ``server`` and the ``superuser_only`` of :func:`read_offer`. A superuser is not asked to try.
+    """
+    needed = {one["name"] for content in contents.values() for one in content.get("extensions", [])
+              if f"extension {one['name']}" not in leave_out}
+    closed = sorted(needed & set(target["superuser_only"]))
+    superuser = target["server"]["login"]["superuser"]
+    return [name for name in closed if superuser or not _creatable(connection, name)]
+
+
+def _creatable(connection: Any, name: str) -> bool:
     """Whether the login may create an extension that is not trusted: tried where it is connected, and rolled back."""
     psycopg2 = import_psycopg2()
     with connection.cursor() as cursor:

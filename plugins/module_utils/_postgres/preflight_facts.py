@@ -31,7 +31,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, read_globals, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.long_rows import long_rows
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import creatable, managed_facts
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import closed_extensions, managed_facts
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_needs, read_offer
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import drill_needs
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems
@@ -143,21 +143,13 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
                 request.source, request.target, connections["target"], facts, owners=request.owners,
                 service_roles=request.service_roles, leave_out=request.leave_out,
                 passwords={role: str(password) for role, password in request.logins.items()}, application_name=request.application_name)
-            facts["target"]["superuser_only"] = _closed_extensions(facts, connections["target"], request.leave_out)
+            facts["target"]["superuser_only"] = closed_extensions(facts["source"]["contents"], facts["target"], connections["target"],
+                                                                  request.leave_out)
     if facts["target"]["reachable"]:
         names = list(facts["source"].get("contents", {})) or [name for name in request.databases if name != "all"]
         present = [frame["name"] for frame in facts["target"]["globals"]["databases"] if frame["name"] in names]
         facts["target"]["objects"] = {name: _objects(request.target, name, request.application_name) for name in present}
     return facts
-
-
-def _closed_extensions(facts: dict[str, Any], target: Any, leave_out: Sequence[str]) -> list[str]:
-    """Extensions of the source that the target's login cannot create; services let theirs create more than are trusted."""
-    needed = {one["name"] for content in facts["source"]["contents"].values() for one in content.get("extensions", [])
-              if f"extension {one['name']}" not in leave_out}
-    closed = sorted(needed & set(facts["target"]["superuser_only"]))
-    superuser = facts["target"]["server"]["login"]["superuser"]
-    return [name for name in closed if superuser or facts["target"]["standby"] or not creatable(target, name)]
 
 
 def look_at_directory(path: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import creatable
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import closed_extensions
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_offer
 
 CHECKS = (preflight.order_of_versions, preflight.extensions, preflight.locales, preflight.types, preflight.target_space)
@@ -25,11 +25,8 @@ def obstacles(manifest: dict[str, Any], wanted: Collection[str], connection: Any
     """
     contents = {name: dict(frame.get("needs", NOTHING), relations=list(manifest["tables"][name].values()))
                 for name, frame in manifest["databases"].items() if name in wanted}
-    offer = read_offer(connection, target, server)
-    if not server["login"]["superuser"]:
-        needed = {one["name"] for content in contents.values() for one in content["extensions"]}
-        offer["superuser_only"] = [name for name in offer["superuser_only"]
-                                   if name in needed and f"extension {name}" not in leave_out and not creatable(connection, name)]
+    offer = dict(read_offer(connection, target, server), server=server)
+    offer["superuser_only"] = closed_extensions(contents, offer, connection, leave_out)
     facts = {"source": {"server": manifest["server"], "globals": {"databases": list(manifest["databases"].values())}, "contents": contents},
-             "target": dict(offer, server=server), "leave_out": leave_out, "backup": None, "copies": []}
+             "target": offer, "leave_out": leave_out, "backup": None, "copies": []}
     return [f"{one['finding']}: {one['remedy']}" for check in CHECKS for one in check(facts) if one["blocking"]]
