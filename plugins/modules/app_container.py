@@ -15,7 +15,7 @@ description:
   - Secrets come from O(env_file) and are kept as secrets of podman (readable by the owner of podman's storage only), one a
     variable. They never are arguments of a command. C(podman inspect) shows names and, to who may control podman on this host, values
     of variables inside the container, as C(/proc/PID/environ) does.
-extends_documentation_fragment: [dihya.migration.app]
+extends_documentation_fragment: [dihya.migration.app, dihya.migration.app.serving]
 options:
   state:
     description:
@@ -85,19 +85,9 @@ options:
       - Path of the file to which the application's output is appended, each line after C(TIME STREAM F).
       - Required for O(state=started).
     type: path
-  port:
-    description: TCP port of the application; the result says who listens on it, and a start is refused while a stranger does.
-    type: int
   health_url:
     description: Address that answers 200, three times in a row, when the application serves.
     type: str
-  health_timeout:
-    description: Seconds in which the application must become healthy.
-    type: float
-    default: 60
-  ca:
-    description: PEM file of the authority of an https O(health_url); the system's authorities count too.
-    type: path
   stop_timeout:
     description: Seconds between TERM and KILL.
     type: float
@@ -180,9 +170,11 @@ journal:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._app.contain import contain
 from ansible_collections.dihya.migration.plugins.module_utils._app.container_plan import FORMS, STATES
+from ansible_collections.dihya.migration.plugins.module_utils._app.process import SERVING_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 ARGUMENTS = {
+    **SERVING_SPEC,
     "state": {"type": "str", "choices": list(STATES), "default": "observed"},
     "record_file": {"type": "path", "required": True, "no_log": False},
     "name": {"type": "str"},
@@ -197,10 +189,6 @@ ARGUMENTS = {
     "environment": {"type": "dict", "default": {}},
     "env_file": {"type": "path"},
     "log_file": {"type": "path"},
-    "port": {"type": "int"},
-    "health_url": {"type": "str"},
-    "health_timeout": {"type": "float", "default": 60},
-    "ca": {"type": "path"},
     "stop_timeout": {"type": "float", "default": 15},
 }
 

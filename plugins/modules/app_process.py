@@ -15,7 +15,7 @@ description:
   - Nothing watches the process afterwards. It starts again neither after a crash nor with the machine.
   - Where systemd may be used, prefer a unit (M(dihya.migration.app_unit)). A host with C(KillUserProcesses=yes) ends such processes at
     logout.
-extends_documentation_fragment: [dihya.migration.app]
+extends_documentation_fragment: [dihya.migration.app, dihya.migration.app.serving]
 options:
   state:
     description:
@@ -58,23 +58,10 @@ options:
     description: Whether the record stays when the process is stopped, so that O(state=resumed) can start it again.
     type: bool
     default: false
-  port:
-    description: TCP port of the application; the result says who listens on it, and a start is refused while a stranger does.
-    type: int
-  health_url:
-    description: Address that answers 200 when the application serves.
-    type: str
-  health_timeout:
-    description: Seconds in which the application must become healthy.
-    type: float
-    default: 60
   health_successes:
     description: Good answers in a row that make it healthy.
     type: int
     default: 3
-  ca:
-    description: PEM file of the authority of an https O(health_url); the system's authorities count too.
-    type: path
   stop_timeout:
     description: Seconds between TERM and KILL.
     type: float
@@ -140,10 +127,12 @@ journal:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.dihya.migration.plugins.module_utils._app.process import SERVING_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._app.supervise import supervise
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 ARGUMENTS = {
+    **SERVING_SPEC,
     "state": {"type": "str", "choices": ["started", "stopped", "reverted", "resumed", "observed"], "default": "observed"},
     "name": {"type": "str"},
     "command": {"type": "list", "elements": "str"},
@@ -153,11 +142,7 @@ ARGUMENTS = {
     "env_file": {"type": "path"},
     "environment": {"type": "dict", "default": {}},
     "keep_record": {"type": "bool", "default": False},
-    "port": {"type": "int"},
-    "health_url": {"type": "str"},
-    "health_timeout": {"type": "float", "default": 60},
     "health_successes": {"type": "int", "default": 3},
-    "ca": {"type": "path"},
     "stop_timeout": {"type": "float", "default": 15},
 }
 

@@ -14,7 +14,7 @@ description:
   - The record also keeps whether a unit of this name ran before, and whether it started with the machine, so that O(state=reverted)
     brings that back. Its file and secrets must be in their places again then, see M(dihya.migration.snapshot).
   - A unit that no record names is taken as it is found.
-extends_documentation_fragment: [dihya.migration.app]
+extends_documentation_fragment: [dihya.migration.app, dihya.migration.app.serving]
 options:
   state:
     description:
@@ -54,23 +54,10 @@ options:
   env_file:
     description: Path of the file of C(KEY=VALUE) lines, mode 0600, that O(unit) names as C(EnvironmentFile); its values are secrets.
     type: path
-  port:
-    description: TCP port of the application; the result says who listens on it, and a start is refused while a stranger does.
-    type: int
-  health_url:
-    description: Address that answers 200 when the application serves.
-    type: str
-  health_timeout:
-    description: Seconds in which the application must become healthy.
-    type: float
-    default: 60
   health_successes:
     description: Good answers in a row that make it healthy.
     type: int
     default: 3
-  ca:
-    description: PEM file of the authority of an https O(health_url); the system's authorities count too.
-    type: path
   stop_timeout:
     description: Seconds in which systemd must have stopped it; the unit says when it is killed.
     type: float
@@ -139,10 +126,12 @@ journal:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.dihya.migration.plugins.module_utils._app import unit
+from ansible_collections.dihya.migration.plugins.module_utils._app.process import SERVING_SPEC
 from ansible_collections.dihya.migration.plugins.module_utils._app.supervise import supervise
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 ARGUMENTS = {
+    **SERVING_SPEC,
     "state": {"type": "str", "choices": ["started", "stopped", "reverted", "resumed", "observed"], "default": "observed"},
     "name": {"type": "str"},
     "service": {"type": "str", "required": True},
@@ -152,11 +141,7 @@ ARGUMENTS = {
     "log_file": {"type": "path"},
     "user": {"type": "str"},
     "env_file": {"type": "path"},
-    "port": {"type": "int"},
-    "health_url": {"type": "str"},
-    "health_timeout": {"type": "float", "default": 60},
     "health_successes": {"type": "int", "default": 3},
-    "ca": {"type": "path"},
     "stop_timeout": {"type": "float", "default": 300},
 }
 

@@ -30,6 +30,13 @@ from ansible_collections.dihya.migration.plugins.module_utils._files import priv
 
 Record = dict[str, Any]
 PAUSE = 0.05
+# Options of the modules that run an application, as the documentation fragment dihya.migration.app.serving describes them.
+SERVING_SPEC: dict[str, dict[str, Any]] = {
+    "port": {"type": "int"},
+    "health_url": {"type": "str"},
+    "health_timeout": {"type": "float", "default": 60},
+    "ca": {"type": "path"},
+}
 
 
 @dataclass(frozen=True)
