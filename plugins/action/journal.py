@@ -30,8 +30,12 @@ class ActionModule(ActionBase):
             if refusal:
                 return dict(result, failed=True, msg=refusal)
             self._add_controller(args, variables)
-        elif command == "record" and args.get("status") == "started" and args.get("stack") != "migration":
-            args["events"] = [self._with_inputs(event, str(args.get("stack")), variables) for event in args.get("events") or []]
+        elif command == "record":
+            self._add_inputs(args, variables)
+            if args.get("records"):
+                args["records"] = [dict(one) for one in args["records"]]
+                for one in args["records"]:
+                    self._add_inputs(one, variables)
         result.update(run_journal(self, args, variables))
         if result.get("lock_holders"):
             dead = controller.dead_runs(result["lock_holders"])
@@ -61,6 +65,11 @@ class ActionModule(ActionBase):
                 "name a lasting host in group `state` (or `mover`)"
             )
         return ""
+
+    def _add_inputs(self, record: dict[str, Any], variables: dict[str, Any]) -> None:
+        """What a verb starts with decides whether a later run has to repeat it."""
+        if record.get("status") == "started" and record.get("stack") != "migration":
+            record["events"] = [self._with_inputs(event, str(record.get("stack")), variables) for event in record.get("events") or []]
 
     @staticmethod
     def _with_inputs(event: dict[str, Any], stack: str, variables: dict[str, Any]) -> dict[str, Any]:

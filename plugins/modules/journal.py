@@ -70,7 +70,7 @@ options:
     description: One entry per host.
     type: list
     elements: dict
-    suboptions:
+    suboptions: &events
       host:
         description: Inventory name of the host.
         type: str
@@ -94,6 +94,33 @@ options:
           - By default the action plugin computes it for O(status=started), from the variables of the host whose names begin
             with the name of the stack, without those whose names speak of a password, secret, token or key.
         type: str
+  records:
+    description:
+      - Several records at once, written in this order, all or none. For O(command=record), instead of O(stack), O(verb), O(status)
+        and O(events), each with what these say.
+      - At most one of them may be V(started); the returned C(decisions) are of that one.
+    type: list
+    elements: dict
+    suboptions:
+      stack:
+        description: As O(stack).
+        type: str
+        required: true
+      verb:
+        description: As O(verb).
+        type: str
+        required: true
+      status:
+        description: As O(status).
+        type: str
+        required: true
+        choices: [started, ok, failed, skipped, not_applicable]
+      events:
+        description: As O(events).
+        type: list
+        elements: dict
+        required: true
+        suboptions: *events
   outcome:
     description: How the run ended. Required for O(command=end).
     type: str
@@ -191,8 +218,8 @@ held:
   returned: begin
   type: bool
 past_commit_point:
-  description: Whether a client write may have been admitted to the target in this attempt.
-  returned: begin
+  description: Whether a client write may have been admitted to the target in this attempt, what was recorded last included.
+  returned: begin, record
   type: bool
 previous:
   description: C(outcome), C(time) and C(run_id) of the last run that ended; empty when there was none.
@@ -219,6 +246,11 @@ decisions:
   returned: record with O(status=started)
   type: dict
   sample: {mover: run}
+news:
+  description: The events that were written, C(stack), C(verb), C(host), C(status); not those of what was only probed.
+  returned: record
+  type: list
+  elements: dict
 events:
   description: All events.
   returned: show
@@ -255,6 +287,14 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._journal.commands import execute
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import OUTCOMES, PURPOSES, STATUSES
 
+EVENTS = {
+    "host": {"type": "str", "required": True},
+    "stack": {"type": "str"},
+    "facts": {"type": "dict", "default": {}},
+    "again": {"type": "bool", "default": False},
+    "inputs_sha256": {"type": "str"},
+}
+
 SPEC = {
     "state_dir": {"type": "path", "required": True},
     "migration_id": {"type": "str", "required": True},
@@ -267,12 +307,12 @@ SPEC = {
     "stack": {"type": "str"},
     "verb": {"type": "str"},
     "status": {"type": "str", "choices": list(STATUSES)},
-    "events": {"type": "list", "elements": "dict", "options": {
-        "host": {"type": "str", "required": True},
-        "stack": {"type": "str"},
-        "facts": {"type": "dict", "default": {}},
-        "again": {"type": "bool", "default": False},
-        "inputs_sha256": {"type": "str"},
+    "events": {"type": "list", "elements": "dict", "options": EVENTS},
+    "records": {"type": "list", "elements": "dict", "options": {
+        "stack": {"type": "str", "required": True},
+        "verb": {"type": "str", "required": True},
+        "status": {"type": "str", "required": True, "choices": list(STATUSES)},
+        "events": {"type": "list", "elements": "dict", "required": True, "options": EVENTS},
     }},
     "outcome": {"type": "str", "choices": list(OUTCOMES)},
     "cause": {"type": "dict"},
@@ -284,14 +324,19 @@ SPEC = {
 
 REQUIRED_IF = [
     ("command", "begin", ["purpose"]),
-    ("command", "record", ["stack", "verb", "status", "events"]),
+    ("command", "record", ["events", "records"], True),
     ("command", "end", ["outcome"]),
 ]
+
+REQUIRED_TOGETHER = [("stack", "verb", "status", "events")]
+
+MUTUALLY_EXCLUSIVE = [("events", "records")]
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, required_if=REQUIRED_IF)
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True, required_if=REQUIRED_IF, required_together=REQUIRED_TOGETHER,
+                           mutually_exclusive=MUTUALLY_EXCLUSIVE)
     try:
         result = execute(module.params, module.check_mode)
     except MigrationError as error:

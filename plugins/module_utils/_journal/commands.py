@@ -74,37 +74,38 @@ def begin(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def record(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Write the events of one verb on all hosts of a stack, or of each event's own; for ``started`` decide what each host does.
+    """Write the events of one verb on all hosts of a stack, or of ``records``, several in turn; for ``started`` decide what each host does.
 
     Sources and targets that the facts name are locked first, so that two migrations never share one.
     """
     journal, locks = Journal(params["state_dir"], params["migration_id"]), Locks(params["state_dir"])
-    stack, verb = params["stack"] or "", params["verb"] or ""
-    word = _one_of(params, "status", STATUSES)
-    units = [_unit(event.get("stack") or stack, verb, event) for event in params["events"] or []]
+    units = [unit for one in params.get("records") or [params] for unit in _units(one)]
     with _writing(locks, journal, check_mode):
         holder = _authorize(locks, params, check_mode)
         events = journal.read_intact().events
         attempt, purpose = holder.get("attempt") or resume.next_attempt(events, "migrate"), holder.get("purpose", "migrate")
         run = {"run_id": holder.get("run_id", ""), "attempt": attempt, "host": params["state_host"]}
-        decisions = {}
-        if word == "started":
-            decisions = {
-                unit["host"]: "run" if unit["again"] else resume.decide(
-                    events, attempt, purpose, (unit["host"], unit["stack"], verb), unit["inputs"],
-                )
-                for unit in units
-            }
+        decisions = {
+            unit["host"]: "run" if unit["again"] else resume.decide(
+                events, attempt, purpose, (unit["host"], unit["stack"], unit["verb"]), unit["inputs"],
+            )
+            for unit in units if unit["word"] == "started"
+        }
+        news = [unit for unit in units if _is_news(events, holder, unit, decisions, check_mode)]
         drafts = [
             journal.draft(
-                run, unit["stack"], verb, _status_of(word, unit["facts"]), unit["facts"], host=unit["host"], **unit["inputs_fact"],
+                run, unit["stack"], unit["verb"], _status_of(unit), unit["facts"], host=unit["host"], **unit["inputs_fact"],
             )
-            for unit in units if _is_news(events, holder, (unit["stack"], verb, word), unit["host"], decisions, check_mode)
+            for unit in news
         ]
         seized = _claim(locks, holder, units, params, check_mode)
         if not check_mode:
             _append(journal, locks, holder, [*_takeovers(journal, seized, run), *drafts], run)
-    return {"changed": bool(drafts), "msg": f"{len(drafts)} of {len(units)} events are new", "decisions": decisions, "attempt": attempt}
+    return {
+        "changed": bool(drafts), "msg": f"{len(drafts)} of {len(units)} events are new", "decisions": decisions, "attempt": attempt,
+        "news": [{"stack": unit["stack"], "verb": unit["verb"], "host": unit["host"], "status": _status_of(unit)} for unit in news],
+        "past_commit_point": resume.passed_commit_point([*events, *drafts], attempt),
+    }
 
 
 def end(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -159,18 +160,25 @@ def _one_of(params: dict[str, Any], name: str, allowed: tuple[str, ...]) -> str:
     return params[name]
 
 
-def _unit(stack: str, verb: str, event: dict[str, Any]) -> dict[str, Any]:
+def _units(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """What each event of one record is about."""
+    word = _one_of(given, "status", STATUSES)
+    return [_unit(event.get("stack") or given["stack"] or "", given["verb"] or "", word, event) for event in given["events"] or []]
+
+
+def _unit(stack: str, verb: str, word: str, event: dict[str, Any]) -> dict[str, Any]:
     if verb not in (RECORDED_RUN_VERBS if stack == RUN else VERBS) or not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", stack):
         raise MigrationError(f"{verb or 'no verb'} of {stack or 'no stack'} is nothing that the journal records")
     facts = check_facts(stack, verb, event.get("facts") or {})
     inputs = event.get("inputs_sha256")
     fact = {"inputs_sha256": inputs} if inputs else {}
-    return {"host": event["host"], "stack": stack, "facts": facts, "inputs": inputs, "inputs_fact": fact, "again": bool(event.get("again"))}
+    return {"host": event["host"], "stack": stack, "verb": verb, "word": word, "facts": facts, "inputs": inputs, "inputs_fact": fact,
+            "again": bool(event.get("again"))}
 
 
-def _status_of(word: str, facts: dict[str, Any]) -> str:
+def _status_of(unit: dict[str, Any]) -> str:
     """One call records all hosts, so a host on which there was nothing to do says so in its facts."""
-    return "not_applicable" if word == "ok" and "not_applicable" in facts else word
+    return "not_applicable" if unit["word"] == "ok" and "not_applicable" in unit["facts"] else unit["word"]
 
 
 def _holder(params: dict[str, Any], run_id: str, token: str, attempt: int) -> dict[str, Any]:
@@ -245,11 +253,10 @@ def _authorize(locks: Locks, params: dict[str, Any], check_mode: bool) -> dict[s
 
 
 def _is_news(
-    events: list[dict[str, Any]], holder: dict[str, Any], what: tuple[str, str, str], host: str,
-    decisions: dict[str, str], check_mode: bool,
+    events: list[dict[str, Any]], holder: dict[str, Any], unit: dict[str, Any], decisions: dict[str, str], check_mode: bool,
 ) -> bool:
     """Whether an event is written: not for what was probed, and never the result of a unit that did not start."""
-    stack, verb, word = what
+    stack, verb, word, host = unit["stack"], unit["verb"], unit["word"], unit["host"]
     attempt = holder.get("attempt") or resume.next_attempt(events, "migrate")
     if stack == RUN:
         return word != "ok" or not resume.is_repetition(events, attempt, verb, bool(holder.get("pending")))

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
@@ -122,6 +122,18 @@ class Clock:
         return None if begun is None else round(time.monotonic() - begun, 3)
 
 
+def _recorded(args: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a record task was given of each event that the journal took, ``stack, verb, status, host, facts``."""
+    given = {
+        (str(event.get("stack") or one.get("stack")), str(one.get("verb")), str(event["host"])): event.get("facts") or {}
+        for one in args.get("records") or [args] for event in one.get("events") or []
+    }
+    for new in result.get("news") or []:
+        stack, verb, host = (str(new[name]) for name in ("stack", "verb", "host"))
+        yield {"stack": stack, "verb": verb, "status": str(new["status"]), "host": host,
+               "facts": check_facts(stack, verb, given.get((stack, verb, host), {}))}
+
+
 class Seen:
     """The events that this run gave to the journal, as far as this controller saw the journal take them.
 
@@ -146,14 +158,8 @@ class Seen:
             self._pending = begun if silent else []
             return [] if silent else begun
         if command == "record" and self.run_id and result.get("changed"):
-            stack, verb, status = (str(args.get(name)) for name in ("stack", "verb", "status"))
-            decisions = result.get("decisions") or {}
             begun, self._pending = self._pending, []
-            return begun + [
-                self._event(stack, verb, status, event["host"], check_facts(stack, verb, event.get("facts") or {}))
-                for event in args.get("events") or []
-                if status != "started" or decisions.get(event["host"], "run") == "run"
-            ]
+            return begun + [self._event(**unit) for unit in _recorded(args, result)]
         if command == "end" and self.run_id and result.get("changed", True):
             facts = END_FACTS({name: args[name] for name in ("outcome", "cause", "rollback") if args.get(name)}, "end")
             return [self._event(RUN_LEVEL, "end", "ok" if facts["outcome"] == "ok" else "failed", host, facts)]

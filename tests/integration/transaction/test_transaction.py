@@ -116,7 +116,7 @@ def test_a_rollback_on_demand_undoes_a_held_migration_and_the_next_run_is_a_new_
 
 
 @pytest.mark.parametrize("arguments", [
-    ["--limit", "mover"], ["--tags", "x"], ["--skip-tags", "always"], ["--start-at-task", "Undo on demand"],
+    ["--limit", "mover"], ["--tags", "x"], ["--skip-tags", "always"], ["--start-at-task", "Keep the outcome"],
 ])
 def test_a_partial_run_is_refused_before_any_change(migration, arguments):
     done = migration.run("migrate", *arguments)

@@ -54,6 +54,26 @@ def test_a_whole_run_is_in_the_journal(call: Call) -> None:
     assert verbs_of(call) == ["begin ok", "backup started", "backup ok", "end ok"]
 
 
+def test_several_records_are_written_in_their_order_and_the_decisions_are_those_of_the_verb_that_begins(call: Call) -> None:
+    begun = call("begin")
+    call("record", token=begun["token"])
+    between = [
+        {"stack": "pg", "verb": "backup", "status": "ok", "events": [{"host": "mover", "facts": {"not_applicable": "no database"}}]},
+        {"stack": "migration", "verb": "frozen", "status": "ok", "events": [{"host": "state"}]},
+        {"stack": "pg", "verb": "freeze", "status": "started", "events": [{"host": "mover"}, {"host": "app"}]},
+    ]
+    done = call("record", token=begun["token"], records=between)
+    assert verbs_of(call)[2:] == ["backup not_applicable", "frozen ok", "freeze started", "freeze started"]
+    assert (done["decisions"], done["past_commit_point"]) == ({"mover": "run", "app": "run"}, False)
+    assert [(one["verb"], one["host"], one["status"]) for one in done["news"]][:2] == [
+        ("backup", "mover", "not_applicable"), ("frozen", "state", "ok")]
+    moment = {"stack": "migration", "verb": "commit_point", "status": "ok", "events": [{"host": "state"}]}
+    assert call("record", token=begun["token"], records=[moment])["past_commit_point"]
+    with pytest.raises(MigrationError, match="never recorded as started"):
+        call("record", token=begun["token"], records=[{**between[0], "verb": "verify"}, {**between[2], "verb": "migrate"}])
+    assert verbs_of(call)[-1] == "commit_point ok", "all or none"
+
+
 def test_files_and_directories_are_private(call: Call, tmp_path: Path) -> None:
     os.umask(0o022)
     begun = call("begin")

@@ -47,14 +47,22 @@ STARTED = {"command": "record", **UNIT, "status": "started", "token": "never", "
 BEGIN = {"command": "begin", "purpose": "migrate", "run": {"operator": "@lead"}}
 
 
+def took(status: str, *hosts: str) -> dict:
+    """The result of a record task that wrote an event of each of ``hosts``."""
+    return {"changed": bool(hosts), "news": [{**UNIT, "host": host, "status": status} for host in hosts]}
+
+
 def test_the_events_are_those_that_the_journal_took() -> None:
     seen = Seen("crm", {"controller": "ops-1"})
-    assert seen.journal({**STARTED, "events": [{"host": "new1"}]}, {"changed": True}, "mover") == [], "nothing counts before the run began"
+    before = seen.journal({**STARTED, "events": [{"host": "new1"}]}, took("started", "new1"), "mover")
+    assert before == [], "nothing counts before the run began"
     events = seen.journal(BEGIN, {"run_id": "r-1", "attempt": 3}, "mover")
-    events += seen.journal(STARTED, {"changed": True, "decisions": {"new1": "run", "new2": "done"}}, "mover")
+    events += seen.journal(STARTED, took("started", "new1"), "mover")
     done = {**STARTED, "status": "ok", "events": [{"host": "new1", "facts": {"counts": {"files": 3}}}]}
-    events += seen.journal(done, {"changed": True}, "mover")
-    events += seen.journal({**STARTED, "status": "ok"}, {"changed": False}, "mover")
+    probed = {"stack": "backend", "verb": "verify", "status": "started", "events": [{"host": "new2"}]}
+    several = {"command": "record", "records": [done, probed]}
+    events += seen.journal(several, took("ok", "new1"), "mover")
+    events += seen.journal({**STARTED, "status": "ok"}, took("ok"), "mover")
     assert [(event["verb"], event["host"], event["status"]) for event in events] == [
         ("begin", "mover", "ok"),
         ("migrate", "new1", "started"),
@@ -71,7 +79,7 @@ def test_a_fact_that_the_journal_would_refuse_is_no_event() -> None:
     seen.journal(BEGIN, {"run_id": "r-1", "attempt": 1}, "mover")
     leak = {**STARTED, "status": "ok", "events": [{"host": "new1", "facts": {"stdout": "secret"}}]}
     with pytest.raises(MigrationError, match="unknown keys: stdout"):
-        seen.journal(leak, {"changed": True}, "mover")
+        seen.journal(leak, took("ok", "new1"), "mover")
 
 
 def test_a_run_that_only_looks_at_what_is_complete_has_no_event_until_it_changes_something() -> None:
@@ -79,7 +87,7 @@ def test_a_run_that_only_looks_at_what_is_complete_has_no_event_until_it_changes
     assert seen.journal(BEGIN, {"run_id": "r-2", "attempt": 1, "complete": True, "changed": False}, "mover") == []
     assert seen.journal(STARTED, {"changed": False}, "mover") == []
     assert seen.journal({"command": "end", "outcome": "ok"}, {"changed": False}, "mover") == []
-    later = seen.journal(STARTED, {"changed": True, "decisions": {"new1": "run", "new2": "run"}}, "mover")
+    later = seen.journal(STARTED, took("started", "new1", "new2"), "mover")
     assert [event["verb"] for event in later] == ["begin", "migrate", "migrate"]
 
 

@@ -1,0 +1,66 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The order of a transaction: nothing of a verb before its start is recorded, results at once, and no client before the commit point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.filter.transaction_steps import transaction_steps
+
+GROUPS = {"web": ["new"]}
+ALL = ["preflight", "backup", "freeze", "migrate", "verify", "commit"]
+
+
+def told(phases: list[str], stacks: list[str], hostvars: dict[str, Any] | None = None, **options: Any) -> list[str]:
+    """The steps as words, each record of one call behind the other."""
+    steps = transaction_steps(phases, stacks, movers=["mover"], groups=GROUPS, state_host="mover",
+                              hostvars={"mover": {}, "new": {}, **(hostvars or {})}, **options)
+    return [f"record {', '.join(' '.join((one['stack'], one['verb'], one['status'])) for one in step['records'])}" if step["do"] == "record"
+            else " ".join(filter(None, (step["do"], step["phase"], step.get("stack")))) for step in steps]
+
+
+def test_what_lies_between_two_verbs_is_one_record():
+    assert told(["freeze", "migrate"], ["pg", "web"]) == [
+        "record migration frozen ok, pg freeze started", "name_unit freeze pg", "unit freeze pg",
+        "record pg freeze ok, web freeze started", "name_unit freeze web", "unit freeze web",
+        "record web freeze ok, pg migrate started", "name_unit migrate pg", "unit migrate pg",
+        "record pg migrate ok, web migrate started", "name_unit migrate web", "unit migrate web",
+        "record web migrate ok"]
+
+
+def test_the_source_is_frozen_only_once_the_gate_was_passed():
+    steps = told(["backup", "freeze"], ["pg"])
+    assert steps.index("gate backup") == steps.index("record migration frozen ok, pg freeze started") - 1
+
+
+def test_traffic_moves_behind_the_commit_point_and_nothing_else_does():
+    steps = told(["commit"], ["pg", "traffic"], behind=["traffic", "jobs"])
+    assert steps == [
+        "record pg commit started", "name_unit commit pg", "unit commit pg",
+        "record pg commit ok, migration commit_point ok, traffic commit started", "name_unit commit traffic", "unit commit traffic",
+        "record traffic commit ok"]
+    assert "unit migrate traffic" in told(["migrate"], ["traffic"], behind=["traffic"])
+
+
+def test_what_was_done_is_probed_in_a_resumed_run_only():
+    assert [step for step in told(ALL, ["pg"], resumed=True) if step.startswith("again")] == [f"again {phase} pg" for phase in ALL]
+    assert not [step for step in told(ALL, ["pg"]) if step.startswith("again")]
+
+
+def test_the_window_is_looked_at_from_the_freeze_on_before_anything_is_recorded():
+    steps = told(ALL, ["pg"], watched=True)
+    assert [step for step in steps if step.startswith("overrun")] == ["overrun migrate", "overrun verify", "overrun commit"]
+    assert steps[steps.index("overrun migrate") + 1] == "record pg migrate started"
+
+
+def test_a_verb_without_work_is_on_record_with_its_reason_and_not_run():
+    idle = {"mover": {"migration_nothing_to_do": {"pg": {"freeze": "nothing writes"}}}}
+    (step,) = transaction_steps(["freeze"], ["pg"], movers=["mover"], groups={}, hostvars=idle, state_host="state")
+    assert [(one["verb"], one["status"]) for one in step["records"]] == [("freeze", "not_applicable"), ("frozen", "ok")]
+    assert step["records"][0]["events"] == [{"stack": "pg", "host": "mover", "facts": {"not_applicable": "nothing writes"}}]
+
+
+def test_second_places_are_looked_at_before_the_gate_of_preflight_where_there_are_any():
+    assert told(["preflight"], ["pg"], places=True)[-2:] == ["places preflight", "gate preflight"]
+    assert "places backup" not in told(["backup"], ["pg"], places=True)
