@@ -14,6 +14,7 @@ DEMO = pathlib.Path(__file__).resolve().parent
 ROOT = DEMO.parent
 APP = DEMO / "app"
 STATE = pathlib.Path(os.environ.get("DEMO_STATE", DEMO / "state")).resolve()
+REPORTS = pathlib.Path(os.environ.get("DEMO_REPORTS", ROOT / "reports")).resolve()
 SOURCE = STATE / "source"
 CERTIFICATES = STATE / "certificates"
 SECRETS = STATE / "secrets.json"

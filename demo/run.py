@@ -14,6 +14,7 @@ Arguments go to ansible-playbook.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -29,10 +30,9 @@ import psycopg2
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from demo import database, judge, sites, traffic
-from demo.layout import CA, DATABASE, DEMO, PUBLIC_PORT, PUBLIC_URL, PYTHON, ROOT, SITES, STATE, DemoError
+from demo.layout import CA, DATABASE, DEMO, PUBLIC_PORT, PUBLIC_URL, PYTHON, REPORTS, ROOT, SITES, STATE, DemoError
 from demo.sites import say
 
-REPORTS = ROOT / "reports"
 JOURNALS = STATE / "journal"
 CALM = 1
 """Seconds of ordinary service before and after a migration: some ten reads and six writes."""
@@ -46,14 +46,19 @@ class Story:
     title: str
     arguments: tuple[str, ...]
     side: str
-    ends_well: bool
+    outcome: str
+
+    @property
+    def ends_well(self) -> bool:
+        """Whether ``ansible-playbook`` ends with exit status 0."""
+        return self.outcome == "ok"
 
 
-SUCCESS = Story("demo", "the application moves to its new site", (), "new", True)
+SUCCESS = Story("demo", "the application moves to its new site", (), "new", "ok")
 ROLLED_BACK = Story("demo-failure", "the new release fails its tests after freeze and migrate; everything is rolled back",
-                    ("-e", "demo_release=backend-2.0-broken"), "old", False)
+                    ("-e", "demo_release=backend-2.0-broken"), "old", "rolled_back")
 AFTER_COMMIT = Story("demo-after-commit", "a failure just after the commit point; nothing is rolled back by itself",
-                     ("-e", "demo_failure_after_commit=true"), "new", False)
+                     ("-e", "demo_failure_after_commit=true"), "new", "failed_after_commit")
 STORIES = (SUCCESS, ROLLED_BACK, AFTER_COMMIT)
 
 
@@ -69,7 +74,7 @@ def tell(story: Story, arguments: list[str]) -> bool:
         time.sleep(CALM)
     planned = "--check" in arguments
     side = "old" if planned else story.side
-    broken = hold_against(side, status, story.ends_well or planned)
+    broken = hold_against(side, status, story.ends_well or planned) + ([] if planned else told(story))
     verdict = judge_public(story, requests)
     keep_proofs(story, requests)
     show(story, status, verdict, broken + verdict.broken)
@@ -114,6 +119,29 @@ def hold_against(side: str, status: int, ends_well: bool) -> list[str]:
     if not answer or answer["database_major"] != site.major:
         broken.append(f"the public address does not answer from PostgreSQL {site.major}")
     return broken
+
+
+def told(story: Story) -> list[str]:
+    """What the report, or the new site after a rollback, holds otherwise than the story."""
+    try:
+        report = json.loads((REPORTS / story.migration_id / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ["there is no report that can be read"]
+    broken = []
+    if (report["outcome"], report["verdict"]) != (story.outcome, "OK" if story.ends_well else "KO"):
+        broken.append(f"the report says {report['outcome']}, {report['verdict']}, expected {story.outcome}")
+    if story.outcome == "rolled_back":
+        broken += [f"the new site still has {name}" for name in left_on_target()]
+    return broken
+
+
+def left_on_target() -> list[str]:
+    """Database and roles of the application on the new site."""
+    connection = database.server(SITES["new"]).connect("postgres")
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute("SELECT 'database ' || datname FROM pg_database WHERE datname = %s "
+                       "UNION ALL SELECT 'role ' || rolname FROM pg_roles WHERE rolname = ANY(%s)", (DATABASE, list(database.ROLES)))
+        return [name for (name,) in cursor.fetchall()]
 
 
 def judge_public(story: Story, requests: Path) -> judge.Verdict:

@@ -18,7 +18,8 @@ def parameters() -> dict[str, object]:
     state = Path(os.environ.get("DEMO_STATE") or root / "demo" / "state")
     read = {name: json.loads((state / f"{file}.json").read_text(encoding="utf-8"))
             for name, file in (("demo", "demo"), ("demo_passwords", "secrets"))}
-    return {"demo_root": str(root), "demo_state": str(state), **read}
+    reports = os.environ.get("DEMO_REPORTS") or root / "reports"
+    return {"demo_root": str(root), "demo_state": str(state), "demo_reports": str(reports), **read}
 
 
 if __name__ == "__main__":

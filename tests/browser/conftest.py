@@ -16,7 +16,7 @@ import pytest
 from demo import certificates
 from tests.support.needs import require_program
 from tests.support.page_tools import page_tools
-from tests.support.playbook import ROOT, Playbook
+from tests.support.playbook import ROOT
 from tests.support.website import Server
 
 PORTS = 7
@@ -44,29 +44,24 @@ def fixture_chromium():
 
 @pytest.fixture(scope="session", name="moved")
 def fixture_moved(chromium, tmp_path_factory):
-    """The demo after its migration: what its inventory reads (ports, addresses, authority), and ``passwords``."""
+    """The demo as ``make demo`` leaves it: what its inventory reads (ports, addresses, authority), ``passwords``, and what it ``said``."""
     directory = tmp_path_factory.mktemp("demo")
-    ours = {"DEMO_STATE": str(directory / "state"), "DEMO_PORT_BASE": str(free_ports())}
+    ours = {"DEMO_STATE": str(directory / "state"), "DEMO_REPORTS": str(directory / "reports"), "DEMO_PORT_BASE": str(free_ports())}
+    # Commands on a host run without our environment.
+    switch = {"demo_traffic": ["env", f"DEMO_STATE={ours['DEMO_STATE']}", sys.executable, str(ROOT / "demo" / "traffic.py")]}
 
-    def sites(command: str) -> None:
-        done = subprocess.run([sys.executable, "demo/sites.py", command], cwd=ROOT, env={**os.environ, **ours}, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        assert done.returncode == 0, done.stdout
+    def demo(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, "demo/run.py", *arguments], cwd=ROOT, env={**os.environ, **ours}, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=500)
+        assert done.returncode == 0, done.stdout[-5000:]
+        return done.stdout
 
-    sites("start")
     try:
-        variables = {
-            "migration_report_dir": str(directory / "reports"),
-            # Commands on a host run without our environment.
-            "demo_traffic": ["env", f"DEMO_STATE={ours['DEMO_STATE']}", sys.executable, str(ROOT / "demo" / "traffic.py")],
-        }
-        controller = Playbook(directory / "controller")
-        outcome = controller.run("playbooks/migrate.yml", "inventories/demo", variables, environment=ours, timeout=400)
-        assert outcome.rc == 0, outcome.output[-5000:]
+        said = demo("success", "-e", json.dumps(switch))
         found = {name: json.loads((directory / "state" / f"{name}.json").read_text(encoding="utf-8")) for name in ("demo", "secrets")}
-        yield {**found["demo"], "passwords": found["secrets"]}
+        yield {**found["demo"], "passwords": found["secrets"], "said": said}
     finally:
-        sites("clean")
+        demo("clean")
 
 
 @pytest.fixture(name="open_page")
