@@ -134,7 +134,7 @@ class Fleet:
 
 def there_and_back(bench: Bench, proxy: Proxy, seconds: float, keep: bool) -> Seen:
     """Switch to the other side and back under load."""
-    with load(proxy.url, seconds, keep) as seen:
+    with load(bench, proxy.url, seconds, keep) as seen:
         for side in ("green", "blue"):
             run_module("proxy_switch", bench.directory, side=side, probes=[{"url": f"{proxy.url}/", "contains": side}], **proxy.options)
     return seen[0]
@@ -142,7 +142,7 @@ def there_and_back(bench: Bench, proxy: Proxy, seconds: float, keep: bool) -> Se
 
 def in_turn(bench: Bench, fleet: Fleet, seconds: float, keep: bool) -> Seen:
     """Replace every back end under load, each out of rotation meanwhile."""
-    with load(f"http://127.0.0.1:{fleet.balancer.port}", seconds, keep) as seen:
+    with load(bench, f"http://127.0.0.1:{fleet.balancer.port}", seconds, keep) as seen:
         for name, back_end in fleet.servers.items():
             for state in ("drained", "ready"):
                 run_module("haproxy_server", bench.directory, state=state, socket=fleet.balancer.socket, backend="api", server=name)
@@ -152,11 +152,11 @@ def in_turn(bench: Bench, fleet: Fleet, seconds: float, keep: bool) -> Seen:
 
 
 @contextlib.contextmanager
-def load(url: str, seconds: float, keep: bool) -> Iterator[list[Seen]]:
+def load(bench: Bench, url: str, seconds: float, keep: bool) -> Iterator[list[Seen]]:
     """Clients that ask without a pause, until the block is over and for ``seconds`` at least; what they saw, in the list afterwards."""
     begun = time.monotonic()
-    closing = [] if keep else ["-H", "Connection: close"]
-    asking = subprocess.Popen([program("wrk"), "-t1", f"-c{CLIENTS}", "-d600s", *closing, f"{url}/"], stdin=subprocess.DEVNULL,
+    closing, clients = [] if keep else ["-H", "Connection: close"], 1 if bench.quick else CLIENTS
+    asking = subprocess.Popen([program("wrk"), "-t1", f"-c{clients}", "-d600s", *closing, f"{url}/"], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     seen: list[Seen] = []
     try:

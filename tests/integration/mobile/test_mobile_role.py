@@ -26,7 +26,6 @@ from tests.support.playbook import ROOT, Playbook
 VERBS = ROOT / "tests" / "integration" / "app" / "site" / "verbs.yml"
 FORWARD = [f"mobile {verb}" for verb in ("preflight", "backup", "freeze", "migrate", "verify", "commit")]
 RSA = ("RSA", "-keysize", "2048")
-PROBES = [f"mobile probe {verb}" for verb in ("backup", "verify", "commit")]
 MESSAGES = {"en": "{count, plural, =0{Nothing} other{{count} books}}", "fr": "{count, plural, =0{Rien} other{{count} livres d'ici}}",
             "ar": "{count, plural, =0{لا شيء} two{كتابان} other{{count} كتب}}", "tzm": "{count, plural, =0{ⵓⵍⴰ} other{{count} ⵉⴷⵍⵉⵙⵏ}}"}
 
@@ -123,7 +122,7 @@ def test_a_built_package_is_published_and_the_former_repository_comes_back_exact
         moved = world.run(FORWARD, mobile_url=url, **built)
         assert moved.rc == 0, moved.output[-5000:]
         assert world.findings() == {} and world.codes() == [8, 7]
-        again = world.run(["mobile migrate", "mobile commit", *PROBES], mobile_url=url, **built)
+        again = world.run(["mobile commit", "mobile probe commit"], mobile_url=url, **built)
     assert again.rc == 0 and {counts["changed"] for counts in again.recap().values()} == {0}, again.output[-5000:]
     published = read_repository(str(world.public / "current"), APPLICATION, True)
     assert published["problems"] == [] and published["versions"][0]["certificates"] == published["versions"][1]["certificates"]

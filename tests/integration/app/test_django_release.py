@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Django and Node in the role backend: real releases with a schema history move a real database, bad ones come back."""
+"""Django in the role backend: a real release with a schema history moves a real database, a bad one comes back. Node: scenario backend."""
 
 from __future__ import annotations
 
@@ -13,59 +13,55 @@ import sys
 import pytest
 
 from demo.postgres_server import free_port
-from tests.support.needs import cannot_run
 from tests.support.verbs import CANARY, Verbs
 
 HERE = pathlib.Path(__file__).parent
-BIN = pathlib.Path(sys.executable).parent
 ROWS = """
-INSERT INTO {member} (name, email) VALUES ('Élodie Amrouche', 'e@example.org');
-INSERT INTO {member} (name, email) VALUES ('طارق بن زياد', 't@example.org'), ('ⴷⵉⵀⵢⴰ', 'd@example.org');
-INSERT INTO {book} (title, isbn) VALUES ('Nedjma', '9782020289474');
-INSERT INTO {loan} (member_id, book_id, since) VALUES (1, 1, '2026-01-05');
+INSERT INTO loans_member (name, email) VALUES ('Élodie Amrouche', 'e@example.org');
+INSERT INTO loans_member (name, email) VALUES ('طارق بن زياد', 't@example.org'), ('ⴷⵉⵀⵢⴰ', 'd@example.org');
+INSERT INTO loans_book (title, isbn) VALUES ('Nedjma', '9782020289474');
+INSERT INTO loans_loan (member_id, book_id, since) VALUES (1, 1, '2026-01-05');
 """
-# How this machine reaches its package registries; what an earlier run fetched is not fetched again.
+# How this machine reaches its package registry.
 REGISTRIES = {name: value for name, value in os.environ.items()
-              if re.fullmatch(r"(?i)(PIP|NPM_CONFIG)_\w+|(HTTPS?|NO)_PROXY|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE", name)}
+              if re.fullmatch(r"(?i)PIP_\w+|(HTTPS?|NO)_PROXY|SSL_CERT_FILE", name)}
 FORWARD = [f"backend {verb}" for verb in ("preflight", "backup", "migrate", "verify", "commit", "migrate", "probe migrate")]
-BEFORE = {
-    "django": "4 names, sha256 ",
-    "node": "20240110090000_members_and_books.js,20240322141500_loans.js",
-}
 MOVED = {"release": "one", "languages": {"ar": 1, "fr": 1, "tzm": 1}, "lent": 1}
 
 
 class Library(Verbs):
-    """A library application on ``server``: the database of its old site, and its release ``one``."""
+    """The library in Django on ``server``: the database of its old site, and its release ``one``.
 
-    framework = table_prefix = ""
+    It is installed by pip into an environment of its own, which later releases share.
+    """
+
+    database = "library_django"
 
     def __init__(self, root: pathlib.Path, port: int, server) -> None:
         super().__init__(root, port)
-        self.server, self.database = server, f"library_{self.framework}"
+        self.server = server
         server.execute(f"CREATE ROLE {self.database} LOGIN CREATEDB PASSWORD '{CANARY}'")
         server.execute(f"CREATE DATABASE {self.database} OWNER {self.database}")
-        self.restore()
-        ignore = shutil.ignore_patterns("__pycache__", "node_modules")
-        shutil.copytree(HERE / f"library_{self.framework}", root / "build" / "one", ignore=ignore)
-
-    def restore(self) -> None:
-        """The old site's database, as a restore leaves it: schema, history and rows, owned by the application's role."""
-        names = {name: self.table_prefix + name for name in ("member", "book", "loan")}
-        schema = (HERE / f"old_{self.framework}.sql").read_text(encoding="utf-8")
         connection = self.server.connect(self.database, self.database, CANARY)
-        with connection.cursor() as cursor:
-            cursor.execute(schema + ROWS.format(**names))
+        with connection.cursor() as cursor:  # as a restore leaves it: schema, history and rows, owned by the application's role
+            cursor.execute((HERE / "old_django.sql").read_text(encoding="utf-8") + ROWS)
         connection.close()
+        shutil.copytree(HERE / "library_django", root / "build" / "one", ignore=shutil.ignore_patterns("__pycache__"))
 
     def variables(self, release: str) -> dict:
         return {
             "migration_id": "library", "migration_transport": "local", "migration_run_id": "run",
             "migration_work_dir": str(self.root / "work"), "migration_backup_dir": str(self.root / "backup"),
-            "backend_framework": self.framework, "backend_source_path": str(self.root / "build" / "one"),
+            "backend_framework": "django", "backend_source_path": str(self.root / "build" / "one"),
             "backend_release_path": str(self.root / "build" / release), "backend_release_name": release,
             "backend_path": str(self.root / "new" / "library"), "backend_port": self.port, "backend_health_timeout": 20,
-            "backend_build_environment": {"npm_config_cache": os.path.expanduser("~/.npm"), **REGISTRIES},
+            "backend_build_environment": REGISTRIES, "backend_python": sys.executable, "backend_tests_write": "scratch_database",
+            "backend_venv": "" if release == "one" else str(self.root / "new" / "library" / "venvs" / "one"),
+            "backend_environment": {
+                "DJANGO_SECRET_KEY": CANARY, "PGHOST": "127.0.0.1", "PGPORT": self.server.port, "PGDATABASE": self.database,
+                "PGUSER": self.database, "PGPASSWORD": CANARY,
+            },
+            "backend_command": ["gunicorn", "--bind", f"127.0.0.1:{self.port}", "library.wsgi"],
         }
 
     def remove(self) -> None:
@@ -81,12 +77,6 @@ class Library(Verbs):
     def facts(self, verb: str) -> dict:
         """What ``verb`` handed over on the target host."""
         return self.handed_over(f"backend {verb}", "new")["facts"]
-
-
-class DjangoLibrary(Library):
-    """Installed by pip into an environment of its own, which later releases share."""
-
-    framework, table_prefix = "django", "loans_"
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace ``old`` in a file of release ``two``."""
@@ -104,39 +94,11 @@ class DjangoLibrary(Library):
                          ('update_fields=["language"]', 'update_fields=["email"]')):
             self.edit(f"loans/migrations/{last.name}", old, new)
 
-    def variables(self, release: str) -> dict:
-        return {
-            **super().variables(release), "backend_python": sys.executable, "backend_tests_write": "scratch_database",
-            "backend_venv": "" if release == "one" else str(self.root / "new" / "library" / "venvs" / "one"),
-            "backend_environment": {
-                "DJANGO_SECRET_KEY": CANARY, "PGHOST": "127.0.0.1", "PGPORT": self.server.port, "PGDATABASE": self.database,
-                "PGUSER": self.database, "PGPASSWORD": CANARY,
-            },
-            "backend_command": ["gunicorn", "--bind", f"127.0.0.1:{self.port}", "library.wsgi"],
-        }
 
-
-class NodeLibrary(Library):
-    """Installed by ``npm ci`` inside each release; Knex moves its schema."""
-
-    framework = "node"
-
-    def variables(self, release: str) -> dict:
-        return {
-            **super().variables(release), "backend_node_dir": str(BIN), "backend_schema_tool": "knex",
-            "backend_environment": {
-                "PORT": self.port, "DATABASE_URL": f"postgres://{self.database}:{CANARY}@127.0.0.1:{self.server.port}/{self.database}",
-            },
-            "backend_command": ["node", "server.js"],
-        }
-
-
-@pytest.fixture(scope="module", params=[DjangoLibrary, NodeLibrary], ids=["django", "node"])
-def library(request, tmp_path_factory, postgres):
+@pytest.fixture(scope="module")
+def library(tmp_path_factory, postgres):
     """The application after the verbs of release ``one``, ``migrate`` twice."""
-    if request.param is NodeLibrary and not (BIN / "npm").exists():
-        cannot_run("node is not installed beside this Python")
-    made = request.param(tmp_path_factory.mktemp(request.param.framework), free_port(), postgres(18))
+    made = Library(tmp_path_factory.mktemp("django"), free_port(), postgres(18))
     try:
         made.moved = made.run(FORWARD)
         yield made
@@ -150,16 +112,15 @@ def test_a_release_with_its_schema_history_is_moved_and_proved(library):
     migrated, again = (row["facts"] for row in library.rows if row["step"] == "backend migrate" and row["host"] == "new")
     verified = library.facts("verify")
     schema = migrated["versions"]
-    assert schema["schema_after"] == schema["schema_wanted"] and schema["schema_before"].startswith(BEFORE[library.framework])
+    assert schema["schema_after"] == schema["schema_wanted"] and schema["schema_before"].startswith("4 names, sha256 ")
     assert schema["schema_pending"].startswith("3 names") and migrated["changed"] and "not_proved" not in migrated
     assert again["changed"] is False and again["versions"]["schema_before"] == schema["schema_after"]
     assert {test["verdict"] for test in verified["tests"]} == {"passed"}
-    assert (library.framework == "django") == ("issue" in verified.get("versions", {}).get("django check --deploy", ""))
+    assert "issue" in verified["versions"]["django check --deploy"]
     for host in ("mover", "old", "new"):
         assert library.handed_over("backend preflight", host)["findings"] == []
 
 
-@pytest.mark.parametrize("library", [DjangoLibrary], ids=["django"], indirect=True)  # scenario backend has one of each
 def test_a_release_whose_schema_cannot_be_moved_is_rolled_back_to_what_ran_before(library):
     library.spoil()
     failed = library.run(["backend backup", "backend migrate", "backend verify"], "two", ["backend rollback"])
