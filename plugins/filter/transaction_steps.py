@@ -32,7 +32,7 @@ options:
     elements: str
     required: true
   behind:
-    description: Those of them whose commit comes behind the commit point.
+    description: Those of them whose commit comes behind the commit point, in the order of these commits.
     type: list
     elements: str
     default: []
@@ -96,7 +96,7 @@ def transaction_steps(phases: Sequence[str], stacks: Sequence[str], *, movers: S
 
     def of_phase(phase: str) -> Iterator[dict[str, Any]]:
         work = divide_work(stacks, phase, movers, groups, hostvars)
-        last = [stack for stack in work["busy"] if phase == "commit" and stack in behind]
+        last = [stack for stack in behind if phase == "commit" and stack in work["busy"]]
         if watched and phase in ("migrate", "verify", "commit"):
             yield {"do": "overrun", "phase": phase}
         if work["idle"]:

@@ -43,6 +43,12 @@ def test_traffic_moves_behind_the_commit_point_and_nothing_else_does():
     assert "unit migrate traffic" in told(["migrate"], ["traffic"], behind=["traffic"])
 
 
+def test_jobs_which_stop_first_start_last_behind_the_traffic():
+    steps = told(["freeze", "commit"], ["jobs", "pg", "traffic"], behind=["traffic", "jobs"])
+    assert [step for step in steps if step.startswith("unit")] == [
+        "unit freeze jobs", "unit freeze pg", "unit freeze traffic", "unit commit pg", "unit commit traffic", "unit commit jobs"]
+
+
 def test_what_was_done_is_probed_in_a_resumed_run_only():
     assert [step for step in told(ALL, ["pg"], resumed=True) if step.startswith("again")] == [f"again {phase} pg" for phase in ALL]
     assert not [step for step in told(ALL, ["pg"]) if step.startswith("again")]
