@@ -14,7 +14,9 @@ if [ -z "$origin" ]; then
     mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2>/dev/null |
         grep -oE '^(deb|URIs:) *(\[[^]]*\] *)?https?://[^ ]*debian/?( |$)' | grep -oE 'https?://[^ ]*' | head -n 1) || true
     # What is thrown away if power fails needs no sync after every file. A mirror may lag behind: signatures are checked all the same.
-    mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io --aptopt='Acquire::Check-Valid-Until "false"' \
+    # Documentation and translations are left out as in Debian's own slim images.
+    mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' --aptopt='Acquire::Check-Valid-Until "false"' \
         --aptopt='Acquire::Languages "none"' --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
         "$suite" - "${mirror:-http://deb.debian.org/debian}" | podman import - "$base"
 fi
