@@ -23,10 +23,10 @@ from typing import Callable
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dev.testing.results import Counts  # noqa: E402
-from dev.testing.steps import Runner, Step  # noqa: E402
-from dev.testing.system import install  # noqa: E402
-from dev.testing.tiers import Tier, tiers  # noqa: E402
+from dev.testing.results import Counts
+from dev.testing.steps import Runner, Step
+from dev.testing.system import install
+from dev.testing.tiers import Tier, tiers
 
 WORKERS = 2  # as many as cores: three keep both busy no longer, and what runs waits longer
 

@@ -119,7 +119,7 @@ def get_pip() -> bool:
     if cache.exists() and not cache.read_text(encoding="utf-8").startswith("# Stand-in"):
         return True
     try:
-        with urllib.request.urlopen(GET_PIP, timeout=10) as answer:  # noqa: S310 (a fixed https address)
+        with urllib.request.urlopen(GET_PIP, timeout=10) as answer:
             cache.write_bytes(answer.read())
     except OSError:
         if subprocess.run([sys.executable, "-m", "pip", "--version"], check=False, capture_output=True).returncode != 0:

@@ -14,7 +14,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from tests.support.packages import APPLICATION, Workshop, publish  # noqa: E402
+from tests.support.packages import APPLICATION, Workshop, publish
 
 PLACE = pathlib.Path("/srv/shop")
 RSA = ("RSA", "-keysize", "2048")

@@ -67,7 +67,7 @@ def harmless(method: Callable[..., None]) -> Callable[..., None]:
             return
         try:
             method(self, *args, **kwargs)
-        except Exception as error:  # pylint: disable=broad-except  # whatever it is, the run is more important
+        except Exception as error:  # whatever it is, the run is more important
             self.off = True
             self._display.warning(f"migration_report stopped recording ({type(error).__name__}); the migration goes on")
 
@@ -170,7 +170,7 @@ class CallbackModule(CallbackBase):
         def text(name: str, default: str) -> str:
             try:
                 return str(templar.template(variables[name])) if name in variables else default
-            except Exception:  # pylint: disable=broad-except  # an undefined part of it; the transaction will say so
+            except Exception:  # an undefined part of it; the transaction will say so
                 return default
 
         migration_id = text("migration_id", "")
@@ -207,7 +207,7 @@ class CallbackModule(CallbackBase):
             try:
                 self._finish()
                 self._tell()
-            except BaseException:  # pylint: disable=broad-except  # the signal must do its work whatever happens here
+            except BaseException:  # the signal must do its work whatever happens here
                 pass
         if callable(former):
             former(number, frame)

@@ -107,7 +107,7 @@ def start(argv: Sequence[str], *, env: Mapping[str, str] | None = None, on_death
             os._exit(1)
 
     try:
-        return subprocess.Popen(  # pylint: disable=consider-using-with,subprocess-popen-preexec-fn
+        return subprocess.Popen(
             list(argv), env=environment(env), start_new_session=True, preexec_fn=die_with_parent, **popen)
     except OSError as error:
         raise MigrationError(f"{os.path.basename(argv[0])} could not be started: {error.strerror}") from None

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
@@ -108,14 +109,14 @@ def command_line(process: pathlib.Path) -> bytes:
 
 def test_killed_copy_leaves_no_half_copy_and_a_rerun_completes(tmp_path: pathlib.Path) -> None:
     source, dest = make_tree(tmp_path / "site", "x"), tmp_path / "backup"
-    options = {"src": str(source), "dest": str(dest), "reuse": False, "keep": 3}
+    options: dict[str, Any] = {"src": str(source), "dest": str(dest), "reuse": False, "keep": 3}
     for moment in moments([["backup", "build_copy", options]]):
         killed(moment, [["backup", "build_copy", options]])
         without_orphans(tmp_path)
         for name in os.listdir(dest):
             if not name.startswith("."):
                 assert _manifest.damaged_files(str(dest / name), _manifest.read_manifest(str(dest / name), "tree")["files"]) == []
-        assert backup.build_copy(backup.Request(**options))["changed"]  # type: ignore[arg-type]
+        assert backup.build_copy(backup.Request(**options))["changed"]
         assert not [name for name in os.listdir(dest) if name.startswith(".")]
 
 
@@ -126,7 +127,7 @@ def test_killed_upload_leaves_nothing_that_looks_complete_and_a_rerun_completes(
     with endpoint(tmp_path) as server:
         monkeypatch.setenv("PATH", server.path())
         store = server.another(tmp_path)
-        options = {"src": str(source), "name": "site", "buckets": store.options(), "reuse": False, "keep": 2}
+        options: dict[str, Any] = {"src": str(source), "name": "site", "buckets": store.options(), "reuse": False, "keep": 2}
         for number, moment in enumerate(moments([["backup", "build_copy", options]], max(3, TIMES - 3))):
             killed(moment, [["backup", "build_copy", options]])
             without_orphans(tmp_path / "site")
@@ -134,7 +135,7 @@ def test_killed_upload_leaves_nothing_that_looks_complete_and_a_rerun_completes(
             for name in complete[-1:]:
                 back = store.fetch(name, tmp_path / f"back{number}")
                 assert _manifest.damaged_files(str(back), _manifest.read_manifest(str(back), "tree")["files"]) == []
-            made = backup.build_copy(backup.Request(**options))  # type: ignore[arg-type]
+            made = backup.build_copy(backup.Request(**options))
             assert made["buckets"][0]["changed"] and made["warnings"] == []
             assert all((path / "manifest.json").exists() for path in store.bucket.iterdir() if os.listdir(path))
 
@@ -160,14 +161,14 @@ def test_killed_activation_leaves_the_old_or_the_new_release_whole(tmp_path: pat
 def test_killed_staging_is_never_a_release_and_a_rerun_completes(tmp_path: pathlib.Path) -> None:
     app = tmp_path / "app"
     source = make_tree(tmp_path / "new", "new")
-    stage = {"path": str(app), "state": "present", "name": "new", "src": str(source)}
+    stage: dict[str, Any] = {"path": str(app), "state": "present", "name": "new", "src": str(source)}
     for moment in moments([["release", "release", stage]]):
         release.release(release.Request(str(app), "absent", "new"))
         killed(moment, [["release", "release", stage]])
         without_orphans(tmp_path)
         marker = app / "releases/new/.release.json"
         assert (app / "releases/new").exists() == marker.exists()
-        result = release.release(release.Request(**stage))  # type: ignore[arg-type]
+        result = release.release(release.Request(**stage))
         assert result["files"] == 201 and sorted(os.listdir(app / "releases")) == ["new"]
 
 

@@ -85,7 +85,7 @@ class Playbook:
               arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None,
               output: pathlib.Path | None = None) -> subprocess.Popen:
         """Start a run in its own process group and return at once; its output goes to ``output`` or nowhere."""
-        with open(output or os.devnull, "wb") as stream:  # noqa: PTH123 (a device or a path)
+        with open(output or os.devnull, "wb") as stream:
             return subprocess.Popen(self.argv(playbook, inventory, variables, arguments), cwd=ROOT, env=self.environment(environment),
                                     stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
 

@@ -196,14 +196,14 @@ class Side:
         self.gate = threading.Event()
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(handler) -> None:  # noqa: N802, N805 (named by http.server; self is the side)
+            def do_GET(handler) -> None:  # named by http.server; self is the side
                 if handler.path == "/slow":
                     self.gate.wait(20)
                 handler.send_response(200)
                 handler.end_headers()
                 handler.wfile.write(f"{name}\n".encode())
 
-            def log_message(handler, *_arguments) -> None:  # noqa: N805 (self is the side)
+            def log_message(handler, *_arguments) -> None:  # self is the side
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)

@@ -56,7 +56,7 @@ def edit(root: pathlib.Path, page: str, old: str, new: str) -> None:
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves a directory and says nothing."""
 
-    def log_message(self, *args) -> None:  # pylint: disable=arguments-differ
+    def log_message(self, *args) -> None:
         """Silent."""
 
 

@@ -310,7 +310,7 @@ def _spawn(
         publish_json(pid_file, {**record, **process_table.identity(os.getpid())})
 
     try:
-        process = subprocess.Popen(  # pylint: disable=consider-using-with,subprocess-popen-preexec-fn  # it outlives us; one thread
+        process = subprocess.Popen(  # it outlives us; one thread
             list(definition.argv), executable=program, cwd=definition.chdir, env=environment({**variables, process_table.MARK: mark}),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=register,
         )

@@ -12,7 +12,7 @@ FROM_FILES = ("rehearsal", "rollback_plan")
 """Items that only a file made by an earlier run may prove, beside the facts of this run."""
 
 
-def N_(text: str) -> str:  # noqa: N802  # the mark that the catalogs' extraction looks for
+def N_(text: str) -> str:  # the mark that the catalogs' extraction looks for
     """Return ``text``."""
     return text
 

@@ -305,7 +305,7 @@ class _Workers:
                 self._open.discard(connection)
         except MigrationError as error:
             self._fail(MigrationError(f"{error.message} (at {part.key})" if part else error.message, **error.facts))
-        except Exception as error:  # pylint: disable=broad-except  # a thread has nobody above it
+        except Exception as error:  # a thread has nobody above it
             self._fail(error)
 
     def _add(self, part: Part, row: tuple) -> None:

@@ -51,7 +51,7 @@ class Guard:
         script = SCRIPT.format(seconds=seconds, base=shlex.quote(self.base), reopen=shlex.quote(self.reopen_script))
         publish(f"{self.base}.sh", script.encode(), 0o700)
         publish(f"{self.base}.armed", f"{seconds}\n".encode())
-        timer = subprocess.Popen(  # pylint: disable=consider-using-with  # it is to outlive us
+        timer = subprocess.Popen(  # it is to outlive us
             ["/bin/sh", f"{self.base}.sh"], cwd="/", start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         publish_json(f"{self.base}.pid", {"pid": timer.pid, "start": start_time(timer.pid), "boot": boot_id()})

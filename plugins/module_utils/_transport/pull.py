@@ -116,7 +116,7 @@ def _asking(host: PullHost, asked: str, said: bytes = b"", tolerant: bool = Fals
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as told:
         told.write(said)
         told.seek(0)
-        process = subprocess.Popen(  # pylint: disable=consider-using-with  # its group is killed in finally
+        process = subprocess.Popen(  # its group is killed in finally
             host.argv(asked), env=environment(), stdin=told, stdout=subprocess.PIPE, stderr=errors, start_new_session=True)
         try:
             if process.stdout is None:

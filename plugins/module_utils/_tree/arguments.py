@@ -33,6 +33,6 @@ def finish(module: AnsibleModule, result: dict[str, Any]) -> None:
     for warning in result.pop("warnings", []):
         module.warn(warning)
     diff = result.pop("diff", None)
-    if module._diff and diff is not None:  # pylint: disable=protected-access  # Ansible has no other way to ask
+    if module._diff and diff is not None:  # Ansible has no other way to ask
         result["diff"] = diff
     module.exit_json(**result)

@@ -69,7 +69,7 @@ class Crew:
         try:
             while self._children:
                 for receiver in wait(list(self._children)):
-                    self._take(receiver, found, tick)  # type: ignore[arg-type]
+                    self._take(receiver, found, tick)  # type: ignore[arg-type]  # nothing but pipes is waited for
         finally:
             self.stop()
         return found
@@ -99,7 +99,7 @@ class Crew:
 
 
 def _work(function: Callable[[Any], Any], items: Sequence[Any], share: list[int], sender: Connection, parent: int) -> None:
-    global _PARENT  # pylint: disable=global-statement  # set once, in the child
+    global _PARENT  # set once, in the child
     _PARENT = parent
     gc.disable()  # nothing here makes cycles, and a collection would copy the parent's pages
     frame: list[tuple[int, Any]] = []

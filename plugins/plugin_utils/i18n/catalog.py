@@ -33,12 +33,12 @@ DIRECTORY = os.path.dirname(os.path.abspath(__file__))
 LOCALES = {"tzm": "zgh"}
 
 
-def N_(text: str) -> str:  # noqa: N802  # gettext's own name for "translate this later"
+def N_(text: str) -> str:  # gettext's own name for "translate this later"
     """Mark ``text`` for the catalogs and return it as it is."""
     return text
 
 
-def NP_(one: str, many: str) -> tuple[str, str]:  # noqa: N802
+def NP_(one: str, many: str) -> tuple[str, str]:
     """Mark a message with a plural for the catalogs and return both forms."""
     return one, many
 

@@ -63,7 +63,7 @@ def options(copy, new, tools, tmp_path):
 @pytest.fixture(scope="session")
 def drilled(backup, new, tools, tmp_path_factory):
     """Options and result of a drill that passed on a throw-away server."""
-    from tests.integration.postgres_dump.conftest import Module  # pylint: disable=import-outside-toplevel
+    from tests.integration.postgres_dump.conftest import Module
 
     directory = tmp_path_factory.mktemp("drilled")
     copy = pathlib.Path(shutil.copytree(backup["path"], directory / "copy"))

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
@@ -60,9 +61,9 @@ def uploads(tmp_path: pathlib.Path) -> pathlib.Path:
     return root
 
 
-def copied(source: pathlib.Path, tmp_path: pathlib.Path, grant: Grant | None, **options: object) -> dict:
+def copied(source: pathlib.Path, tmp_path: pathlib.Path, grant: Grant | None, **options: Any) -> dict:
     host = grant(source) if grant is not None else None
-    return build_copy(Request(str(source), str(tmp_path / "backup"), source_host=host, **options))  # type: ignore[arg-type]
+    return build_copy(Request(str(source), str(tmp_path / "backup"), source_host=host, **options))
 
 
 @pytest.fixture(params=["local", "pulled"])

@@ -14,7 +14,8 @@ import shutil
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
@@ -33,8 +34,8 @@ from .conftest import facts
 FULL = os.environ.get("CHAOS") == "full"
 
 
-def copy(source: pathlib.Path, dest: pathlib.Path, **options: object) -> dict:
-    return build_copy(Request(str(source), str(dest), **options))  # type: ignore[arg-type]
+def copy(source: pathlib.Path, dest: pathlib.Path, **options: Any) -> dict:
+    return build_copy(Request(str(source), str(dest), **options))
 
 
 def make_files(root: pathlib.Path, number: int, size: int = 100) -> pathlib.Path:
@@ -181,8 +182,8 @@ def test_what_cannot_be_copied_is_named_all_at_once(tmp_path: pathlib.Path) -> N
 @pytest.mark.parametrize("make, said", [
     (lambda p: None, "missing"), (lambda p: p.write_text("x"), "no directory"), (lambda p: (p / "a/b").mkdir(parents=True), "no file"),
 ])
-def test_bad_source_is_refused_before_anything_is_written(tmp_path: pathlib.Path, make: object, said: str) -> None:
-    make(tmp_path / "s")  # type: ignore[operator]
+def test_bad_source_is_refused_before_anything_is_written(tmp_path: pathlib.Path, make: Callable[[pathlib.Path], Any], said: str) -> None:
+    make(tmp_path / "s")
     with pytest.raises(MigrationError, match=said):
         copy(tmp_path / "s", tmp_path / "backup")
     assert not (tmp_path / "backup").exists()
@@ -214,8 +215,8 @@ def test_source_that_changes_meanwhile_is_refused(tmp_path: pathlib.Path, monkey
     victim = source / "d1/f1"
     real = copying.make_directories
 
-    def meddle(*arguments: object) -> None:
-        real(*arguments)  # type: ignore[arg-type]
+    def meddle(*arguments: Any) -> None:
+        real(*arguments)
         if change == "before_sync":
             victim.write_bytes(b"other")
         elif change == "added":
@@ -237,17 +238,17 @@ def test_first_pass_over_a_tree_in_use_leaves_out_what_changes(tmp_path: pathlib
     os.link(source / "d1/f1", source / "also")
     real = copying.make_directories
 
-    def meddle(*arguments: object) -> None:
-        real(*arguments)  # type: ignore[arg-type]
+    def meddle(*arguments: Any) -> None:
+        real(*arguments)
         (source / "d1/f1").write_bytes(b"while it is copied")
         (source / "d2/f2").unlink()
         (source / "d3/late").touch()
     monkeypatch.setattr(copying, "make_directories", meddle)
     leave_out = copying.leave_out
 
-    def meddle_once_more(*arguments: object) -> object:
+    def meddle_once_more(*arguments: Any) -> object:
         (source / "d4/f4").write_bytes(b"once it was copied")
-        return leave_out(*arguments)  # type: ignore[arg-type]
+        return leave_out(*arguments)
     monkeypatch.setattr(copying, "leave_out", meddle_once_more)
     first = copy(source, tmp_path / "backup", tolerate_changes=True)
     monkeypatch.undo()

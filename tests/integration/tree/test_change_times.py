@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -21,8 +22,8 @@ def source(hard_tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.
     return hard_tree
 
 
-def copy(source: pathlib.Path, dest: pathlib.Path, **options: object) -> dict:
-    return build_copy(Request(str(source), str(dest), "tree", **{"reuse_by": "change_time", **options}))  # type: ignore[arg-type]
+def copy(source: pathlib.Path, dest: pathlib.Path, **options: Any) -> dict:
+    return build_copy(Request(str(source), str(dest), "tree", **{"reuse_by": "change_time", **options}))
 
 
 def in_place(path: pathlib.Path, data: bytes) -> None:

@@ -47,8 +47,8 @@ def encrypt(identities: list[tuple[str, str]], tmp_path: pathlib.Path) -> dict[s
     return {"patterns": PATTERNS, "recipients": [identities[0][1]], "recipients_files": [str(tmp_path / "operators")]}
 
 
-def copy(source: pathlib.Path, dest: pathlib.Path, encrypt: dict[str, Any] | None, **options: object) -> dict:
-    return build_copy(Request(str(source), str(dest), "code", encrypt=encrypt, **options))  # type: ignore[arg-type]
+def copy(source: pathlib.Path, dest: pathlib.Path, encrypt: dict[str, Any] | None, **options: Any) -> dict:
+    return build_copy(Request(str(source), str(dest), "code", encrypt=encrypt, **options))
 
 
 def opened(path: bytes, identity: str) -> bytes:
@@ -71,8 +71,8 @@ def require_sealed(result: dict, source: pathlib.Path, identities: list[tuple[st
 
 
 def contents(root: pathlib.Path) -> list[bytes]:
-    return [open(os.path.join(folder, name), "rb").read()  # noqa: SIM115
-            for folder, _below, names in os.walk(os.fsencode(root)) for name in names if not os.path.islink(os.path.join(folder, name))]
+    files = (pathlib.Path(os.fsdecode(folder), os.fsdecode(name)) for folder, _below, names in os.walk(os.fsencode(root)) for name in names)
+    return [path.read_bytes() for path in files if not path.is_symlink()]
 
 
 @pytest.mark.parametrize("pulled", [False, True], ids=["local", "pulled"])

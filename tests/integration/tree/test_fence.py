@@ -8,6 +8,7 @@ import os
 import pathlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -32,8 +33,8 @@ def uploads(tmp_path: pathlib.Path) -> pathlib.Path:
     return root
 
 
-def fence(root: pathlib.Path, state: str = "held", **options: object) -> dict:
-    return tree_fence(Fence(str(root), str(root.parent / "record" / "fence.json"), state, **options))  # type: ignore[arg-type]
+def fence(root: pathlib.Path, state: str = "held", **options: Any) -> dict:
+    return tree_fence(Fence(str(root), str(root.parent / "record" / "fence.json"), state, **options))
 
 
 def same_size_and_time(root: pathlib.Path) -> None:
@@ -103,9 +104,9 @@ class Site:
     def copy(self) -> dict:
         return build_copy(Copy(str(self.source), str(self.stage), "uploads", incremental=True))
 
-    def place(self, copied: dict | None = None, **options: object) -> dict:
+    def place(self, copied: dict | None = None, **options: Any) -> dict:
         named = {"copy": copied["path"], "sha256": copied["sha256"], "stage": str(self.stage)} if copied else {}
-        return tree_place(Place(str(self.path), str(self.record), **{**named, **options}))  # type: ignore[arg-type]
+        return tree_place(Place(str(self.path), str(self.record), **{**named, **options}))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import threading
 import types
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -33,8 +33,8 @@ from tests.support.tmpfs import tmpfs
 from .conftest import Grant, Sshd, facts
 
 
-def pull(tree: pathlib.Path, dest: pathlib.Path, host: dict, **options: object) -> dict:
-    return build_copy(Request(str(tree), str(dest), source_host=host, **options))  # type: ignore[arg-type]
+def pull(tree: pathlib.Path, dest: pathlib.Path, host: dict, **options: Any) -> dict:
+    return build_copy(Request(str(tree), str(dest), source_host=host, **options))
 
 
 def test_pulled_copy_is_the_source_exactly(hard_tree: pathlib.Path, tmp_path: pathlib.Path, grant: Grant) -> None:
@@ -253,7 +253,7 @@ def test_second_pass_brings_only_what_changed_and_equals_a_whole_copy(hard_tree:
             data = stream.read(size)
             travelled.append(len(data))
             return data
-        return real(types.SimpleNamespace(read=read), *arguments)  # type: ignore[arg-type]
+        return real(cast(Any, types.SimpleNamespace(read=read)), *arguments)
     monkeypatch.setattr(transport, "receive", counted)
     second = pull(hard_tree, tmp_path / "backup", host, incremental=True)
     tree = pathlib.Path(second["path"]) / "tree"

@@ -8,6 +8,8 @@ import os
 import pathlib
 import stat
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -34,11 +36,11 @@ def build(tmp_path: pathlib.Path, name: str) -> pathlib.Path:
     return source
 
 
-def do(app: pathlib.Path, state: str, name: str | None = None, **options: object) -> dict:
-    return release(Request(str(app), state, name, **options))  # type: ignore[arg-type]
+def do(app: pathlib.Path, state: str, name: str | None = None, **options: Any) -> dict:
+    return release(Request(str(app), state, name, **options))
 
 
-def stage(app: pathlib.Path, name: str, **options: object) -> dict:
+def stage(app: pathlib.Path, name: str, **options: Any) -> dict:
     return do(app, "present", name, src=str(build(app.parent, name)), **options)
 
 
@@ -172,8 +174,8 @@ def test_bad_names_are_refused(app: pathlib.Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("make, said", [(lambda p: None, "missing"), (lambda p: p.mkdir(), "was it built")])
-def test_source_without_a_build_is_refused(app: pathlib.Path, make: object, said: str) -> None:
-    make(app.parent / "dist")  # type: ignore[operator]
+def test_source_without_a_build_is_refused(app: pathlib.Path, make: Callable[[pathlib.Path], Any], said: str) -> None:
+    make(app.parent / "dist")
     with pytest.raises(MigrationError, match=said):
         do(app, "present", "1", src=str(app.parent / "dist"))
     assert not app.exists()

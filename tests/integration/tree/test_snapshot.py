@@ -36,8 +36,8 @@ def paths(etc: pathlib.Path) -> list[str]:
     return [str(etc / name) for name in ("tree", "file", "link", "nothing")]
 
 
-def do(etc: pathlib.Path, state: str, **options: object) -> dict:
-    return snapshot(Request(str(etc.parent / "snapshots"), "s1", state, paths(etc) if state == "present" else [], **options))  # type: ignore[arg-type]
+def do(etc: pathlib.Path, state: str, **options: Any) -> dict:
+    return snapshot(Request(str(etc.parent / "snapshots"), "s1", state, paths(etc) if state == "present" else [], **options))
 
 
 def spoil(etc: pathlib.Path) -> None:

@@ -241,7 +241,8 @@ def test_a_fact_without_a_valid_verdict_proves_nothing(entry: dict[str, Any]) ->
 
 
 def test_all_findings_come_at_once() -> None:
-    result = weigh(Inputs(now=NOW, profile="audited", facts={"backup": "yes", "acces": []}, waivers=[{"item": "x"}]), FILES.get)  # type: ignore[dict-item]
+    facts: dict[str, Any] = {"backup": "yes", "acces": []}
+    result = weigh(Inputs(now=NOW, profile="audited", facts=facts, waivers=[{"item": "x"}]), FILES.get)
     assert len([entry for entry in result["findings"] if entry["subject"].startswith("checklist: ")]) == 8
     assert {"facts: backup", "facts: acces", "migration_waivers[0]"} <= {entry["subject"] for entry in result["findings"]}
     assert all(entry["remedy"] for entry in result["findings"])

@@ -84,5 +84,5 @@ def test_what_only_shows_in_the_running_server_falls_back_too(monkeypatch, tmp_p
     monkeypatch.setattr(drill, "_on_throwaway", unfit)
     monkeypatch.setattr(drill, "_on_scratch", lambda *_args: {"server": "scratch"})
     request = drill.DrillRequest(str(tmp_path), target=drill.Endpoint("h", "u"))
-    choice, done = drill._drill(request, drill.Choice("throwaway", ""), {}, [])  # pylint: disable=protected-access
+    choice, done = drill._drill(request, drill.Choice("throwaway", ""), {}, [])
     assert (choice.server, done["server"]) == ("scratch", "scratch") and "postgis" in choice.reason
