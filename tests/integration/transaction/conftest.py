@@ -49,6 +49,16 @@ class Migration:
         return subprocess.run(self.command(playbook, *arguments, **extra), cwd=ROOT, env=self.environment(), text=True, check=False,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
 
+    def run_by_runner(self, playbook: str) -> subprocess.CompletedProcess[str]:
+        """The same under ansible-runner, which is how AWX runs it."""
+        data = self.directory / "runner"
+        data.mkdir(exist_ok=True)
+        _program, path, _option, inventory = self.command(playbook)
+        runner = str(ANSIBLE.with_name("ansible-runner"))
+        return subprocess.run([runner, "run", str(data), "-p", str(ROOT / path), "--inventory", inventory], cwd=ROOT,
+                              env={**self.environment(), "PATH": f"{ANSIBLE.parent}:{os.environ['PATH']}"}, text=True,
+                              check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
+
     def command(self, playbook: str, *arguments: str, **extra: Any) -> list[str]:
         """The argument list of that run."""
         path = self.directory / "inventory.json"

@@ -19,7 +19,7 @@ VERBS = ["preflight", "backup", "freeze", "migrate", "verify", "commit"]
 
 def last_words(done: subprocess.CompletedProcess[str]) -> list[str]:
     """The lines below the recap."""
-    return done.stdout.replace("\u00a0", " ").partition("PLAY RECAP")[2].partition("\n\n")[2].splitlines()
+    return done.stdout.replace("\u00a0", " ").partition("PLAY RECAP")[2].partition("\n\n")[2].strip().splitlines()
 
 
 def test_all_stacks_finish_a_phase_before_the_next_begins_and_a_second_run_changes_nothing(migration):
@@ -158,10 +158,14 @@ def test_what_stopped_a_run_stops_the_next_one_until_it_is_mended(alone):
     obstacle = alone.directory / "obstacle"
     obstacle.touch()
     alone.set(recorder_finds=str(obstacle))
-    for _again in range(2):
-        refused = alone.run("migrate")
+    for run in (alone.run, alone.run_by_runner):
+        refused = run("migrate")
         assert refused.returncode != 0 and "made to be found" in refused.stdout, refused.stdout[-2000:]
         assert (alone.outcome(), alone.trace("mover").count("alpha backup")) == ("refused", 0)
+        # The whole block has the last word, once; the failed task, which is what AWX shows of it, says the cause in one line.
+        said, users = refused.stdout.replace("\u00a0", " "), "Les utilisateurs lisent et écrivent sur l’ancien site."
+        assert last_words(refused)[:3] == ["t1, tentative 1 : KO (refus avant tout changement)", "Pourquoi : Made to be found", users], said
+        assert f"msg: '{' — '.join(last_words(refused)[:2])}'" in said and said.count(users) == 1, said[-3000:]
     obstacle.unlink()
     done = alone.run("backup")
     assert done.returncode == 0 and alone.outcome() == "ok", done.stdout[-2000:]
