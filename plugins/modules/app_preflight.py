@@ -115,7 +115,9 @@ findings:
       type: bool
       returned: always
 seen:
-  description: What was measured, by subject (C(bytes), C(files), C(free_bytes), C(python), C(port), C(podman), C(path)).
+  description: >-
+    What was measured, by subject (C(bytes), C(files), C(free_bytes), C(python), C(port), C(podman), C(path); C(tree) of what is read and
+    C(places) of what is written, which are the same for the same directory by whatever name).
   returned: success
   type: dict
 journal:

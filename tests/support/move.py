@@ -110,6 +110,7 @@ class Move:
             "postgresql_bin_dir": str(bin_directory(sites.target.major)),
             **({"postgresql_dump_bin_dir": dump_tools(15)} if sites.source.major == 15 else {}),
         }
+        self.children: dict[str, Any] = {}
         self.mover: dict[str, Any] = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
     @staticmethod
@@ -141,8 +142,8 @@ class Move:
         return self.playbook.run(f"playbooks/{playbook}.yml", self.inventory(), {**self.secrets, **extra}, arguments, environment, timeout)
 
     def inventory(self) -> dict[str, Any]:
-        """The inventory: one mover and the variables."""
-        return {"all": {"hosts": {"mover": self.mover}, "vars": self.variables}}
+        """The inventory: one mover, the variables, and the groups of :attr:`children`."""
+        return {"all": {"hosts": {"mover": self.mover}, "vars": self.variables, "children": self.children}}
 
     def events(self) -> list[dict[str, Any]]:
         """The journal, empty when there is none."""

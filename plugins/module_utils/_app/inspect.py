@@ -18,7 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._app import contai
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._lease import machine
+from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, machine
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
@@ -86,10 +86,23 @@ def _writable(look: Look) -> Finding:
         return f"{parent} cannot be written by this user", "give the user write permission, use become, or choose another path"
     free = shutil.disk_usage(parent).free
     look.facts["free_bytes"] = free
+    look.facts["places"] = [tree for tree in (_tree(look.value), _tree(os.path.join(look.value, "current"))) if tree]
     look.facts["identity"] = f"directory {os.path.realpath(look.value)} on {machine()}"[:300]
     if look.bytes and free < look.bytes * 1.2:
         return f"{free >> 20} MiB are free where {int(look.bytes * 1.2) >> 20} MiB are needed", "free space, or choose another file system"
     return None
+
+
+def _tree(path: str) -> str:
+    """Which directory ``path`` leads to, the same by whatever name, link or mount on this machine; empty where there is none.
+
+    By the running kernel and not by the machine's id: a copy of a machine has the same id, and the same inodes.
+    """
+    try:
+        status = os.stat(path)
+        return f"{boot_id()} {status.st_dev}:{status.st_ino}"
+    except OSError:
+        return ""
 
 
 def _vacant(look: Look) -> Finding:
@@ -125,6 +138,7 @@ def _readable(look: Look) -> Finding:
         return bad
     if not os.path.isdir(look.value):
         return f"{look.value} is no directory on this host", "correct the path: it must hold the application's files"
+    look.facts["tree"] = _tree(look.value)
     total = files = 0
     unreadable: list[str] = []
     for folder, _names, names in os.walk(os.path.realpath(look.value), onerror=lambda error: unreadable.append(str(error.filename))):

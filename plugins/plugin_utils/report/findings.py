@@ -313,6 +313,7 @@ STRATEGIES = (
     N_("the live release uses its uploaded files while they would be replaced"),
     N_("each of {what} may hold uploaded files of its own"),
     N_("it is not in both groups, backend and source"),
+    N_("it is where {variable} of {host} leads, the tree that is left"),
     N_("it lies inside a release, which never changes"),
     N_("the application itself lies in it"),
     N_("it lies inside {path}, which is moved as well"),
@@ -352,6 +353,7 @@ STRATEGY_ADVICE = (
     N_("bring them together on one of these hosts, and name it"),
     N_("name a host that is"),
     N_("choose a directory below backend_path/shared, and name it in backend_shared"),
+    N_("name the new machine in the group target, or give the new site a directory of its own"),
     N_("choose a directory of their own for uploaded files"),
     N_("name each directory once"),
 )

@@ -96,8 +96,15 @@ def tiny(move: Move, variables: dict[str, Any]) -> None:
 
 
 def same(move: Move, variables: dict[str, Any]) -> None:
-    """Both endpoints are one server under two names."""
+    """Both endpoints are one server, both hosts one machine and both trees one directory, each under two names."""
     variables["postgresql_target"] = {**variables["postgresql_source"], "host": "localhost"}
+    (move.directory / "site").mkdir()
+    (move.directory / "site" / "index.html").touch()
+    (move.directory / "new").symlink_to("site")
+    move.children = {side: {"hosts": {f"{side}_host": move.mover}} for side in ("source", "target")}
+    move.children["frontend"] = {"hosts": {"source_host": {}, "target_host": {}}}
+    variables.update(migration_stacks=["postgresql", "frontend"], frontend_release_path=str(move.directory / "site"),
+                     frontend_source_path=str(move.directory / "site"), frontend_path=str(move.directory / "new"))
 
 
 def old_tools(move: Move, variables: dict[str, Any]) -> None:

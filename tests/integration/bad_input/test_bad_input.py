@@ -39,6 +39,8 @@ CASES = {
     "window too short": ("occupied", "checklist: window", "s left, 86", "set migration_window"),
     "too small a disk": ("tiny", "migration_backup_dir", "free, 2 dumps and copies of", "make room, or name a directory"),
     "one server under two names": ("same", "postgresql_target", "are the same server", "name the new server as the target"),
+    "one tree under two names": ("same", "frontend_path", "it is where frontend_source_path of source_host leads, the tree that is left",
+                                 "name the new machine in the group target, or give the new site a directory of its own"),
     "client older than the source": ("old_tools", "postgresql_bin_dir", "pg_dump is of version 15, older than the source's 16",
                                      "install the client tools of version 16"),
 }
