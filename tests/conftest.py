@@ -20,6 +20,7 @@ from tests.support.move import Move, Sites
 from tests.support.needs import require_postgres, require_program
 from tests.support.playbook import Playbook
 from tests.support.recorder import Recorder
+from tests.support.sshd import serve
 
 NUMBER = itertools.count()
 
@@ -53,6 +54,13 @@ def fixture_identities(tmp_path_factory):
         path.chmod(0o600)
         made.append((str(path), subprocess.run([keygen, "-y", str(path)], check=True, capture_output=True, text=True).stdout.strip()))
     return made
+
+
+@pytest.fixture(scope="session", name="sshd")
+def fixture_sshd(tmp_path_factory):
+    """An SSH server on loopback, the same one for the whole session."""
+    with serve(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
 
 
 @pytest.fixture(name="eventually")

@@ -25,12 +25,15 @@ class User:
 
     def __init__(self, installed: pathlib.Path, directory: pathlib.Path) -> None:
         self.installed, self.directory = installed, directory
+        self.path: pathlib.Path | None = None  # what comes first on PATH
         directory.mkdir(parents=True, exist_ok=True)
 
     def environment(self) -> Mapping[str, str]:
         """No setting but where the collection is."""
         playbook = Playbook(self.directory.with_name(f"{self.directory.name}-controller"))
-        return playbook.environment({"ANSIBLE_CONFIG": no_settings(playbook.directory), "ANSIBLE_COLLECTIONS_PATH": str(self.installed)})
+        ours = {"ANSIBLE_CONFIG": no_settings(playbook.directory), "ANSIBLE_COLLECTIONS_PATH": str(self.installed)}
+        path = {"PATH": f"{self.path}{os.pathsep}{os.environ['PATH']}"} if self.path else {}
+        return playbook.environment({**ours, **path})
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a program of Ansible in the user's directory."""

@@ -23,7 +23,7 @@ all:
     postgresql_source: {{host: 127.0.0.1, user: postgres, password: "{{{{ vault_source }}}}"}}
     postgresql_target: {{host: 127.0.0.1, user: postgres, password: "{{{{ vault_target }}}}"}}
     postgresql_databases: [{database}]
-    postgresql_freeze: {{command: touch {stopped}, undo: rm {stopped}}}
+    postgresql_freeze: {{command: cp /proc/self/environ {stopped}, undo: rm {stopped}, on: app1}}
 """
 
 
@@ -41,10 +41,11 @@ def written(path: pathlib.Path, content: object) -> str:
     return f"@{path}"
 
 
-def test_the_installed_collection_moves_a_database_with_the_smallest_inventory_and_refuses_a_second_run_meanwhile(move, user):
+def test_the_installed_collection_moves_a_database_with_the_smallest_inventory_and_refuses_a_second_run_meanwhile(move, user, sshd):
     stopped = user.directory / "stopped"
     (user.directory / "inventory.yml").write_text(SMALLEST.format(id=move.id, database=move.database, stopped=stopped), encoding="utf-8")
     extra = written(user.directory.with_name("given.json"), endpoints(move))
+    user.path = sshd.alias("app1", user.directory.with_name("ssh"))
     command = ("ansible-playbook", "dihya.migration.migrate", "-i", "inventory.yml", "-e", extra)
     first = user.start(*command)
     until = time.monotonic() + 120
@@ -60,7 +61,8 @@ def test_the_installed_collection_moves_a_database_with_the_smallest_inventory_a
     output, _none = first.communicate(timeout=290)
     assert first.returncode == 0, output[-3000:]
     assert {event["run_id"] for event in move.events()} == {begun["run_id"]}
-    assert (move.outcome(), equal_data(move), stopped.exists()) == ("ok", True, True)
+    assert (move.outcome(), equal_data(move)) == ("ok", True)
+    assert b"SSH_CONNECTION=127.0.0.1 " in stopped.read_bytes()  # the application was stopped where the inventory says
     assert "- Statut final : OK" in move.report()
     assert move.leftovers() == []
 

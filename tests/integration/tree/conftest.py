@@ -1,26 +1,21 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A tree with every difficult name there is, and a private SSH server on loopback."""
+"""A tree with every difficult name there is, and access to it over SSH."""
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import pathlib
-import pwd
-import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import Request as Access
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import pull_access
 
+from tests.support.sshd import Sshd
 from tests.support.store import Store, endpoint
 
 Grant = Callable[..., dict]
@@ -105,58 +100,6 @@ def never_missing(path: pathlib.Path, stop: pathlib.Path) -> Iterator[None]:
             stop.touch()
         looks, missing = map(int, process.stdout.readline().split())
     assert looks >= 2000 and missing == 0
-
-
-@dataclass
-class Sshd:
-    """A server of our own: its port, its authorized_keys, its public host key, who to log in as."""
-
-    port: int
-    authorized_keys: pathlib.Path
-    host_key: pathlib.Path
-    user: str
-
-
-@pytest.fixture(scope="session")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """A real sshd on loopback with its own keys and configuration, ended afterwards."""
-    program = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if program is None:
-        pytest.skip("NOT TESTED: pulling over SSH, sshd is not installed here")
-    if pwd.getpwuid(os.geteuid()).pw_shell.endswith(("nologin", "false")):
-        pytest.skip("NOT TESTED: pulling over SSH, this account has no login shell and sshd refuses it")
-    home = tmp_path_factory.mktemp("sshd")
-    if os.geteuid() == 0:
-        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / "host")], check=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    (home / "config").write_text(f"""
-Port {port}
-ListenAddress 127.0.0.1
-HostKey {home}/host
-PidFile {home}/pid
-AuthorizedKeysFile {home}/authorized_keys
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UsePAM no
-StrictModes no
-PermitRootLogin prohibit-password
-""")
-    with open(home / "log", "wb") as log:
-        process = subprocess.Popen([program, "-D", "-e", "-f", str(home / "config")], stderr=log)
-    try:
-        for _attempt in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.05)
-        else:
-            pytest.fail("sshd did not start: " + (home / "log").read_text())
-        yield Sshd(port, home / "authorized_keys", home / "host.pub", getpass.getuser())
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture(scope="session")
