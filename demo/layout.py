@@ -31,6 +31,8 @@ PARAMETERS = STATE / "demo.json"
 def first_port() -> int:
     """The first of seven ports: as the environment says, else as the running demo has it, else 18440."""
     if given := os.environ.get("DEMO_PORT_BASE"):
+        if not given.isdecimal() or not 1024 <= int(given) <= 65529:
+            sys.exit(f"demo: cannot go on: DEMO_PORT_BASE={given} is no port with six more behind it. Give a number from 1024 to 65529")
         return int(given)
     return json.loads(PARAMETERS.read_text(encoding="utf-8"))["first_port"] if PARAMETERS.exists() else 18440
 

@@ -213,7 +213,8 @@ def main(arguments: list[str]) -> int:
         if command == "clean":
             return clean()
     except (DemoError, RuntimeError, LookupError, OSError, psycopg2.Error) as error:
-        sys.stderr.write(f"demo: cannot go on: {error}\n")
+        remedy = ". Free some space, and make demo starts over" if "No space left" in str(error) else ""
+        sys.stderr.write(f"demo: cannot go on: {str(error).strip()}{remedy}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("demo: interrupted; make demo starts over, make demo-clean removes everything\n")

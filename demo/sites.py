@@ -64,11 +64,13 @@ def say(text: str) -> None:
 def check_room() -> None:
     """Refuse to begin when a port is taken or the disk is too full; all findings at once."""
     findings = [f"port {port} ({name}) is taken" for name, port in PORTS.items() if caddy.listens(port)]
+    remedies = [f"Free them, or choose other ports: DEMO_PORT_BASE={FIRST_PORT + 100} make demo"] if findings else []
     free = shutil.disk_usage(STATE.parent).free // 2**20
     if free < NEEDED_MB:
         findings.append(f"{NEEDED_MB} MB are needed under {STATE.parent}, {free} MB are free")
+        remedies.append("Free some space")
     if findings:
-        raise DemoError("; ".join(findings) + f". Free them, or choose other ports: DEMO_PORT_BASE={FIRST_PORT + 100} make demo")
+        raise DemoError(". ".join(["; ".join(findings), *remedies]))
 
 
 def start_backend(site: Site, release: Path) -> None:

@@ -47,6 +47,6 @@ def install(ours: pathlib.Path, python: pathlib.Path, arguments: list[str], run:
                 run([*pip, "install", *quietly, UV])
             run([str(uv), "pip", "install", "--python", str(python), "--compile-bytecode", *arguments], env={**os.environ, **variables})
             return
-        except failure:
+        except (failure, OSError):
             pass
     run([*pip, "--python", str(python), "install", *quietly, *arguments])

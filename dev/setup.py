@@ -10,6 +10,7 @@ done again. Exit status 1 with one sentence and its remedy where it cannot go on
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pathlib
@@ -25,6 +26,8 @@ VENV = ROOT / ".venv"
 TOOLS = ROOT / ".tools"
 FRONTEND = ROOT / "demo" / "app" / "frontend"
 OLDEST = (3, 11)
+OTHERS = (13, 12, 11, 14)
+"""Minor versions to look for where this Python is too old; those with builds of all packages first."""
 NEEDED_MB = 1500
 
 
@@ -42,7 +45,7 @@ def use_new_enough_python() -> None:
     """Go on under Python >= 3.11: this one, else the newest on the PATH."""
     if sys.version_info[:2] >= OLDEST:
         return
-    for minor in range(14, OLDEST[1] - 1, -1):
+    for minor in OTHERS:
         other = shutil.which(f"python3.{minor}")
         if other:
             os.execv(other, [other, __file__] + sys.argv[1:])
@@ -51,7 +54,9 @@ def use_new_enough_python() -> None:
 
 
 def check_disk() -> None:
-    """Refuse to begin what the disk cannot hold."""
+    """Refuse to begin what the disk cannot hold; what is there already needs no room."""
+    if (TOOLS / "stamp-frontend").exists():
+        return
     free = shutil.disk_usage(str(ROOT)).free // 2**20
     if free < NEEDED_MB:
         raise Missing(f"{NEEDED_MB} MB are needed under {ROOT}, {free} MB are free. Free some space.")
@@ -72,7 +77,8 @@ def run(argv: list[str], log: pathlib.Path, **options) -> None:
         stream.flush()
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, check=False, **options)
     if done.returncode != 0:
-        raise Missing(explain(log.read_text(encoding="utf-8", errors="replace")[-6000:], pathlib.Path(argv[0]).name, log))
+        program = next(word for word in argv[1:] if word != "-m") if argv[1:] and "python" in argv[0] else argv[0]
+        raise Missing(explain(log.read_text(encoding="utf-8", errors="replace")[-6000:], pathlib.Path(program).name, log))
 
 
 def explain(output: str, program: str, log: pathlib.Path) -> str:
@@ -80,7 +86,8 @@ def explain(output: str, program: str, log: pathlib.Path) -> str:
     causes = (
         (("No space left", "ENOSPC"), "the disk is full. Free some space"),
         (("Temporary failure in name resolution", "Network is unreachable", "Failed to establish a new connection", "Connection refused",
-          "NewConnectionError", "ConnectTimeout", "ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT"),
+          "NewConnectionError", "ConnectTimeout", "Read timed out", "ProxyError", "Tunnel connection failed", "ENOTFOUND", "EAI_AGAIN",
+          "ECONNREFUSED", "ECONNRESET", "ENETUNREACH", "ETIMEDOUT"),
          "there is no network, or no way to the package registry. Connect, or configure your proxy or mirror for pip and npm"),
         (("CERTIFICATE_VERIFY_FAILED", "SELF_SIGNED_CERT", "unable to get local issuer"),
          "the registry's TLS certificate is not trusted. Tell pip and npm your proxy's CA (PIP_CERT, NODE_EXTRA_CA_CERTS)"),
@@ -90,6 +97,16 @@ def explain(output: str, program: str, log: pathlib.Path) -> str:
         if any(word in output for word in words):
             return f"{program} failed: {cause}. Its output: {log}"
     return f"{program} failed. Its output: {log}"
+
+
+def explain_system(error: OSError | subprocess.SubprocessError) -> str:
+    """The same of what the system refused to us."""
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full. Free some space ({error})"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{ROOT} cannot be written. Make it this user's own, or clone it to where the user may write ({error})"
+    return str(error)
 
 
 def make_venv(log: pathlib.Path) -> pathlib.Path:
@@ -104,13 +121,14 @@ def make_venv(log: pathlib.Path) -> pathlib.Path:
     except ImportError:
         raise Missing("this Python has no venv module. Install it (Debian, Ubuntu: sudo apt-get install python3-venv)") from None
     if subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True, check=False).returncode == 0:
-        venv.create(str(VENV), with_pip=True, symlinks=True)
+        fill = [str(python), "-m", "ensurepip", "--upgrade", "--default-pip"]
     elif subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
         # Debian keeps ensurepip in python3-venv; a pip of the system's Python can fill the environment as well.
-        venv.create(str(VENV), with_pip=False, symlinks=True)
-        run([sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "pip"], log)
+        fill = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "pip"]
     else:
         raise Missing("this Python has neither ensurepip nor pip. Install one (Debian, Ubuntu: sudo apt-get install python3-venv)")
+    venv.create(str(VENV), with_pip=False, symlinks=True)
+    run(fill, log)
     return python
 
 
@@ -185,8 +203,9 @@ def main(arguments: list[str]) -> int:
             install_python_packages(profile, python, log)
         keep_compiled(python)
         install_node_packages(python, log)
-    except (Missing, OSError) as error:
-        sys.stderr.write(f"setup: cannot go on: {error}\n")
+    except (Missing, OSError, subprocess.SubprocessError) as error:
+        cause = str(error) if isinstance(error, Missing) else explain_system(error)
+        sys.stderr.write(f"setup: cannot go on: {cause}\n")
         return 1
     return 0
 
