@@ -10,6 +10,7 @@ from __future__ import annotations
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.texts import TEXTS
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import N_
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.findings import FINDINGS
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.findings_mobile import MOBILE
 
 NOTHING_TO_DO = (
     N_("the mover asks"),
@@ -114,10 +115,8 @@ OBSERVED = (
        "compared ({tables} tables, {rows} rows)"),
     N_("{stack}: a drill of the same plan passed on {day}: restored in {seconds} s under scratch names on the target and compared "
        "({tables} tables, {rows} rows)"),
-    N_(
-        "{reader} logged in to {source} and holds the right to read {tables} relations; {maker} logged in to {target} and created a "
-        "role in a transaction that was rolled back"
-    ),
+    N_("{reader} logged in to {source} and holds the right to read {tables} relations"),
+    N_("{maker} logged in to {target} and created a role in a transaction that was rolled back"),
     N_("login as {login}, commands run as {user} on {hosts}"),
     N_("commands run as {user} on {hosts}"),
     N_("a login lacks privileges, see the findings"),
@@ -135,6 +134,9 @@ NOT_PROVED = (
     N_("{url}: browsers keep {count} of {number} files with a digest in their names too briefly ({text}): "
        "let the server send Cache-Control: max-age=31536000, immutable with them"),
     N_("cache headers of the page and of {count} files that it loads were read"),
+    N_("no Cache-Control"),
+    N_("Cache-Control: {header}"),
+    N_("postgresql_drill is false"),
     N_("accessibility: axe-core looks at {covered} of the {total} criteria of the RGAA, a person must look at all of them"),
     N_("password hashes are not in the backup: the login may not read pg_authid"),
     N_("password hashes of roles: a login may not read them"),
@@ -212,6 +214,7 @@ MISMATCHES = (
     N_("database {name}: {object} is missing on the target"),
     N_("database {name}: {object} is on the target only"),
     N_("database {name}: {object} differs in {what}"),
+    N_("database {name} on {endpoint} is not the one that was restored: it was dropped, renamed or replaced"),
     N_("role {name} is missing on the target"),
     N_("role {name} is on the target only"),
     N_("role {name} differs in {what}"),
@@ -254,6 +257,9 @@ TOOLS = (
     N_("{name}: it ended without an error and left nothing at {path}: correct where it writes to"),
     N_("{url}: it answered {status}, expected {wanted}"),
     N_("{url}: the expected text is not in its body"),
+    N_("{url}: it answered with a page, and the page loads it"),
+    N_("{url}: it answered {status}, and the page loads it"),
+    N_("{what} was ended from outside before it had a result (it crashed, was killed, or its host was restarted)"),
     N_("the process is not in service: {reason}"),
     N_("it ended at once"),
     N_("it ended before it was healthy"),
@@ -282,8 +288,9 @@ NAMES = (
     N_("rows of {name}"),
     N_("capture"),
     N_("quality of the pages"),
+    N_("cache headers"),
     N_("scores of Lighthouse"),
 )
 SENTENCES: tuple[str, ...] = (
-    TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + NOT_CARRIED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS
+    TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + NOT_CARRIED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS + MOBILE
 )

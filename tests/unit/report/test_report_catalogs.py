@@ -8,6 +8,9 @@ import pathlib
 import re
 
 import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._mobile import judge
+from ansible_collections.dihya.migration.plugins.module_utils._mobile.info import config_problems
+from ansible_collections.dihya.migration.plugins.module_utils._pages.caching import judge as judge_caching
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n import catalog as i18n
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import Foreign
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Options
@@ -126,6 +129,11 @@ OURS = {
     "pg_restore of crm failed with exit status 1 at TABLE DATA x; what it printed is in /l": (
         "pg_restore de crm a échoué avec le code de sortie 1, à TABLE DATA x ; ses messages sont dans /l"
     ),
+    "commands run as uid=0(root) on mover; u logged in to old:5432 and holds the right to read 9 relations; v logged in to new:5432 and "
+    "created a role in a transaction that was rolled back": (
+        "les commandes s’exécutent en tant que uid=0(root) sur mover ; u s’est connecté à old:5432 et a le droit de lire 9 relations ; "
+        "v s’est connecté à new:5432 et y a créé un rôle dans une transaction annulée"
+    ),
     "1 databases with 9 tables in 5767102 bytes of backup: dumped": (
         "1 base(s) et 9 table(s) sauvegardées en 5 767 102 octets : copiées à l’instant"
     ),
@@ -161,3 +169,32 @@ def test_every_finding_of_a_database_and_its_remedy_is_said_in_french() -> None:
     said = {text: say.text(text) for one in found for text in (one["finding"], one["remedy"])}
     assert len(said) > 60
     assert [text for text, pieces in said.items() if any(isinstance(piece, Foreign) for piece in pieces)] == ["SQLSTATE 42501"]
+
+
+def test_what_is_wrong_with_cache_headers_is_said_in_french() -> None:
+    say = Phrases(i18n.Words("fr"))
+    asset = {"url": "https://new/a.js", "status": 200, "html": False, "header": "no-cache", "right": False}
+    now = {"page": {"url": "https://new/", "header": None, "right": False},
+           "assets": [asset, {**asset, "url": "https://new/b.js", "status": 404}, {**asset, "url": "https://new/c.js", "html": True}]}
+    refused, told = judge_caching(now, None, False)
+    said = [say.text(sentence) for sentence in refused + told]
+    assert len(said) == 4 and not [piece for pieces in said for piece in pieces if isinstance(piece, Foreign)]
+    assert "(pas de Cache-Control)" in said[2][0] and say.name("cache headers") == "en-têtes de cache"
+
+
+def test_what_is_wrong_with_a_package_or_its_repository_is_said_in_french() -> None:
+    say = Phrases(i18n.Words("fr"))
+    package = {"application": "org.b", "certificates": ["a" * 64], "debuggable": True, "version_code": 7, "permissions": ["CAMERA"],
+               "sha256": "1"}
+    published = {"certificates": ["b" * 64], "version_code": 8, "permissions": []}
+    repository = {"problems": [], "certificate": "", "versions": []}
+    other = {"version_code": 7, "sha256": "2", "certificates": []}
+    found = [
+        *judge.identity("s", {**package, "certificates": []}, "org.a"), *judge.certificate("s", package, published),
+        *judge.version("s", 7, published), *judge.planned("s", 7, ("1.8.0+9", 9)), *judge.permissions("s", package, published, []),
+        *judge.listed("s", package, repository, ""),
+        *judge.listed("s", package, {**repository, "certificate": "c", "versions": [other]}, "d"),
+        *judge.kept("s", repository, [other]), *config_problems("archive_older: 3\n", "/f"),
+    ]
+    said = {text: say.text(text) for one in found for text in (one["finding"], one["remedy"])}
+    assert len(found) == 14 and [text for text, pieces in said.items() if any(isinstance(piece, Foreign) for piece in pieces)] == []

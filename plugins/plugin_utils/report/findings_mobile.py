@@ -1,0 +1,57 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is found about a Flutter app and its repository, and advised, to be said in the reader's language; see :mod:`sentences`."""
+
+from __future__ import annotations
+
+from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import N_
+
+MOBILE: tuple[str, ...] = (
+    N_("it is {name}, not {wanted}"),
+    N_("its signature does not verify"),
+    N_("it is a debug build"),
+    N_("its certificate {before}… is not the published one {after}…: devices would refuse the update"),
+    N_("its version code {number} is not greater than the published {before}"),
+    N_("its version code is {number}, and pubspec.yaml plans {wanted} ({version})"),
+    N_("it asks for new permissions: {names}"),
+    N_("its index is not signed"),
+    N_("its index is not signed with the key of the published repository: clients would refuse it"),
+    N_("its index does not list version code {number}"),
+    N_("its index lists another package under this version code"),
+    N_("its index no longer lists version code {names}"),
+    N_("it is no longer what was staged"),
+    N_("metadata/{name}.yml is missing: the index would leave the application out"),
+    N_("config.yml names no keystore or no repo_keyalias: the index could not be signed"),
+    N_("config.yml moves older versions to an archive: a rollback could not offer them"),
+    N_("there is no published version to compare with"),
+    N_("there is neither a package nor a project to build one from"),
+    N_("devices cannot install an app bundle"),
+    N_("an app bundle is signed by its own build"),
+    N_("no host is in both groups, mobile and target"),
+    N_("no host is in both groups, mobile and source, so that the published repository is unknown"),
+    N_("correct mobile_application, or give the right package"),
+    N_("sign it with the key of the published version, and change nothing afterwards"),
+    N_("build it with --release"),
+    N_("sign it with the key of the published version"),
+    N_("raise it to at least {number} (version: NAME+CODE in pubspec.yaml) and build again"),
+    N_("build anew after flutter clean; where another file sets it, name it in mobile_build_arguments (--build-number=CODE)"),
+    N_("remove them, or allow each by name in mobile_allowed_permissions"),
+    N_("mend the published repository first (fdroid update), so that a rollback has something to come back to"),
+    N_("run the migration again, or correct fdroidserver's config.yml"),
+    N_("correct keystore and repo_keyalias in fdroidserver's config.yml"),
+    N_("use the published repository's keystore and repo_keyalias"),
+    N_("fdroidserver needs metadata/{name}.yml; read its log"),
+    N_("remove the other package and run again"),
+    N_("set archive_older: 0 in fdroidserver's config.yml"),
+    N_("run the rollback, then the migration again"),
+    N_("write it, or let fdroid update --create-metadata write it once"),
+    N_("set both, they are those of the published repository"),
+    N_("set archive_older: 0 while the migration lasts"),
+    N_("name it, or set mobile_first_publication to true"),
+    N_("give mobile_apk, or mobile_project"),
+    N_("publish an APK"),
+    N_("sign it in the project (android/key.properties), and leave mobile_signing out"),
+    N_("put the host that serves the repository in both"),
+    N_("put the host that serves it now in both, or set mobile_first_publication to true"),
+    N_("give the directory of fdroidserver on the mover"),
+)
