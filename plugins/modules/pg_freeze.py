@@ -123,6 +123,17 @@ options:
       - The timer begins with the first change of O(state=frozen). A source that it opened breaks the fence.
     type: int
     default: 0
+  lease:
+    description:
+      - Seconds after which the same timer takes the run for dead, and runs O(reopen_script) although O(longest) is not over, when none
+        of O(signs) was written to; V(0) waits for O(longest). It is late by at most five seconds, or a quarter of the lease.
+    type: int
+    default: 0
+  signs:
+    description: Files on this host that are written to for as long as the run goes on; of no use without O(lease).
+    type: list
+    elements: path
+    default: []
   disarm:
     description:
       - Takes the timer of O(longest) away for good, with O(state=fenced), before the fence is looked at. It belongs right before clients
@@ -234,6 +245,8 @@ SPEC = {
     "capture_file": {"type": "path", "required": True},
     "reopen_script": {"type": "path"},
     "longest": {"type": "int", "default": 0},
+    "lease": {"type": "int", "default": 0},
+    "signs": {"type": "list", "elements": "path", "default": []},
     "disarm": {"type": "bool", "default": False},
     "fence": {"type": "str"},
     "proof": {"type": "path"},

@@ -45,6 +45,9 @@ FORGET = (
 # Removes those of the job files {} that hold a result; their wrappers live on for some seconds.
 FORGET_RESULTS = "printf %s {} | while read -r f; do grep -qs '\"finished\": *\\(false\\|0\\)' \"$f\" || rm -f \"$f\"; done"
 
+# Shows on its host that the run goes on: the timer of a freeze there waits for that.
+ALIVE = "umask 077; true 2>/dev/null >{}; "
+
 # What the async wrapper (ansible-core 2.17 to 2.19) writes while the module runs.
 RUNNING = re.compile(r'\{"started": (true|1), "finished": (false|0), "ansible_job_id": "[^"]*"\}')
 BOOKKEEPING = ("ansible_job_id", "started", "finished", "results_file")
@@ -91,6 +94,8 @@ class LongAction(ActionBase):
         self._watch = Watch(f"{step}{label} {variables.get('inventory_hostname', '')}".strip(), variables.get("migration_frozen_since"))
         self._shown = time.monotonic() if _enabled(variables) else float("inf")
         self._async_dir = self._directory_of_jobs(variables)
+        work_dir = variables.get("migration_work_dir")
+        self._alive = ALIVE.format(shlex.quote(f"{work_dir}/workers/run.alive")) if work_dir else ""
         orphans = ""
         while True:
             outcome = (self._run_watched if self._takes_long(args) else self._run_plainly)(args, variables)
@@ -207,7 +212,7 @@ class LongAction(ActionBase):
     def _peek(self, progress_file: Any, command: str) -> tuple[Any, str]:
         """The progress (None when there is none) and the output of ``command``, in one round trip."""
         read = f"cat {shlex.quote(str(progress_file))} 2>/dev/null; " if progress_file else ""
-        first, _mark, second = self._sh(f"{read}echo; echo ==; {command} 2>/dev/null").partition("\n==\n")
+        first, _mark, second = self._sh(f"{self._alive}{read}echo; echo ==; {command} 2>/dev/null").partition("\n==\n")
         try:
             return json.loads(first), second
         except ValueError:

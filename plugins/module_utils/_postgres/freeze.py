@@ -30,7 +30,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_rights import require_rights
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import Guard
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import NO_LIMITS, Guard, Limits
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import render
 
@@ -111,11 +111,12 @@ class Freeze:
     """One freeze of ``databases`` on ``endpoint`` whose state lies beside ``capture_file``."""
 
     def __init__(self, endpoint: Endpoint, databases: Sequence[str], method: Method, capture_file: str, reopen_script: str | None,
-                 application_name: str, other_clients: str = "fail", settle: float = 10.0, psql: str = "psql", longest: int = 0) -> None:
+                 application_name: str, other_clients: str = "fail", settle: float = 10.0, psql: str = "psql",
+                 limits: Limits = NO_LIMITS) -> None:
         self.endpoint, self.databases, self.method = endpoint, sorted(databases), method
         self.capture_file, self.reopen_script = capture_file, reopen_script
         self.application_name, self.other_clients, self.settle, self.psql = application_name, other_clients, settle, psql
-        self.longest, self.guard = longest, Guard(capture_file + ".guard", reopen_script)
+        self.limits, self.guard = limits, Guard(capture_file + ".guard", reopen_script)
         # Every verb of this migration is ours: dihya/<id>/…
         self._ours = application_name.rpartition("/")[0] + "/" if "/" in application_name else application_name
 
@@ -165,8 +166,8 @@ class Freeze:
             publish_json(self.capture_file, taken)
             self._write_reopen(taken)
             publish_json(self.capture_file + ".state", {"state": "freezing"})
-            if self.longest:
-                self.guard.arm(self.longest)
+            if self.limits.longest:
+                self.guard.arm(self.limits)
         self._run(self.method.command)
         for name, changes in plan(taken, self.databases, self.method).items():
             self._execute(name, changes.apply)

@@ -20,6 +20,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze import Freeze
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method, through_bouncer, through_hba
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import Limits
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import owed, run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote
 
@@ -84,7 +85,7 @@ def run(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     psql = os.path.join(options["bin_dir"], "psql") if options["bin_dir"] else "psql"
     work = Freeze(source, databases, chosen(options, source, databases, psql), options["capture_file"],
                   options["reopen_script"], options["application_name"], options["other_clients"], options["settle"], psql,
-                  options["longest"])
+                  Limits(options["longest"], options["lease"], tuple(options["signs"])))
     if options["state"] == "fenced":
         result = _fenced(work, options, check_mode)
     elif options["state"] == "lifted":

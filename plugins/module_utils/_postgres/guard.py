@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A timer on this host that reopens the source when a freeze lasts too long, whoever died meanwhile.
+"""A timer on this host that reopens the source when a freeze lasts too long, or when the run that made it is no longer heard of.
 
 It is a shell process of its own, which needs neither Ansible nor Python and outlives both, but not a restart of the
 host. One rename decides: the timer or the commit takes the file ``armed`` away, and the other then does nothing.
@@ -13,19 +13,61 @@ import os
 import shlex
 import signal
 import subprocess
+from typing import NamedTuple
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import publish, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, is_alive, start_time
 
+LOOK = 5
+"""Seconds between two looks for a sign of the run; a quarter of its lease where that is less."""
 SCRIPT = """\
 #!/bin/sh
-# Undoes the freeze after {seconds} s, unless the file armed beside it was taken away before.
-sleep {seconds}
-mv {base}.armed {base}.fired 2>/dev/null || exit 0
+# Undoes the freeze after {longest} s, or {lease} s after the last sign of the run, unless the file armed beside it was taken away before.
+# It counts what it slept: a clock that is set meanwhile must not end a freeze.
 umask 077
+passed=0 quiet=0
+true >{base}.seen
+while [ "$passed" -lt {longest} ] && [ "$quiet" -lt {lease} ]; do
+  look={look}
+  [ "$look" -le $(({longest} - passed)) ] || look=$(({longest} - passed))
+  sleep "$look"
+  passed=$((passed + look)) quiet=$((quiet + look))
+  if [ -n "$(find {signs} -newer {base}.seen 2>/dev/null)" ]; then
+    true >{base}.seen
+    quiet=0
+  fi
+done
+[ "$passed" -lt {longest} ] || true >{base}.expired
+mv {base}.armed {base}.fired 2>/dev/null || exit 0
 sh {reopen} >{base}.log 2>&1 && mv {base}.fired {base}.reopened
 """
+TOO_LONG = ("the freeze lasted longer than it may, and the source was opened again: roll back and try again, "
+            "with a longer limit or less to move", "migration_freeze_max")
+UNHEARD = ("the run was not heard of for so long that it was taken for dead, and the source was opened again: roll back and try "
+           "again, with a longer lease where a step may be quiet for that long", "migration_freeze_lease")
+
+
+class Limits(NamedTuple):
+    """Seconds for which a freeze may last (0: for ever), and may be left alone by the run that made it.
+
+    What is written to one of ``signs`` shows that the run goes on. Without ``lease`` or ``signs``, nobody looks for it.
+    """
+
+    longest: int = 0
+    lease: int = 0
+    signs: tuple[str, ...] = ()
+
+    @property
+    def script(self) -> dict[str, str | int]:
+        """What :data:`SCRIPT` wants to know of it."""
+        watched = bool(self.lease and self.signs)
+        return {"longest": self.longest, "lease": self.lease if watched else self.longest,
+                "look": max(1, min(LOOK, self.lease // 4)) if watched else self.longest,
+                "signs": shlex.join(self.signs if watched else ["/dev/null"])}
+
+
+NO_LIMITS = Limits()
 
 
 class Guard:
@@ -42,15 +84,15 @@ class Guard:
         """Whether the timer has opened the source again."""
         return self._there("reopened")
 
-    def arm(self, seconds: int) -> None:
+    def arm(self, limits: Limits) -> None:
         """Start the timer, in place of an earlier one; the script that reopens is there already."""
         if not self.reopen_script:
             raise MigrationError("a freeze with a limit needs the script that undoes it: give reopen_script",
                                  subject="migration_freeze_max")
         self.clear()
-        script = SCRIPT.format(seconds=seconds, base=shlex.quote(self.base), reopen=shlex.quote(self.reopen_script))
+        script = SCRIPT.format(**limits.script, base=shlex.quote(self.base), reopen=shlex.quote(self.reopen_script))
         publish(f"{self.base}.sh", script.encode(), 0o700)
-        publish(f"{self.base}.armed", f"{seconds}\n".encode())
+        publish(f"{self.base}.armed", f"{limits.longest}\n".encode())
         timer = subprocess.Popen(  # it is to outlive us
             ["/bin/sh", f"{self.base}.sh"], cwd="/", start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -59,8 +101,8 @@ class Guard:
     def check(self) -> None:
         """Raise when the timer has begun to open the source."""
         if self._there("fired") or self.reopened:
-            raise MigrationError("the freeze lasted longer than it may, and the source was opened again: roll back and try again, "
-                                 "with a longer limit or less to move", subject="migration_freeze_max")
+            message, subject = TOO_LONG if self._there("expired") else UNHEARD
+            raise MigrationError(message, subject=subject)
 
     def disarm(self) -> None:
         """Take the timer away for good; raises when it was faster."""
@@ -83,6 +125,6 @@ class Guard:
         if timer and is_alive(timer):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(timer["pid"], signal.SIGKILL)
-        for name in ("sh", "pid", "fired", "reopened", "log"):
+        for name in ("sh", "pid", "seen", "expired", "fired", "reopened", "log"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.base}.{name}")

@@ -225,6 +225,8 @@ MISMATCHES = (
     N_("The source is no longer frozen, although the journal says so."),
     N_("the freeze lasted longer than it may, and the source was opened again: roll back and try again, with a longer limit or "
        "less to move"),
+    N_("the run was not heard of for so long that it was taken for dead, and the source was opened again: roll back and try again, "
+       "with a longer lease where a step may be quiet for that long"),
 )
 TOOLS = (
     N_("no connection to database {name} on {endpoint}: {reason}"),

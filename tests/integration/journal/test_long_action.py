@@ -61,9 +61,9 @@ class Slow:
         return found
 
     def remains(self) -> list[str]:
-        """Files that a finished operation left, beside its empty lease."""
+        """Files that a finished operation left, beside its empty lease and the last sign of its run."""
         mine = [path for place in (self.work, self.site.root / "remote_tmp") for path in place.rglob("*") if path.is_file()]
-        return [str(path) for path in mine if not (path.suffix == ".lease" and path.stat().st_size == 0)]
+        return [str(path) for path in mine if not (path.suffix in (".lease", ".alive") and path.stat().st_size == 0)]
 
 
 @pytest.fixture
@@ -82,6 +82,9 @@ def test_progress_is_shown_and_the_result_is_the_modules_own(slow: Slow) -> None
     os.utime(stale, (1, 1))
     process = slow.site.start(slow.playbook(until=str(slow.until)))
     wait_for(lambda: len(slow.lines()) >= 2, "two lines")
+    alive = slow.work / "workers" / "run.alive"
+    before = alive.stat().st_mtime_ns
+    wait_for(lambda: alive.stat().st_mtime_ns > before, "the next sign that the run goes on")
     slow.until.touch()
     assert process.wait(timeout=300) == 0
     output = slow.site.output()

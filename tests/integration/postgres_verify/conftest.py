@@ -89,7 +89,7 @@ def fixture_run(server, tmp_path):
         "target": None, "databases": ["frozen"], "state": "frozen", "method": "command", "command": f"touch {tmp_path}/stopped",
         "undo": ["touch", f"{tmp_path}/started again"], "on": None, "keep_readers": True,
         "capture_file": str(tmp_path / "f" / "capture.json"),
-        "reopen_script": str(tmp_path / "f" / "reopen"), "longest": 0, "disarm": False,
+        "reopen_script": str(tmp_path / "f" / "reopen"), "longest": 0, "lease": 0, "signs": [], "disarm": False,
         "pgbouncer": None, "fence": None, "proof": None, "jobs": 1, "other_clients": "fail", "settle": 1,
         "application_name": "dihya/test/freeze", "bin_dir": os.path.dirname(PSQL)}
 

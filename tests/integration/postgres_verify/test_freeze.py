@@ -261,6 +261,22 @@ def test_a_freeze_that_lasts_too_long_is_undone_by_a_timer_that_needs_nobody(ser
     assert limited(state="open")["state"] == "open" and guard_files(tmp_path) == [] and timers(tmp_path) == []
 
 
+def test_a_run_that_is_no_longer_heard_of_loses_its_freeze_and_one_that_is_keeps_it_until_its_limit(limited, tmp_path, eventually):
+    sign, reopened = tmp_path / "alive", tmp_path / "f" / "capture.json.guard.reopened"
+    limited(longest=600, lease=2, signs=[str(sign), str(tmp_path / "is never written")])
+    for _look in range(7):
+        sign.write_bytes(b"")
+        time.sleep(0.5)
+    assert limited(state="fenced")["state"] == "frozen"  # longer than its lease
+    assert eventually(reopened.exists)
+    with pytest.raises(MigrationError, match="the run was not heard of"):
+        limited(state="fenced", disarm=True)
+    limited(longest=3, lease=2, signs=[str(sign)])
+    assert eventually(lambda: (sign.write_bytes(b""), reopened.exists())[1])
+    with pytest.raises(MigrationError, match="the freeze lasted longer than it may"):
+        limited(state="fenced", disarm=True)
+
+
 def test_a_source_that_the_timer_opened_is_frozen_anew_with_a_new_fence(server, limited, tmp_path, eventually):
     first = limited(longest=1)["fence"]["value"]
     assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists)
@@ -274,7 +290,7 @@ def test_a_source_that_the_timer_opened_is_frozen_anew_with_a_new_fence(server, 
 
 
 def test_a_timer_that_was_taken_away_never_opens_the_source(limited, tmp_path):
-    limited(longest=2)
+    limited(longest=2, lease=2, signs=[str(tmp_path / "is never written")])
     assert limited(state="fenced", disarm=True)["state"] == "frozen"
     assert timers(tmp_path) == [] and guard_files(tmp_path) == []
     time.sleep(3)
