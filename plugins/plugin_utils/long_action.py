@@ -8,6 +8,7 @@ waits for it and then runs the module again, which finds the work done. A subcla
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import json
 import re
@@ -20,6 +21,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.dihya.migration.plugins.module_utils._checklist.times import parse
 from ansible_collections.dihya.migration.plugins.plugin_utils.progress_line import Watch, step_of_verb
 
 LONGEST = 30 * 24 * 3600
@@ -34,6 +36,8 @@ TRY_AGAIN = 30.0
 """Seconds after which the lease of another worker is tried even when its process seems alive (its number may be reused)."""
 
 NO_PASSWORD = "{} takes no password, only a passfile: the options of a long module stay on its host when the run dies"
+OVERRUN = ("The maintenance window ends at {}, before this migration would: it is undone. To migrate outside of the window, "
+           "set migration_on_overrun to go_on.")
 ENDED = "{} was ended from outside before it had a result (it crashed, was killed, or its host was restarted)"
 
 # Removes job files of runs that died, those without a wrapper; six seconds are for one whose controller is just reading it.
@@ -53,7 +57,7 @@ RUNNING = re.compile(r'\{"started": (true|1), "finished": (false|0), "ansible_jo
 BOOKKEEPING = ("ansible_job_id", "started", "finished", "results_file")
 
 OF_TRANSACTION = ("migration_work_dir", "migration_run_id", "migration_stack", "migration_verb", "migration_frozen_since",
-                  "migration_progress")
+                  "migration_progress", "migration_deadline")
 
 display = Display()
 
@@ -69,6 +73,10 @@ def show_lines_at_once() -> None:
 
 
 show_lines_at_once()
+
+
+class WindowIsOver(Exception):
+    """The time is over that a step which can be undone may take."""
 
 
 class LongAction(ActionBase):
@@ -96,6 +104,14 @@ class LongAction(ActionBase):
         self._async_dir = self._directory_of_jobs(variables)
         work_dir = variables.get("migration_work_dir")
         self._alive = ALIVE.format(shlex.quote(f"{work_dir}/workers/run.alive")) if work_dir else ""
+        self._deadline = parse(variables.get("migration_deadline"))
+        try:
+            return dict(result, **self._run_alone(args, variables))
+        except WindowIsOver:
+            return dict(result, failed=True, msg=OVERRUN.format(variables["migration_deadline"]))
+
+    def _run_alone(self, args: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """The module's result, once the worker of an earlier run that may still live has ended."""
         orphans = ""
         while True:
             outcome = (self._run_watched if self._takes_long(args) else self._run_plainly)(args, variables)
@@ -103,9 +119,9 @@ class LongAction(ActionBase):
             if not (outcome.get("failed") and holder and args.get("lease_file")):
                 if orphans:
                     self._sh(FORGET_RESULTS.format(shlex.quote(orphans)))
-                return dict(result, **outcome)
+                return outcome
             orphans = self._sh(f"find {shlex.quote(self._async_dir)} -name 'j*' -type f 2>/dev/null")  # nobody waits for their results
-            self._wait_for(holder, args)
+            self._wait_for(holder, args, variables)
 
     def _takes_long(self, args: Mapping[str, Any]) -> bool:
         """Whether the module runs as a worker that outlives its controller and shows its progress, or plainly and holds its lease only."""
@@ -157,7 +173,11 @@ class LongAction(ActionBase):
         job_id = job.get("ansible_job_id")
         if job.get("failed") or not job_id:
             return job
-        outcome = self._result_of(str(job_id)) if self._follow(str(job_id), args) else {}
+        try:
+            outcome = self._result_of(str(job_id)) if self._follow(str(job_id), args, variables) else {}
+        except WindowIsOver:
+            self._clean(str(job_id), args, tmp_path)
+            raise
         if not outcome or (outcome.get("failed") and {"cmd", "data"} <= set(outcome)):
             # The wrapper's words for a module that was killed or crashed: its output may carry anything.
             told = {"exception": outcome["stderr"]} if outcome.get("stderr") else {}
@@ -172,7 +192,14 @@ class LongAction(ActionBase):
         profile = ("legacy",) if "profile" in inspect.signature(self._parse_returned_data).parameters else ()
         return dict(self._parse_returned_data(printed, *profile))
 
-    def _follow(self, job_id: str, args: Mapping[str, Any]) -> bool:
+    def _stop_in_time(self, variables: dict[str, Any]) -> None:
+        """End the worker when the maintenance window is over; what cannot be ended is for the rollback to tell, which tries it again."""
+        if self._deadline and datetime.datetime.now(datetime.timezone.utc) >= self._deadline:
+            arguments = {"work_dir": variables["migration_work_dir"], "operations": [self.MODULE.rpartition(".")[2]]}
+            self._execute_module(module_name="dihya.migration.end_workers", module_args=arguments, task_vars=variables)
+            raise WindowIsOver
+
+    def _follow(self, job_id: str, args: Mapping[str, Any], variables: dict[str, Any]) -> bool:
         """Wait for the end of a job; False when its worker vanished without a result."""
         job = f"{self._async_dir}/{job_id}"
         began = looked = time.monotonic()
@@ -183,6 +210,7 @@ class LongAction(ActionBase):
             if state and not RUNNING.match(state.strip()):
                 return True
             self._show(progress)
+            self._stop_in_time(variables)
             if time.monotonic() - looked >= LOOK_FOR_WORKER:
                 looked = time.monotonic()
                 if not self._worker_exists(job_id):
@@ -195,7 +223,7 @@ class LongAction(ActionBase):
         pattern = f"{name[:-1]}[{name[-1]}]"  # does not match the command line that looks for it
         return "yes" in self._sh(f"grep -qas {shlex.quote(pattern)} /proc/[0-9]*/cmdline && echo yes")
 
-    def _wait_for(self, holder: Mapping[str, Any], args: Mapping[str, Any]) -> None:
+    def _wait_for(self, holder: Mapping[str, Any], args: Mapping[str, Any], variables: dict[str, Any]) -> None:
         """Show the progress of another run's worker until it ends or it is time to try again."""
         if self._shown != float("inf"):
             worker = f"run {holder.get('run_id', 'unknown')} (pid {holder.get('pid', 'unknown')})"
@@ -208,6 +236,7 @@ class LongAction(ActionBase):
             if not state.strip():
                 return
             self._show(progress)
+            self._stop_in_time(variables)
 
     def _peek(self, progress_file: Any, command: str) -> tuple[Any, str]:
         """The progress (None when there is none) and the output of ``command``, in one round trip."""
