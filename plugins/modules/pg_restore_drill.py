@@ -92,7 +92,8 @@ options:
   evidence:
     description:
       - Path of the C(evidence.json) of an earlier drill, taken instead of a new one. It counts when it is at most 7 days old and of the
-        same databases, major versions and client tools, and the files of O(backup) are intact. Else the module fails and says why not.
+        same databases, major versions and client tools, no less than half and no more than twice as large, and the files of O(backup)
+        are intact. Else the module fails and says why not.
     type: path
   expected:
     description:

@@ -122,9 +122,10 @@ def drill(request: DrillRequest, check_mode: bool = False) -> dict[str, Any]:
     major = _major(request)
     databases = sorted(request.databases or (manifest or {}).get("databases", []))
     plan = drill_plan.make_plan(manifest, databases, major, pg_restore)
+    held_bytes = drill_plan.bytes_held(manifest, databases, request.expected)
     swept = [] if check_mode else remove_left(request)
     if request.evidence:
-        evidence = _accepted(request, manifest, plan)
+        evidence = _accepted(request, manifest, plan, held_bytes)
         if check_mode or manifest is None:
             return {"changed": False, "msg": f"would take the evidence {request.evidence}", "server": "evidence", "reason": EARLIER}
         return dict(_result(request, evidence, EARLIER, time.monotonic() - started, False), swept=swept)
@@ -135,7 +136,7 @@ def drill(request: DrillRequest, check_mode: bool = False) -> dict[str, Any]:
                 "reason": choice.reason, "diff": {"before": "", "after": drill_plan.plan_text(databases, choice.server, major)}}
     private_directory(request.work_dir)
     choice, done = _drill(request, choice, manifest, databases)
-    done.update(format=drill_plan.FORMAT, kind=drill_plan.KIND, created=utc_now(), passed=True, plan=plan)
+    done.update(format=drill_plan.FORMAT, kind=drill_plan.KIND, created=utc_now(), passed=True, plan=plan, bytes=held_bytes)
     if databases == sorted(manifest["databases"]):
         _note(str(request.backup), manifest, major)
     done["manifest_sha256"] = sha256_file(os.path.join(str(request.backup), NAME))
@@ -326,13 +327,13 @@ def _note(backup: str, manifest: dict[str, Any], major: int) -> None:
         publish_json(os.path.join(backup, NAME), dict(manifest, restorable_on=sorted([*manifest["restorable_on"], major])))
 
 
-def _accepted(request: DrillRequest, manifest: dict[str, Any] | None, plan: dict[str, Any]) -> dict[str, Any]:
+def _accepted(request: DrillRequest, manifest: dict[str, Any] | None, plan: dict[str, Any], held_bytes: int | None) -> dict[str, Any]:
     """The evidence of an earlier drill, if it counts; the backup of now has to be intact all the same."""
     try:
         evidence = read_json(str(request.evidence))
     except (OSError, ValueError) as error:
         raise MigrationError(f"the evidence {request.evidence} cannot be read: {type(error).__name__}", subject="evidence") from None
-    problems = drill_plan.evidence_problems(evidence, plan, datetime.datetime.now(datetime.timezone.utc))
+    problems = drill_plan.evidence_problems(evidence, plan, held_bytes, datetime.datetime.now(datetime.timezone.utc))
     if manifest:
         problems += [f"the file {path} of the backup is damaged" for path in damaged_files(str(request.backup), manifest["files"])]
     if problems:

@@ -17,6 +17,7 @@ FORMAT = 1
 KIND = "restore_drill"
 KEPT = ("server", "version", "limits", "seconds", "tables", "rows", "not_proved", "explained")  # what a drill writes about itself
 COUNTS_FOR = datetime.timedelta(days=7)
+ALIKE = 2  # times as large, or as small, as what an earlier drill restored: beyond that it shows little of this backup
 EMPTY_SERVER = 200 << 20  # bytes that a server takes before anything is restored on it
 LONGEST_NAME = 63  # bytes of an identifier
 # Extensions that work only in a server that loads their library at its start, where they also start their jobs.
@@ -41,8 +42,11 @@ def make_plan(manifest: Mapping[str, Any] | None, databases: Collection[str], ma
             "tools": {"pg_dump": manifest["tools"]["pg_dump"], "pg_restore": pg_restore}}
 
 
-def evidence_problems(evidence: Any, plan: Mapping[str, Any], now: datetime.datetime) -> list[str]:
-    """Everything that keeps ``evidence`` (what an earlier drill wrote) from counting for ``plan``; nothing when it counts."""
+def evidence_problems(evidence: Any, plan: Mapping[str, Any], held: int | None, now: datetime.datetime) -> list[str]:
+    """Everything that keeps ``evidence`` (what an earlier drill wrote) from counting for ``plan``; nothing when it counts.
+
+    ``held`` is how many bytes the databases have now, None where that is not known.
+    """
     if (not isinstance(evidence, dict) or evidence.get("kind") != KIND or evidence.get("format") != FORMAT
             or evidence.get("passed") is not True or not set(KEPT) <= set(evidence)):
         return ["it is not the evidence of a drill that passed"]
@@ -50,6 +54,11 @@ def evidence_problems(evidence: Any, plan: Mapping[str, Any], now: datetime.date
     earlier = earlier if isinstance(earlier, dict) else {}
     problems = [f"its {key.replace('_', ' ')} {'are' if key.endswith('s') else 'is'} {_shown(earlier.get(key))}, not {_shown(wanted)}"
                 for key, wanted in plan.items() if earlier.get(key) != wanted]
+    then = evidence.get("bytes")
+    if not isinstance(then, int):
+        problems.append("it does not say how much was restored")
+    elif held is not None and not (then <= ALIKE * held and held <= ALIKE * then):
+        problems.append(f"it is of databases of {amount(then)}, and these have {amount(held)}")
     made = parse(evidence.get("created"))
     if made is None or made > now:
         problems.append("it does not say when it was made, or a time to come")
@@ -81,12 +90,18 @@ def scratch_names(databases: Iterable[str]) -> dict[str, str]:
     return renamed
 
 
+def bytes_held(manifest: Mapping[str, Any] | None, databases: Iterable[str], expected: Mapping[str, int]) -> int | None:
+    """Bytes of tables and indexes of ``databases``; before there is a backup, as :func:`drill_needs` expects, if that is known."""
+    if manifest is None:
+        return int(expected.get("databases", 0) / RESTORE_FACTOR) or None
+    return sum(table["bytes"] + table["index_bytes"] for name in databases for table in manifest["tables"][name].values())
+
+
 def space_needed(manifest: Mapping[str, Any] | None, databases: Iterable[str], expected: Mapping[str, int]) -> int:
     """Bytes that a throw-away server takes with ``databases`` restored on it; before there is a backup, as :func:`drill_needs` expects."""
     if manifest is None:
         return EMPTY_SERVER + sum(expected.values())
-    held = sum(table["bytes"] + table["index_bytes"] for name in databases for table in manifest["tables"][name].values())
-    return EMPTY_SERVER + int(held * RESTORE_FACTOR)
+    return EMPTY_SERVER + int((bytes_held(manifest, databases, expected) or 0) * RESTORE_FACTOR)
 
 
 def space_finding(place: Mapping[str, Any], need: int, backup: int = 0) -> list[str]:

@@ -105,5 +105,7 @@ def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_ag
     assert again.rc == 0, again.output[-3000:]
     assert move.outcome() == "ok" and equal_data(move)
     report = move.report()  # no password of a role is given by default
+    assert "postgresql : jamais restaurée à l'essai, postgresql_drill est false" in report, report
+    assert "que la sauvegarde puisse être restaurée : postgresql_drill est false" in report, report
     assert all(f"connexion du rôle {role} : aucun mot de passe fourni" in report for role in (move.owner, move.reader)), report
     assert not list(state.parent.glob("*.guard*"))

@@ -200,6 +200,7 @@ def test_evidence_of_the_same_plan_is_taken_instead(drilled, module):
     ({"created": (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=8)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")},
      "more than 7 days old"),
     ({"plan": {"databases": ["other"], "source_major": 15, "target_major": 18, "tools": {}}}, "its databases are other"),
+    ({"bytes": 1}, "it is of databases of 1 B, and these have"),
     ({"passed": False}, "not the evidence of a drill that passed"),
 ])
 def test_evidence_that_is_old_or_of_another_plan_is_refused(drilled, module, tmp_path, change, said):

@@ -17,11 +17,12 @@ MANIFEST = {
 }
 PLAN = drill_plan.make_plan(MANIFEST, ["crm"], 18, "18.6")
 GOOD = {"kind": "restore_drill", "format": 1, "passed": True, "created": "2026-11-27T12:00:00.000000Z", "plan": PLAN,
-        **dict.fromkeys(drill_plan.KEPT, 0)}
+        "bytes": 1000, **dict.fromkeys(drill_plan.KEPT, 0)}
 
 
 def test_evidence_of_the_same_plan_counts():
-    assert drill_plan.evidence_problems(GOOD, PLAN, NOW) == []
+    assert drill_plan.evidence_problems(GOOD, PLAN, 1500, NOW) == []
+    assert drill_plan.evidence_problems(GOOD, PLAN, None, NOW) == []  # nobody knows yet what these have
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -33,16 +34,19 @@ def test_evidence_of_the_same_plan_counts():
     ({"plan": {**PLAN, "databases": ["crm", "hr"]}}, "its databases are crm, hr, not crm"),
     ({"plan": {**PLAN, "tools": {"pg_dump": "18.5", "pg_restore": "18.6"}}}, "its tools are pg_dump 18.5"),
     ({"plan": None}, "its databases are None"),
+    ({"bytes": 700}, "it is of databases of 700 B, and these have 1.5 kB"),
+    ({"bytes": 3001}, "it is of databases of 3.0 kB"),
+    ({"bytes": None}, "does not say how much"),
     ({"passed": "yes"}, "not the evidence of a drill that passed"),
     ({"kind": "other"}, "not the evidence of a drill that passed"),
 ])
 def test_other_evidence_does_not_count_and_says_why(change, said):
-    assert any(said in problem for problem in drill_plan.evidence_problems({**GOOD, **change}, PLAN, NOW))
+    assert any(said in problem for problem in drill_plan.evidence_problems({**GOOD, **change}, PLAN, 1500, NOW))
 
 
 def test_everything_against_evidence_is_said_at_once():
     changed = {**GOOD, "created": "2026-11-01T12:00:00.000000Z", "plan": {**PLAN, "target_major": 17, "source_major": 16}}
-    assert len(drill_plan.evidence_problems(changed, PLAN, NOW)) == 3
+    assert len(drill_plan.evidence_problems(changed, PLAN, 1500, NOW)) == 3
 
 
 def test_long_names_of_databases_stay_apart_and_fit():
