@@ -15,6 +15,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl impo
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import LIBRARIES, settings_of
 
 FRAME = ("owner", "encoding", "collate", "ctype", "provider", "locale", "is_template", "allow_connections", "connection_limit", "comment")
+WORDS = {"missing": "is missing on the target", "extra": "is on the target only",
+         "behind": "is behind the numbers in its column: what it gives next may be there already"}
 Same = Callable[[str, str, str, Mapping[str, Any], Mapping[str, Any]], bool]
 
 
@@ -33,7 +35,7 @@ class Difference:
 
     def __str__(self) -> str:
         where = f"database {self.database}: " if self.database else ""
-        text = {"missing": "is missing on the target", "extra": "is on the target only"}.get(self.what, f"differs in {self.what}")
+        text = WORDS.get(self.what, f"differs in {self.what}")
         return f"{where}{self.object} {text}"
 
 
@@ -53,6 +55,12 @@ def compare_catalogs(database: str, source: Mapping[str, Any], target: Mapping[s
                 rule = "schema_change" if table in expected or identity in expected else _rule(kind, identity, what)
                 found.append(Difference(database, f"{kind} {identity}", what, rule))
     return found
+
+
+def compare_behind(database: str, found: Collection[str], before: Collection[str] | None) -> list[Difference]:
+    """Sequences ``found`` behind their column on the target; those of the source, ``before``, came so. None: all are as on the source."""
+    return [Difference(database, f"sequence {name}", "behind", "sequence_behind" if before is None or name in before else None)
+            for name in found]
 
 
 def _properties(kind: str, identity: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, same: Same) -> Iterator[str]:

@@ -24,6 +24,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.carried 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import read_catalog
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import (
     Difference,
+    compare_behind,
     compare_catalogs,
     compare_cluster,
     compare_contents,
@@ -42,6 +43,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence im
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import Kept, read_kept, settle
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import not_tried, try_logins
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.owned_sequences import read_behind
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import placed_catalog
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.proved_backup import keep_proof, known_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
@@ -89,12 +91,14 @@ class VerifyRequest:
 
 @dataclass
 class Known:
-    """The side to compare with: row digests, whether they are of hexadecimal texts, the capture and kept catalogs, where there are."""
+    """The side to compare with: row digests, whether they are of hexadecimal texts, the capture, kept catalogs, and sequences that
+    were behind their column, where there are."""
 
     tables: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     hexadecimal: dict[str, bool] = field(default_factory=dict)
     capture: dict[str, Any] | None = None
     catalogs: dict[str, Kept] = field(default_factory=dict)
+    behind: dict[str, list[str]] = field(default_factory=dict)
 
 
 class BothSides:
@@ -203,7 +207,8 @@ def read_baseline(path: str) -> Known:
             raise ValueError
         entries = content["databases"]
         return Known({name: entry["tables"] for name, entry in entries.items()},
-                     {name: entry["hexadecimal"] for name, entry in entries.items()})
+                     {name: entry["hexadecimal"] for name, entry in entries.items()},
+                     behind={name: entry["behind"] for name, entry in entries.items() if "behind" in entry})
     except (OSError, ValueError, KeyError, TypeError):
         raise MigrationError(f"{path} cannot be read as a digest file of {ALGORITHM}") from None
 
@@ -217,6 +222,7 @@ class Verification:
         self.keys: dict[str, Any] = {}
         self.notes: dict[str, str] = {}
         self.found: dict[str, dict[str, Any]] = {}
+        self.behind: dict[str, list[str]] = {}
         self.not_proved: list[str] = []
         self.failed_logins: list[str] = []
         self.progress = Progress(request.progress_file, "verify")
@@ -238,8 +244,20 @@ class Verification:
             tables[name] = {table: entry for table, entry in tables[name].items() if table not in stay}
         found = compare_rows(name, self.known.tables[name], self.found[name], request.expected_changes)
         self.differences += found
+        self._sequences(name)
         for difference in [one for one in found if one.rule is None and one.what not in ("missing", "extra")][:NAMED]:
             self._name_rows(difference, hexadecimal)
+
+    def _sequences(self, name: str) -> None:
+        """Find sequences that are behind what their column holds now, also where a schema tool wrote to it."""
+        request = self.request
+        with transaction(request.target, request.on_target(name), None, request.application_name) as connection:
+            self.behind[name] = read_behind(connection)
+        before = self.known.behind.get(name)
+        if request.source and self.behind[name]:
+            with transaction(request.source, name, None, request.application_name) as connection:
+                before = read_behind(connection)
+        self.differences += compare_behind(name, self.behind[name], before)
 
     def _name_rows(self, difference: Difference, hexadecimal: bool) -> None:
         table = difference.object[len("rows of "):]
@@ -349,7 +367,7 @@ class Verification:
         proved = self.found if self.request.baseline else self.known.tables
         return {"format": FORMAT, "algorithm": ALGORITHM, "created": utc_now(), "databases": {
             name: {"target": self.request.on_target(name), "hexadecimal": self.known.hexadecimal.get(name, False),
-                   "tables": proved[name]} for name in self.found}}
+                   "tables": proved[name], "behind": self.behind[name]} for name in self.found}}
 
     def _journal(self, msg: str, tables: int, total: int, explained: list[dict[str, str]], duration: float) -> dict[str, Any]:
         request = self.request

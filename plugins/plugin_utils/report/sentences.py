@@ -216,6 +216,7 @@ MISMATCHES = (
     N_("database {name}: {object} is on the target only"),
     N_("database {name}: {object} differs in {what}"),
     N_("database {name} on {endpoint} is not the one that was restored: it was dropped, renamed or replaced"),
+    N_("database {name}: {object} is behind the numbers in its column: what it gives next may be there already"),
     N_("role {name} is missing on the target"),
     N_("role {name} is on the target only"),
     N_("role {name} differs in {what}"),

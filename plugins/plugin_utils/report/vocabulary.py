@@ -201,6 +201,7 @@ RULES = {
     "extension_version": N_("the target's version of the extension"),
     "extension_of_the_server": N_("an extension that the server brings along"),
     "sequence_in_use": N_("a sequence that was used while the backup was made"),
+    "sequence_behind": N_("a sequence that was behind the numbers in its column before, and was moved as it was"),
     "login_proved": N_("the same password with another salt: its login was proved"),
     "pinned_setting": N_("a setting that each server has of its own"),
     "not_carried": N_("the target does not take it, or has its own"),
