@@ -12,8 +12,9 @@ author: Dihya Migration contributors (@dihya)
 description:
   - Checks every file of a backup of M(dihya.migration.pg_dumpall), then creates roles and databases and restores in parallel.
   - Before anything is made, everything is looked for that the target cannot take of the backup (extensions, locales, its version, values
-    that another build or another C(lc_monetary) reads otherwise, space where it is known), in check mode too, and all of it is told at
-    once. A backup of an older version of this collection does not say which extensions and types it needs.
+    that another build or another C(lc_monetary) reads otherwise, space where it is known), and whether C(pg_restore) is older than what
+    made the backup, in check mode too, and all of it is told at once. A backup of an older version of this collection does not say which
+    extensions and types it needs.
   - Stops at the first error.
   - A database is filled under a random name and takes its own when it is complete. A failed restore removes everything it made.
   - While it is filled, all its sessions together may use as much memory to build indexes as the server gives to its shared buffers
@@ -135,10 +136,12 @@ created:
   returned: O(state=present)
 existing_roles: {description: Roles of the backup that were there before., type: list, elements: str, returned: O(state=present)}
 left:
-  description: What was not restored, because it would change something that was there before, or because it cannot travel.
+  description:
+    - What was not restored, because it would change something that was there before, or because it cannot travel.
+    - With O(state=absent), settings of every role that stay because they were changed since they were restored.
   type: list
   elements: str
-  returned: O(state=present)
+  returned: when something was restored or removed
 settled:
   description: Whether owners and privileges came from the capture, as they do where the login is no superuser or roles stay behind.
   type: bool

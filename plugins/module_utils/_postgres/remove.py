@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
@@ -50,29 +50,36 @@ def end_session(connection: Any, session: dict[str, Any] | None) -> None:
         time.sleep(0.1)
 
 
-def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> list[str]:
+class Removed(NamedTuple):
+    """What went, as ``kind name``, and sentences on what stays because somebody changed it since."""
+
+    names: list[str]
+    left: list[str]
+
+
+def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> Removed:
     """Drop the recorded databases with their sessions, let empty ones that stepped aside come back, then drop the roles.
 
-    What every role was given is taken from all of them first.
+    What every role was given is taken from all of them first, a setting only while it has the value that it was given.
 
-    Returns ``kind name`` of what went. Objects already gone are passed over. Raises :class:`MigrationError` when the
+    Objects already gone are passed over. Raises :class:`MigrationError` when the
     record is of another server, or when the server refuses; what is still there stays recorded.
     """
     if record.state is None:
-        return []
+        return Removed([], [])
     if record.state["server"] != server["system_identifier"]:
         raise MigrationError("the record of created objects is of another server than the target: nothing was removed")
     if record.state.get("session") != own_session(connection):
         end_session(connection, record.state.get("session"))
     psycopg2 = import_psycopg2()
-    removed: list[str] = []
+    removed = Removed([], [CHANGED.format(name=entry["name"]) for entry in record.objects if _was_changed(connection, entry)])
     for entry in sorted(record.objects, key=lambda one: list(REMOVERS).index(one["kind"])):
         try:
             done = REMOVERS[entry["kind"]](connection, entry)
         except psycopg2.Error as error:
             raise MigrationError(f"{entry['kind']} {entry['name']}, which a restore made, could not be removed: {describe_error(error)}",
-                                 subject=entry["name"], removed=removed) from None
-        removed += [f"{entry['kind']} {entry['name']}"] if done else []
+                                 subject=entry["name"], removed=removed.names) from None
+        removed.names.extend([f"{entry['kind']} {entry['name']}"] if done else [])
         record.forget(entry)
     record.close()
     return removed
@@ -142,8 +149,28 @@ EVERYBODY = {
 }
 
 
+# The value may be a secret: only its digest leaves the server.
+SETTING = """
+SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(v, 'UTF8')), 'hex') AS seal
+FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) v
+WHERE s.setdatabase = 0 AND s.setrole = 0 AND pg_catalog.split_part(v, '=', 1) = %s"""
+CHANGED = "setting {name} for every role: it was changed since the restore gave it, and stays"
+
+
+def setting_seal(connection: Any, name: str) -> str | None:
+    """A digest of what the setting ``name`` of every role is now, None when there is none."""
+    found = rows(connection, SETTING, (name,))
+    return found[0]["seal"] if found else None
+
+
+def _was_changed(connection: Any, entry: dict[str, Any]) -> bool:
+    """Whether a recorded setting has another value by now. One without a digest was about to be given when the worker died."""
+    return entry["kind"] == "setting" and entry["identity"] is not None and setting_seal(connection, entry["name"]) not in (
+        None, entry["identity"])
+
+
 def _take_from_everybody(connection: Any, entry: dict[str, Any]) -> bool:
-    if not rows(connection, EVERYBODY[entry["kind"]], entry):
+    if not rows(connection, EVERYBODY[entry["kind"]], entry) or _was_changed(connection, entry):
         return False
     name = parameter(entry["name"])
     with connection.cursor() as cursor:

@@ -43,7 +43,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.load imp
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import QUIET, load_settings
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import without_counterpart
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, own_session, remove_created
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_check import obstacles
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_check import obstacles, old_tools
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import Backup, RestoreRequest, open_backup
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import (
@@ -76,11 +76,11 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
         if record.state is not None and record.state["complete"]:
             raise MigrationError(f"{request.created_file} records another restore: remove that one first (state absent)",
                                  subject="created_file")
-        removed = remove_created(record, connection, server) if record.state is not None and not check_mode else []
+        removed = remove_created(record, connection, server).names if record.state is not None and not check_mode else []
         if request.roles != "skip":
             backup = backup.adapted(adaptation_to(connection, backup.manifest["capture"], owners=request.owners,
                                                   service_roles=request.service_roles, leave_out=request.leave_out))
-        plan = make_plan(request, backup, connection, server)
+        plan = make_plan(request, backup, connection, server, versions["pg_restore"])
         needed = {} if request.roles == "skip" else assumed(backup.manifest["capture"], [one.source for one in plan.databases])
         refuse_closed(needed, plan, connection, backup.change.limits)
         if check_mode:
@@ -111,13 +111,14 @@ def absent(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]:
             return {"changed": True, "msg": "would remove " + ", ".join(names), "removed": names,
                     "diff": {"before": "".join(name + "\n" for name in names), "after": ""}}
         counted = {"discarded": count_discarded(request, record, connection)} if request.baseline else {}
-        removed = remove_created(record, connection, read_server(connection))
+        removed, left = remove_created(record, connection, read_server(connection))
     summary = f"{len(removed)} objects that the restore had made were removed from the target"
-    journal = {"summary": summary, "changed": True, "duration": round(time.monotonic() - started, 3), "counts": {"objects": len(removed)}}
-    return {"changed": True, "msg": summary, "removed": removed, **counted, "journal": {**journal, **counted}}
+    journal = {"summary": summary, "changed": True, "duration": round(time.monotonic() - started, 3), "counts": {"objects": len(removed)},
+               "skipped": left}
+    return {"changed": True, "msg": summary, "removed": removed, "left": left, **counted, "journal": {**journal, **counted}}
 
 
-def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: dict[str, Any]) -> RestorePlan:
+def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: dict[str, Any], pg_restore: str) -> RestorePlan:
     """Read what the target holds and plan; nothing is changed. Raises with everything that stands against it."""
     target = read_globals(connection)
     names = {frame["name"] for frame in target["databases"] if frame["allow_connections"]}
@@ -126,8 +127,8 @@ def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: 
     for name in sorted(names & wanted):
         with contextlib.closing(connect(request.target, name, request.application_name)) as other:
             objects[name] = count_objects(other)
-    against = obstacles(backup.manifest, request.databases or backup.manifest["databases"], connection, request.target, server,
-                        request.leave_out)
+    against = old_tools(backup.manifest, pg_restore) + obstacles(
+        backup.manifest, request.databases or backup.manifest["databases"], connection, request.target, server, request.leave_out)
     plan = plan_restore(backup.manifest, backup.globals, target, objects,
                         wanted=request.databases, rename=request.rename, roles=request.roles, against=against)
     plan = plan.beside(backup.manifest["capture"], cluster(connection, []), request.roles)

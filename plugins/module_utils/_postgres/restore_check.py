@@ -11,10 +11,23 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres import p
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import closed_extensions
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_offer
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
 
 CHECKS = (preflight.order_of_versions, preflight.extensions, preflight.locales, preflight.types, preflight.target_space)
 # What a backup says that was made before needs were noted in it.
 NOTHING: dict[str, Any] = {"extensions": [], "types": {}, "icu_columns": 0}
+
+
+def old_tools(manifest: dict[str, Any], pg_restore: str) -> list[str]:
+    """What is against a ``pg_restore`` of that version: one that is older than what wrote the backup may not read it, or not all of it.
+
+    Nothing older than the dumped server writes a backup, so it is no younger than that either.
+    """
+    written = max(major_of(manifest["tools"]["pg_dump"]), manifest["server"]["version_num"] // 10000)
+    if major_of(pg_restore) >= written:
+        return []
+    return [f"pg_restore is of version {pg_restore}, and the backup was made with tools of version {written}: "
+            f"install the client tools of version {written} or newer, or name their directory in bin_dir"]
 
 
 def obstacles(manifest: dict[str, Any], wanted: Collection[str], connection: Any, target: Endpoint, server: dict[str, Any],

@@ -20,6 +20,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits import assumable, become
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.passfile import passwords_by_role
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import setting_seal
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import RestorePlan
 
 
@@ -60,6 +61,8 @@ def give_everybody(plan: RestorePlan, record: Record, connection: Any) -> None:
     execute(connection, set_statements("ALTER ROLE ALL", list(given.settings)), "settings of every role")
     execute(connection, [f"GRANT {privilege} ON PARAMETER {parameter(name)} TO PUBLIC" for name, privilege in given.privileges],
             "privileges on parameters of every role")
+    for entry in [one for one in record.objects if one["kind"] == "setting"]:
+        record.update(entry, identity=setting_seal(connection, entry["name"]))
 
 
 def refuse_closed(needed: Mapping[str, set[str]], plan: RestorePlan, connection: Any, limits: Limits) -> None:

@@ -170,6 +170,7 @@ NOT_CARRIED = (
     N_("membership of {role} in {other}, which {user} may not grant"),
     N_("tablespace {name} of database {database}: what lay there lies in the default one"),
     N_("setting {setting} for every role: the target has its own"),
+    N_("setting {setting} for every role: it was changed since the restore gave it, and stays"),
     N_("setting {setting} for every role: each server has its own libraries"),
     N_("setting {setting} for every role, which {user} may not set"),
     N_("setting {setting} of role {role}, which {user} may not set"),

@@ -10,6 +10,8 @@ import re
 
 import pytest
 
+from demo.postgres_server import bin_directory
+
 
 @pytest.fixture
 def restored(backup, new, module, tools, tmp_path):
@@ -98,6 +100,19 @@ def test_what_is_no_row_is_proved_by_the_backup_alone_and_what_is_lost_is_named(
     assert older.get("equal") and said in older["not_proved"], older
 
 
+def test_a_setting_of_every_role_that_was_changed_since_survives_the_removal_of_the_rest(restored, backup, new, module):
+    _result, options = restored
+    setting = "SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = 0 AND setrole = 0"
+    assert new.execute(setting) == [("app.shared=canary-shared",)]
+    new.execute("ALTER ROLE ALL SET app.shared TO 'canary-later'")
+    try:
+        gone = module.run("pg_restore_cluster", state="absent", **options)
+        assert gone["left"] == ["setting app.shared for every role: it was changed since the restore gave it, and stays"]
+        assert new.execute(setting) == [("app.shared=canary-later",)] and "database shop" in gone["removed"]
+    finally:
+        new.execute("ALTER ROLE ALL RESET app.shared")
+
+
 def test_a_second_run_changes_nothing(restored, backup, module):
     _result, options = restored
     again = module.run("pg_restore_cluster", backup=backup["path"], **options)
@@ -107,6 +122,8 @@ def test_a_second_run_changes_nothing(restored, backup, module):
 def test_a_restore_under_another_name_leaves_roles_and_others_alone(backup, new, module, tools, tmp_path):
     options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
     before = new.names()
+    refused = module.run("pg_restore_cluster", backup=backup["path"], **{**options, "bin_dir": str(bin_directory(16))})
+    assert refused["failed"] and "the backup was made with tools of version 18: install the client tools of version 18" in refused["msg"]
     result = module.run("pg_restore_cluster", backup=backup["path"], databases=["shop"], rename={"shop": "drill"}, roles="skip", **options)
     try:
         assert result.get("databases") == {"shop": "drill"}, result

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import locate
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_check import old_tools
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import plan_restore
 
 MANIFEST = {
@@ -115,3 +116,10 @@ def test_the_login_of_the_move_stays_behind_unless_something_is_its_own():
 )
 def test_only_what_we_made_is_found_for_removal(entry, found):
     assert locate(entry, {"crm": 7, "dihya-2": 9}) == found
+
+
+@pytest.mark.parametrize(("pg_restore", "pg_dump", "against"), [
+    ("18.1", "17.9", 0), ("17.0", "17.9", 0), ("16.9", "17.0", 1), ("15.2", "15.2", 1)])
+def test_tools_older_than_those_of_the_backup_or_than_its_server_are_refused(pg_restore, pg_dump, against):
+    made = {"tools": {"pg_dump": pg_dump}, "server": {"version_num": 160004}}
+    assert len(old_tools(made, pg_restore)) == against
