@@ -34,11 +34,13 @@ def backup_place(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def target_space(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Too little room on the target, where that can be known."""
-    data = facts["target"]["local_data"]
+    """Too little room on the target. No server tells its free space over SQL; to run a program on its machine is not ours to do."""
+    data, restored = facts["target"]["local_data"], int(total_bytes(facts) * RESTORE_FACTOR)
     if data is None:
+        yield finding(TARGET, f"its free disk space cannot be asked for from here, the restore may take {amount(restored)}",
+                      "make sure on its machine, or at its provider, that it has that much", False)
         return
-    restored, dumped = int(total_bytes(facts) * RESTORE_FACTOR), data_bytes(facts) * dumps_on(facts, data["device"])
+    dumped = data_bytes(facts) * dumps_on(facts, data["device"])
     if data["free"] < restored + dumped:
         told = (f"backups ({amount(dumped)}) and restore ({amount(restored)}) may take {amount(restored + dumped)}" if dumped
                 else f"the restore may take {amount(restored)}")

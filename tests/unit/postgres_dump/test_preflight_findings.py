@@ -56,7 +56,7 @@ def sound() -> dict[str, Any]:
         "superuser_only": ["vector"],
         "hba": ["scram-sha-256"],
         "maps": [],
-        "local_data": None,
+        "local_data": {"free": 10**6, "device": 2},
         "available": {"plpgsql": ["1.0"], "vector": ["0.8.0", "0.10.0"]},
         "collations": [{"provider": "c", "collate": "fr_FR.utf8", "ctype": "fr_FR.utf8"}],
     }
@@ -182,6 +182,7 @@ CASES = [
     (put("target/server/settings/max_locks_per_transaction", "0"), "the lock table of the target is made for 0", True),
     (put("source/hba", ["md5", "reject", "ldap"]), "clients log in to the source by ldap, and no rule", False),
     (put("source/maps", ["staff"]), "rules of the source use the user name maps staff", False),
+    (put("target/local_data", None), "cannot be asked for from here, the restore may take 1.2 kB", False),
     (put("target/local_data", {"free": 1199, "device": 2}), "the target has 1.2 kB free, the restore may take 1.2 kB", True),
     (put("target/local_data", {"free": 1799, "device": 1}), "backups (600 B) and restore (1.2 kB) may take 1.8 kB", True),
     (put("source/contents/crm/types", {"xid": 3}), "columns of type xid", False),
@@ -222,7 +223,7 @@ def test_all_that_comes_to_one_file_system_has_to_fit_there():
     assert [(one["subject"], one["finding"]) for one in findings(facts)] == [("migration_backup_dir", f"/b has {told}")]
     facts["target"]["local_data"] = {"free": 2999, "device": 1}
     assert "backups (1.8 kB) and restore (1.2 kB) may take 3.0 kB" in str(findings(facts))
-    facts["target"]["local_data"] = None
+    facts["target"]["local_data"]["device"] = 2
     facts["copies"][0].update(device=3, free=599)
     assert [one["subject"] for one in findings(facts)] == ["migration_backup_copies"]
     assert drill_needs(facts) == {"databases": 1200, "backup": 600}
@@ -249,6 +250,7 @@ def test_an_extension_that_only_a_superuser_can_make_blocks_an_ordinary_login_un
 
 def test_what_cannot_be_looked_at_or_kept_from_happening_is_told():
     facts = sound()
+    facts["target"]["local_data"] = None
     assert not_proved(facts) == ["free disk space of the target server"]
     facts["target"]["hba"] = None
     facts["source"]["contents"]["crm"]["dictionaries"] = ["app.ours"]
