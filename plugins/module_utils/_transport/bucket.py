@@ -7,13 +7,14 @@ from __future__ import annotations
 import configparser
 import contextlib
 import hashlib
+import json
 import os
 import re
 import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -166,6 +167,54 @@ class Bucket:
         status, _out, said = self._run(["deletefile", self.at(path)])
         self._require(status, said, "written to")
 
+    def work(self, words: Sequence[str], names: Iterable[str] | None, done: str, tick: Any = lambda amount: None) -> bytes:
+        """What one rclone says that does ``words`` for the objects ``names`` (all of them when None; never call it with none).
+
+        ``tick`` gets the bytes as they move. Raises when it fails; ``done`` is what the place then cannot be. A prefix with nothing below
+        it is none of that.
+        """
+        chosen = [] if names is None else ["--files-from-raw", "-"]
+        stats = ["--transfers=16", "--checkers=16", "--use-json-log", "--stats=1s", "--stats-log-level=NOTICE"]
+        with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as out:
+            asked.write("".join(f"{name}\n" for name in names or ()).encode())
+            asked.seek(0)
+            process = start(self._argv([*words, *chosen, *stats]), stdin=asked, stdout=out, stderr=subprocess.PIPE, on_death=signal.SIGKILL)
+            said, moved = b"", 0
+            try:
+                stderr: IO[bytes] = process.stderr  # type: ignore[assignment]  # it is a pipe
+                for line in stderr:
+                    found = _moved(line)
+                    if found is None:
+                        said = (said + line)[-(1 << 16):]
+                    elif found > moved:
+                        tick(found - moved)
+                        moved = found
+                status = process.wait()
+            finally:
+                kill_group(process)
+                if process.stderr is not None:
+                    process.stderr.close()
+            if status == ABSENT and "/" in self.remote.partition(":")[2]:
+                return b""
+            self._require(status, said, done)
+            out.seek(0)
+            return out.read()
+
+    def version(self) -> tuple[int, int]:
+        """Of rclone itself."""
+        _status, out, _log = self._run(["version"])
+        found = re.search(rb"v(\d+)\.(\d+)", out)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
+
+    def identity(self) -> str:
+        """The place by its server, which two configurations may call differently; without anything secret."""
+        sections = configparser.RawConfigParser(strict=False)
+        sections.read(self.config, encoding="utf-8")
+        name, _colon, path = self.remote.partition(":")
+        told = [sections.get(name, option, fallback="") for option in ("type", "endpoint", "provider", "region")]
+        server = told[1].partition("://")[2].rpartition("@")[2].rstrip("/") if "://" in told[1] else told[1].rpartition("@")[2]
+        return f"bucket {path} at {server or ' '.join(word for word in (told[0], told[2], told[3]) if word)}"[:300]
+
     def forget_unfinished(self, path: str) -> None:
         """Abort the uploads below ``path`` that nobody finished: nobody sees them, but they are paid for. Not every remote has this."""
         self._run(["backend", "cleanup", self.at(path), "-o", "max-age=0s"])
@@ -189,6 +238,14 @@ class Bucket:
         if status != 0:
             reason = next((meaning for words, meaning in SAYS if words in said), f"rclone ended with status {status}")
             raise MigrationError(f"{self.remote} cannot be {done}: {reason}", subject="buckets")
+
+
+def _moved(line: bytes) -> int | None:
+    """The bytes that a line of rclone's log counts, None when it says something else."""
+    try:
+        return int(json.loads(line)["stats"]["bytes"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _said(errors: IO[bytes]) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.texts import TEXTS
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import N_
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.buckets import BUCKETS
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.findings import FINDINGS
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.findings_mobile import MOBILE
 
@@ -297,5 +298,6 @@ NAMES = (
     N_("scores of Lighthouse"),
 )
 SENTENCES: tuple[str, ...] = (
-    TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + NOT_CARRIED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS + MOBILE
+    TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + NOT_CARRIED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS
+    + BUCKETS + MOBILE
 )
