@@ -213,4 +213,3 @@ def _left(request: Request, keys: Sequence[str]) -> str:
     if request.state == "rolled_back":
         return f"{len(keys)} objects that others changed in the bucket were left alone: {names}"
     return f"{len(keys)} objects of before, which the release has not, are still served: {names}"
-
