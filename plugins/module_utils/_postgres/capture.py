@@ -63,7 +63,8 @@ def acl_sql(acl: str) -> str:
 DATABASES = f"""
 SELECT d.datname, json_build_object('owner', pg_get_userbyid(d.datdba), 'encoding', pg_encoding_to_char(d.encoding),
   'collate', d.datcollate, 'ctype', d.datctype, 'provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
-  'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), 'is_template', d.datistemplate,
+  'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), 'rules', to_jsonb(d) ->> 'daticurules',
+  'is_template', d.datistemplate,
   'allow_connections', d.datallowconn, 'connection_limit', d.datconnlimit,
   'acl', {acl_sql("coalesce(d.datacl, acldefault('d', d.datdba))")}, 'comment', shobj_description(d.oid, 'pg_database'))
 FROM pg_database d WHERE d.datname = ANY (%s)
@@ -91,6 +92,25 @@ KINDS = (
     ("FOREIGN SERVER", "pg_foreign_server", "pg_foreign_server o LEFT JOIN pg_namespace n ON false", "true",
      "quote_ident(o.srvname)", "srvowner", "srvacl", "S"),
 )
+# What has an owner and no privileges: kind (as ALTER names it), catalog, name, schema, owner, what the identity has after the name.
+OWNED = (
+    ("COLLATION", "pg_collation", "collname", "collnamespace", "collowner", ""),
+    ("CONVERSION", "pg_conversion", "conname", "connamespace", "conowner", ""),
+    ("OPERATOR", "pg_operator", "oprname", "oprnamespace", "oprowner",
+     "'(' || CASE o.oprleft WHEN 0 THEN 'NONE' ELSE o.oprleft::regtype::text END || ', ' || o.oprright::regtype::text || ')'"),
+    ("OPERATOR CLASS", "pg_opclass", "opcname", "opcnamespace", "opcowner",
+     "' USING ' || (SELECT quote_ident(m.amname) FROM pg_am m WHERE m.oid = o.opcmethod)"),
+    ("OPERATOR FAMILY", "pg_opfamily", "opfname", "opfnamespace", "opfowner",
+     "' USING ' || (SELECT quote_ident(m.amname) FROM pg_am m WHERE m.oid = o.opfmethod)"),
+    ("STATISTICS", "pg_statistic_ext", "stxname", "stxnamespace", "stxowner", ""),
+    ("TEXT SEARCH CONFIGURATION", "pg_ts_config", "cfgname", "cfgnamespace", "cfgowner", ""),
+    ("TEXT SEARCH DICTIONARY", "pg_ts_dict", "dictname", "dictnamespace", "dictowner", ""),
+)
+OWNERS = " UNION ALL ".join(
+    f"SELECT '{kind}', quote_ident(n.nspname) || '.' || {f'o.{name}' if kind == 'OPERATOR' else f'quote_ident(o.{name})'}"
+    f" || {after or repr('')}, pg_get_userbyid(o.{owner}) FROM {catalog} o JOIN pg_namespace n ON n.oid = o.{schema}"
+    f" WHERE o.oid >= 16384 AND {USER_SCHEMA} AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '{catalog}'::regclass"
+    " AND d.objid = o.oid AND d.deptype = 'e')" for kind, catalog, name, schema, owner, after in OWNED) + " ORDER BY 1, 2"
 # A member of an extension or of the system has an initial ACL (pg_init_privs) that is not the user's.
 OBJECTS = """
 SELECT s.identity, pg_get_userbyid(s.owner), {full}, s.given, {added}, {removed}
@@ -190,6 +210,8 @@ def contents(connection: Any) -> dict[str, Any]:
                 changed.setdefault(kind, {})[name] = {"granted": added, "revoked": removed}
         for extension, name in rows(connection, MEMBERS.format(identity=identity, source=source, catalog=catalog, condition=condition)):
             members.setdefault(extension, {}).setdefault(kind, []).append(name)
+    for kind, name, owner in rows(connection, OWNERS):
+        objects.setdefault(kind, {})[name] = {"owner": owner, "acl": []}
     for table, column, owner, acl in rows(connection, COLUMNS.format(acl=acl_sql("a.attacl"), schema=USER_SCHEMA)):
         objects.setdefault("COLUMN", {})[f"{table}.{column}"] = {"table": table, "column": column, "owner": owner, "acl": acl}
     for oid, owner, acl in rows(connection, LARGE_OBJECTS.format(acl=acl_sql("o.lomacl"))):

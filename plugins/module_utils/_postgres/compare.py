@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC, explode, unknown_privileges
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import NOT_NULL_KIND
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import LIBRARIES, settings_of
 
-FRAME = ("owner", "encoding", "collate", "ctype", "provider", "locale", "is_template", "allow_connections", "connection_limit", "comment")
+FRAME = ("owner", "encoding", "collate", "ctype", "provider", "locale", "rules", "is_template", "allow_connections", "connection_limit",
+         "comment")
+# A subscription is restored disabled; what dumps older than 18 say nothing of, 18 gives its own default.
+ARRIVES_OTHERWISE = {("enabled", True, False), ("streaming", None, "p")}
 WORDS = {"missing": "is missing on the target", "extra": "is on the target only",
          "behind": "is behind the numbers in its column: what it gives next may be there already"}
 Same = Callable[[str, str, str, Mapping[str, Any], Mapping[str, Any]], bool]
@@ -49,10 +53,13 @@ def compare_catalogs(database: str, source: Mapping[str, Any], target: Mapping[s
     found = []
     for kind in sorted(source.keys() | target.keys()):
         old, new = source.get(kind, {}), target.get(kind, {})
+        if kind == NOT_NULL_KIND and (kind not in source or kind not in target):
+            continue  # a version without such constraints is on one side; the columns themselves are compared
         for identity in sorted(old.keys() | new.keys()):
             for what in _properties(kind, identity, old.get(identity), new.get(identity), same):
                 table = (old.get(identity) or new.get(identity) or {}).get("of") or identity
-                rule = "schema_change" if table in expected or identity in expected else _rule(kind, identity, what)
+                rule = "schema_change" if table in expected or identity in expected else _rule(
+                    kind, identity, what, old.get(identity) or {}, new.get(identity) or {})
                 found.append(Difference(database, f"{kind} {identity}", what, rule))
     return found
 
@@ -72,11 +79,13 @@ def _properties(kind: str, identity: str, old: Mapping[str, Any] | None, new: Ma
             yield name
 
 
-def _rule(kind: str, identity: str, what: str) -> str | None:
+def _rule(kind: str, identity: str, what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     if kind == "extension" and what == "version":
         return "extension_version"  # an extension comes from the target's own packages
     if kind == "extension" and identity == "plpgsql":
         return "extension_of_the_server"
+    if kind == "subscription" and (what, old.get(what), new.get(what)) in ARRIVES_OTHERWISE:
+        return "subscription_arrives"
     return None
 
 
@@ -90,7 +99,7 @@ def compare_contents(database: str, source: Mapping[str, Any], target: Mapping[s
     """Differences of owners, ACLs and frame of one database, both values of ``capture``'s ``databases``."""
     ignored = unknown_privileges(*versions)
     found = [Difference(database, "the database", name) for name in
-             FRAME if source[name] != target[name]]
+             FRAME if source.get(name) != target.get(name)]
     if normal_acl(source["acl"], ignored) != normal_acl(target["acl"], ignored):
         found.append(Difference(database, "the database", "privileges"))
     for kind in sorted(source["objects"].keys() | target["objects"].keys()):

@@ -18,7 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import read_own
 
 PART = "catalog.json"
-FORMAT = 1  # of what ``read_catalog`` returns: one that was kept with other properties could not be compared
+FORMAT = 2  # of what ``read_catalog`` returns: one that was kept with other properties could not be compared
 NOT_UTF8 = "22021"  # SQLSTATE
 
 Kept = dict[str, Any]

@@ -46,12 +46,6 @@ SUPERUSER_OBJECTS = " UNION ALL ".join((
     _made("access method", "pg_am", "amname"),
 )) + " ORDER BY 1, 2"
 MAPPINGS = "SELECT srvname || ' for ' || coalesce(usename, 'public') AS name FROM pg_user_mappings WHERE umoptions IS NULL ORDER BY 1"
-OWNED = (("operator", "oprname", "oprnamespace", "oprowner"), ("collation", "collname", "collnamespace", "collowner"),
-         ("conversion", "conname", "connamespace", "conowner"), ("ts_config", "cfgname", "cfgnamespace", "cfgowner"),
-         ("ts_dict", "dictname", "dictnamespace", "dictowner"), ("statistic_ext", "stxname", "stxnamespace", "stxowner"))
-OTHERS = " UNION ALL ".join(
-    _made(kind, f"pg_{kind}", name, f"o.{owner} <> {HERE.format('datdba')}", schema)
-    for kind, name, schema, owner in OWNED) + " ORDER BY 1, 2"
 
 
 def managed_facts(source: Endpoint, target: Endpoint, target_connection: Any, facts: dict[str, Any], *, owners: dict[str, str],
@@ -65,7 +59,7 @@ def managed_facts(source: Endpoint, target: Endpoint, target_connection: Any, fa
         "taken": taken, "assumable": assumable(target_connection), "createrole": login["createrole"], "createdb": login["createdb"],
         "change": adaptation_to(target_connection, taken, owners=owners, service_roles=service_roles, leave_out=leave_out),
         # The login with which the source is read is not made on the target unless something is its own.
-        "servant": {facts["source"]["server"]["login"]["name"]} - mentioned(taken), "superuser_objects": {}, "mappings": {}, "others": {}}
+        "servant": {facts["source"]["server"]["login"]["name"]} - mentioned(taken), "superuser_objects": {}, "mappings": {}}
     there = dict(cluster(target_connection, []), server_version=target_connection.server_version)
     read["roles"] = _roles(taken, there, beside(read["change"], there, {}, service_roles))
     given = {role: passwords[role] for role in other_verifiers(read["roles"]["source"], there) & passwords.keys()}
@@ -78,7 +72,6 @@ def managed_facts(source: Endpoint, target: Endpoint, target_connection: Any, fa
             objects = rows(connection, SUPERUSER_OBJECTS.replace("{schemas}", schemas))
             read["superuser_objects"][name] = objects
             read["mappings"][name] = [row["name"] for row in rows(connection, MAPPINGS)] if read["change"].limits.plain else []
-            read["others"][name] = [f"{row['kind'].replace('_', ' ')} {row['name']}" for row in rows(connection, OTHERS)]
     return read
 
 

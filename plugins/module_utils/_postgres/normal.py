@@ -34,6 +34,8 @@ class Normalizer:
         if (kind, name) in EXPRESSIONS:
             printed = self._expression(source["of"], one)
             return printed is not None and printed == self._expression(source["of"], other)
+        if (kind, name) == ("collation", "locale"):
+            return self._locale(one) == other
         if name != "definition":
             return False
         if kind == "view":
@@ -47,6 +49,11 @@ class Normalizer:
 
     def _view(self, definition: str) -> str | None:
         return self._printed(f"CREATE TEMPORARY VIEW dihya_normal_form AS {definition}", f"SELECT pg_get_viewdef('{VIEW}'::regclass)")
+
+    def _locale(self, locale: str) -> str | None:
+        """ICU locales are kept as language tags from 16 on."""
+        return self._printed("CREATE COLLATION pg_temp.dihya_normal_form (provider = icu, locale = '" + locale.replace("'", "''") + "')",
+                             "SELECT to_jsonb(o) ->> 'colllocale' FROM pg_collation o WHERE o.collname = 'dihya_normal_form'")
 
     def _expression(self, relation: str, expression: str) -> str | None:
         return self._printed(f"CREATE TEMPORARY VIEW dihya_normal_form AS SELECT ({expression}) AS c FROM {relation}",

@@ -17,7 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording 
 def managed(facts: dict[str, Any]) -> Iterator[Finding]:
     """All of it; nothing where the source could not be captured."""
     if facts.get("managed") is not None:
-        for check in (left_behind, substitutes, owners, mighty, superuser_objects, silent_roles, mappings, others_property):
+        for check in (left_behind, substitutes, owners, mighty, superuser_objects, silent_roles, mappings):
             yield from check(facts["managed"], facts)
 
 
@@ -96,14 +96,6 @@ def mappings(known: dict[str, Any], _facts: dict[str, Any]) -> Iterator[Finding]
         if found:
             yield finding(SOURCE, f"options of user mappings in database {database} may not be read, so they do not travel: {names(found)}",
                           "set them again on the target", False)
-
-
-def others_property(known: dict[str, Any], _facts: dict[str, Any]) -> Iterator[Finding]:
-    """Objects of kinds whose owners are not captured: they become the property of the database's owner."""
-    for database, found in known["others"].items() if known["change"].needed else ():
-        if found:
-            yield finding(TARGET, f"in database {database} these will belong to the database's owner: {names(found)}",
-                          "change their owner after the migration where it matters", False)
 
 
 def existing(facts: dict[str, Any]) -> set[str]:

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import explode
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import contents
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import OWNED, contents
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import quote, transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import give_back, run_in_transaction
 
 # Tables first: the sequences of their columns go with them. Schemas last: until then the database's owner may do everything.
-PASSES = (("TABLE",), ("SEQUENCE", "ROUTINE", "TYPE", "FOREIGN SERVER"), ("SCHEMA",))
+WITHOUT_PRIVILEGES = tuple(kind for kind, *_rest in OWNED)
+PASSES = (("TABLE",), ("SEQUENCE", "ROUTINE", "TYPE", "FOREIGN SERVER", *WITHOUT_PRIVILEGES), ("SCHEMA",))
 DEFAULT_KINDS = {"r": "TABLES", "S": "SEQUENCES", "f": "ROUTINES", "T": "TYPES", "n": "SCHEMAS", "L": "LARGE OBJECTS"}
 OBJECTS = "SELECT o.oid::text, pg_get_userbyid(o.lomowner) FROM pg_largeobject_metadata o ORDER BY o.oid"
 
@@ -48,7 +49,7 @@ def owner_statements(actual: Mapping[str, Any], wanted: Mapping[str, Any], kinds
         for identity, entry in sorted(wanted["objects"].get(kind, {}).items()):
             if identity not in there or there[identity]["owner"] == entry["owner"]:
                 continue
-            if kind in ("TABLE", "SEQUENCE", "ROUTINE", "TYPE"):
+            if kind in ("TABLE", "SEQUENCE", "ROUTINE", "TYPE", *WITHOUT_PRIVILEGES):
                 found.append(f"GRANT CREATE ON SCHEMA {schema_of(identity)} TO {quote(entry['owner'])}")
             name = kind.removeprefix("FOREIGN ") if kind == "FOREIGN SERVER" else kind
             found.append(f"ALTER {name} {identity} OWNER TO {quote(entry['owner'])}")

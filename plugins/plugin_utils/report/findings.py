@@ -42,7 +42,6 @@ DATABASES = (
     N_("role {role} exists on the target, where the proof would refuse it: {what}"),
     N_("only a superuser can create on the target: {what} of database {name}"),
     N_("options of user mappings in database {name} may not be read, so they do not travel: {what}"),
-    N_("in database {name} these will belong to the database's owner: {what}"),
     N_("user {user} cannot make objects of database {name} belong to {what}"),
     N_("the passwords of {what} are md5 hashes: where the target asks for SCRAM they cannot log in"),
     N_("{setting} is {before} on the source and {after} on the target"),

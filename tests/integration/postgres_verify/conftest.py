@@ -29,8 +29,8 @@ def started(major, factory):
     return server.start()
 
 
-def fixture_of(major):
-    @pytest.fixture(scope="session", name=f"postgres{major}")
+def fixture_of(major, name):
+    @pytest.fixture(scope="session", name=name)
     def fixture(tmp_path_factory):
         server = started(major, tmp_path_factory)
         yield server
@@ -38,9 +38,10 @@ def fixture_of(major):
     return fixture
 
 
-postgres15 = fixture_of(15)
-postgres16 = fixture_of(16)
-postgres18 = fixture_of(18)
+postgres15 = fixture_of(15, "postgres15")
+postgres16 = fixture_of(16, "postgres16")
+postgres18 = fixture_of(18, "postgres18")
+other18 = fixture_of(18, "other18")
 
 
 @pytest.fixture(name="new_database")

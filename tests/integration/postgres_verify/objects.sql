@@ -6,7 +6,8 @@ SET ROLE crm_owner;
 CREATE TYPE crm.colour AS ENUM ('red', 'green', 'blue');
 CREATE TYPE crm.address AS (street text, city text);
 CREATE DOMAIN crm.email AS text CONSTRAINT has_at CHECK (VALUE LIKE '%@%') NOT NULL;
-CREATE TYPE crm.span AS RANGE (subtype = float8);
+COMMENT ON CONSTRAINT has_at ON DOMAIN crm.email IS 'Adresse';
+CREATE TYPE crm.span AS RANGE (subtype = float8, subtype_opclass = float8_ops, multirange_type_name = crm.spans);
 CREATE COLLATION crm.bytes (locale = 'C');
 CREATE SEQUENCE crm.numbers START 100 INCREMENT 5 CACHE 10;
 CREATE TABLE crm.customer (
@@ -32,11 +33,14 @@ CREATE TABLE crm.purchase (
 );
 ALTER TABLE crm.purchase ADD CONSTRAINT short CHECK (length(note) < 100) NOT VALID;
 CREATE INDEX by_name ON crm.customer (lower(name), id DESC) INCLUDE (amount) WHERE amount > 0;
+CREATE INDEX by_length ON crm.purchase (length(note)); ALTER INDEX crm.by_length ALTER COLUMN 1 SET STATISTICS 400;
+ALTER TABLE crm.purchase ALTER COLUMN note SET COMPRESSION pglz;
 COMMENT ON INDEX crm.by_name IS 'Recherche';
 CREATE UNIQUE INDEX by_mail ON crm.customer (mail);
 ALTER TABLE crm.customer REPLICA IDENTITY USING INDEX by_mail;
 ALTER TABLE crm.customer CLUSTER ON by_mail;
 CREATE STATISTICS crm.together (dependencies) ON colour, number FROM crm.customer;
+ALTER STATISTICS crm.together SET STATISTICS 300;
 CREATE TABLE crm.events (at date NOT NULL, what text) PARTITION BY RANGE (at);
 CREATE TABLE crm.events_2025 PARTITION OF crm.events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE crm.events_rest PARTITION OF crm.events DEFAULT;
@@ -57,9 +61,12 @@ CREATE FUNCTION crm.same(crm.address, crm.address) RETURNS bool LANGUAGE sql IMM
 CREATE OPERATOR crm.~~~ (LEFTARG = crm.address, RIGHTARG = crm.address, FUNCTION = crm.same);
 CREATE TRIGGER touched BEFORE INSERT OR UPDATE OF note ON crm.purchase FOR EACH ROW WHEN (NEW.id > 0) EXECUTE FUNCTION crm.touch();
 ALTER TABLE crm.purchase DISABLE TRIGGER touched;
+CREATE TRIGGER everywhere AFTER INSERT ON crm.events FOR EACH ROW EXECUTE FUNCTION crm.touch();
+ALTER TABLE crm.events ENABLE REPLICA TRIGGER everywhere;
 CREATE RULE no_delete AS ON DELETE TO crm.events DO INSTEAD NOTHING;
 ALTER TABLE crm.purchase ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON crm.purchase FOR SELECT TO crm_reader USING (EXISTS (SELECT FROM crm.customer c WHERE c.id = customer));
+CREATE POLICY short ON crm.purchase AS RESTRICTIVE FOR INSERT WITH CHECK (length(note) < 200);
 CREATE VIEW crm.spending WITH (security_barrier) AS
   SELECT c.id, c.name, count(*) AS n, sum(length(p.note)) FROM crm.customer c LEFT JOIN crm.purchase p ON p.customer = c.id GROUP BY c.id;
 CREATE VIEW crm.single AS SELECT id, name FROM crm.customer WHERE (EXISTS (SELECT 1 FROM crm.purchase WHERE purchase.customer = customer.id));
@@ -79,12 +86,50 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA crm TO crm_app;
 REVOKE EXECUTE ON FUNCTION crm.atomic(int, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION crm.atomic(int, text) TO crm_app;
 ALTER DEFAULT PRIVILEGES IN SCHEMA crm GRANT SELECT ON TABLES TO crm_reader;
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+CREATE CONVERSION crm.latin FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
 RESET ROLE;
+CREATE TYPE crm.promised;
 SET ROLE crm_reader; GRANT SELECT ON crm.events TO crm_app; RESET ROLE;
 CREATE CAST (crm.address AS text) WITH INOUT;
 CREATE PUBLICATION changes FOR TABLE crm.customer (id, name, mail) WHERE (id > 10), crm.events WITH (publish = 'insert');
+CREATE PUBLICATION whole FOR ALL TABLES WITH (publish = 'insert');
+CREATE PUBLICATION schemas FOR TABLES IN SCHEMA crm WITH (publish = 'insert', publish_via_partition_root = true);
+CREATE TYPE crm.word;
+CREATE FUNCTION crm.word_in(cstring) RETURNS crm.word LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+CREATE FUNCTION crm.word_out(crm.word) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+CREATE TYPE crm.word (INPUT = crm.word_in, OUTPUT = crm.word_out, LIKE = text, CATEGORY = 'S');
+CREATE OPERATOR FAMILY crm.numbers USING hash;
+CREATE OPERATOR CLASS crm.ints FOR TYPE int4 USING hash FAMILY crm.numbers AS OPERATOR 1 =, FUNCTION 1 hashint4(int4);
+CREATE FUNCTION crm.handler() RETURNS language_handler LANGUAGE c AS '$libdir/plpgsql', 'plpgsql_call_handler';
+CREATE TRUSTED LANGUAGE plagain HANDLER crm.handler;
+CREATE FUNCTION crm.unpack(internal) RETURNS internal LANGUAGE internal IMMUTABLE STRICT AS 'raw_array_subscript_handler';
+CREATE TRANSFORM FOR crm.address LANGUAGE sql (FROM SQL WITH FUNCTION crm.unpack(internal));
+CREATE ACCESS METHOD heap_again TYPE TABLE HANDLER heap_tableam_handler;
+CREATE TABLE crm.again (v int) USING heap_again;
+CREATE TEXT SEARCH PARSER crm.splitter
+  (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, HEADLINE = prsd_headline, LEXTYPES = prsd_lextype);
+CREATE TEXT SEARCH TEMPLATE crm.simple (INIT = dsimple_init, LEXIZE = dsimple_lexize);
+CREATE TEXT SEARCH DICTIONARY crm.own (TEMPLATE = crm.simple);
+CREATE TEXT SEARCH CONFIGURATION crm.split (PARSER = crm.splitter);
+CREATE FOREIGN DATA WRAPPER elsewhere OPTIONS (note 'a');
+CREATE SERVER archive TYPE 'old' VERSION '1' FOREIGN DATA WRAPPER elsewhere OPTIONS (host 'archive.example');
+GRANT USAGE ON FOREIGN SERVER archive TO crm_app;
+CREATE USER MAPPING FOR crm_app SERVER archive OPTIONS (password 'canary-mapping');
+CREATE FOREIGN TABLE crm.far (id int OPTIONS (name 'nr') NOT NULL, v text DEFAULT 'x') SERVER archive OPTIONS (name 'far');
 CREATE FUNCTION crm.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
 CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION crm.on_ddl();
+DO $$ DECLARE it text; BEGIN
+  FOREACH it IN ARRAY ARRAY['ACCESS METHOD heap_again', 'AGGREGATE crm.product(numeric)', 'CAST (crm.address AS text)',
+    'COLLATION crm.bytes', 'COLUMN crm.address.city', 'CONSTRAINT known ON crm.customer', 'CONVERSION crm.latin', 'DOMAIN crm.email',
+    'EVENT TRIGGER watch', 'FOREIGN DATA WRAPPER elsewhere', 'FOREIGN TABLE crm.far', 'FUNCTION crm.touch()',
+    'LANGUAGE plagain', 'MATERIALIZED VIEW crm.totals', 'OPERATOR crm.~~~ (crm.address, crm.address)',
+    'OPERATOR CLASS crm.ints USING hash', 'OPERATOR FAMILY crm.numbers USING hash', 'POLICY own ON crm.purchase',
+    'PROCEDURE crm.tidy(int)', 'PUBLICATION changes', 'RULE no_delete ON crm.events', 'SEQUENCE crm.numbers', 'SERVER archive',
+    'STATISTICS crm.together', 'TEXT SEARCH CONFIGURATION crm.french', 'TEXT SEARCH DICTIONARY crm.plain',
+    'TEXT SEARCH PARSER crm.splitter', 'TEXT SEARCH TEMPLATE crm.simple', 'TRANSFORM FOR crm.address LANGUAGE sql',
+    'TRIGGER touched ON crm.purchase', 'TYPE crm.colour', 'VIEW crm.spending']
+  LOOP EXECUTE 'COMMENT ON ' || it || ' IS $c$said$c$'; END LOOP; END $$;
 GRANT EXECUTE ON FUNCTION pg_read_file(text) TO crm_app;
 REVOKE EXECUTE ON FUNCTION lo_get(oid) FROM PUBLIC;
 SELECT lo_from_bytea(70001, 'Grand objet'), lo_from_bytea(70002, '');

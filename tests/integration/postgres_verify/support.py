@@ -20,6 +20,13 @@ def endpoint_of(server, **changes):
 
 
 OBJECTS = (pathlib.Path(__file__).parent / "objects.sql").read_text(encoding="utf-8")
+NEWER_OBJECTS = (pathlib.Path(__file__).parent / "objects18.sql").read_text(encoding="utf-8")
+# Of the whole server, so that a copy of the database has none; while there is one the database cannot be dropped.
+SUBSCRIBE = """
+CREATE SUBSCRIPTION feed CONNECTION 'host=feed.example password=canary-feed' PUBLICATION elsewhere
+  WITH (connect = false, enabled = false, slot_name = NONE, binary = true);
+COMMENT ON SUBSCRIPTION feed IS 'said'
+"""
 ROLES = """
 CREATE ROLE crm_owner; CREATE ROLE crm_app LOGIN PASSWORD 'app-secret' CONNECTION LIMIT 20; CREATE ROLE crm_reader NOINHERIT;
 GRANT crm_reader TO crm_app; COMMENT ON ROLE crm_app IS 'Application'; ALTER ROLE crm_app SET statement_timeout = '5min';
@@ -37,6 +44,8 @@ def fill(server, database):
     """Make every kind of object in ``database``."""
     server.execute(FRAME.format(database))
     server.execute(OBJECTS, database)
+    if server.major >= 18:
+        server.execute(NEWER_OBJECTS, database)
 
 
 def move(source, target, database):

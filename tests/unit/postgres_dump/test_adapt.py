@@ -219,7 +219,7 @@ def test_a_role_without_any_password_is_named(tmp_path):
 
 def facts(**known):
     managed_ = dict({"taken": copy.deepcopy(TAKEN), "change": to_service(), "assumable": set(), "createrole": True, "createdb": True,
-                     "servant": set(), "superuser_objects": {}, "mappings": {}, "others": {}}, **known)
+                     "servant": set(), "superuser_objects": {}, "mappings": {}}, **known)
     return {"managed": managed_, "logins": [], "source": {"globals": {"passwords": True}},
             "target": {"globals": {"roles": [{"name": "pg_monitor"}, {"name": "postgres"}]}}}
 
