@@ -28,10 +28,11 @@ SELECT r.rolname, json_build_object('superuser', r.rolsuper, 'inherit', r.rolinh
   'comment', shobj_description(r.oid, 'pg_authid'))
 FROM pg_roles r WHERE r.rolname !~ '^pg_' ORDER BY r.rolname
 """
-# The verifier itself stays on the server. A SCRAM one is salted, so its SHA-256 tells nothing; an md5 one is not.
+# The verifier itself stays on the server, its SHA-256 stands for it. Only a SCRAM one is salted by chance: who has that of an md5 one
+# can try passwords, as who has the backup's roles can. So a capture is private, and nothing of it is printed.
 PASSWORDS = """
-SELECT rolname, CASE WHEN rolpassword IS NULL THEN 'none' WHEN rolpassword LIKE 'SCRAM-SHA-256$%'
-  THEN 'scram:' || encode(sha256(convert_to(rolpassword, 'UTF8')), 'hex') ELSE 'md5' END
+SELECT rolname, CASE WHEN rolpassword IS NULL THEN 'none' ELSE CASE WHEN rolpassword LIKE 'SCRAM-SHA-256$%' THEN 'scram:' ELSE 'md5:' END
+  || encode(sha256(convert_to(rolpassword, 'UTF8')), 'hex') END
 FROM pg_authid WHERE rolname !~ '^pg_'
 """
 MEMBERSHIPS = """

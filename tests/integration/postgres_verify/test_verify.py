@@ -9,6 +9,7 @@ import stat
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
 
 from tests.integration.postgres_verify.support import DROP_ROLES, FRAME, ROLES, SUBSCRIBE, endpoint_of, fill, move
@@ -273,6 +274,22 @@ def test_changed_roles_are_found(moved):
         for (verifier,) in moved[0].execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'crm_app'"):
             target.execute(f"ALTER ROLE crm_app PASSWORD '{verifier}'")
     assert verify(request_of(moved, scope="catalog"))["equal"]
+
+
+def test_md5_verifiers_are_compared_and_stay_on_the_server(moved, tmp_path):
+    report = tmp_path / "differences.json"
+    try:
+        for server, word in zip(moved, ("one", "other")):
+            server.execute(f"SET password_encryption = md5; ALTER ROLE crm_reader PASSWORD '{word}'")
+        assert differences(moved, scope="catalog", differences_file=str(report)) == ["role crm_reader differs in password"]
+        taken = json.dumps(capture(endpoint_of(moved[0]), ["moved"])) + report.read_text()
+        ((verifier,),) = moved[0].execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'crm_reader'")
+        assert verifier.startswith("md5") and verifier[3:] not in taken
+        moved[1].execute(f"ALTER ROLE crm_reader PASSWORD '{verifier}'")
+        assert verify(request_of(moved, scope="catalog"))["equal"]
+    finally:
+        for server in moved:
+            server.execute("ALTER ROLE crm_reader PASSWORD NULL")
 
 
 def test_what_every_role_has_more_on_the_target_is_explained_and_less_is_not(moved):
