@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,11 @@ from ansible_collections.dihya.migration.plugins.module_utils._files import publ
 
 SHOWN = 300
 PR_SET_PDEATHSIG = 1
+# They may cancel what they do in a server; what still lives after five seconds is killed.
+WATCHER = """read nothing
+kill -s TERM -- "-$1" && for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; kill -s 0 -- "-$1" || exit; done
+kill -s KILL -- "-$1"
+"""
 LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be loaded between fork and exec
 
 
@@ -64,12 +69,13 @@ def run(
     on_death: int = signal.SIGTERM,
     name: str | None = None,
     pass_fds: Sequence[int] = (),
+    wraps: bool = False,
 ) -> Finished:
     """Run ``argv`` to its end and return what it printed.
 
     ``env`` is added to :func:`environment`. ``log`` names a file (published 0600) that keeps the whole output.
     ``on_death`` is the signal that ends it when we die. ``name`` is what messages call the program, when not its file name;
-    ``pass_fds`` are descriptors that it gets.
+    ``pass_fds`` are descriptors that it gets. One that ``wraps`` starts others, which end with us too.
     Raises :class:`MigrationError` when the program cannot start, exceeds ``timeout`` seconds (it is killed with its
     process group) or, with ``check``, exits with another status than 0. The message names the program and the
     status only: what a server printed may contain rows, so it stays in ``log``.
@@ -80,7 +86,8 @@ def run(
                     stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        out, err = process.communicate(stdin, timeout=timeout)
+        with group_ends_with_us(process) if wraps else contextlib.nullcontext():
+            out, err = process.communicate(stdin, timeout=timeout)
     except BaseException as error:
         kill_group(process)
         if isinstance(error, subprocess.TimeoutExpired):
@@ -111,6 +118,21 @@ def start(argv: Sequence[str], *, env: Mapping[str, str] | None = None, on_death
             list(argv), env=environment(env), start_new_session=True, preexec_fn=die_with_parent, **popen)
     except OSError as error:
         raise MigrationError(f"{os.path.basename(argv[0])} could not be started: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def group_ends_with_us(process: subprocess.Popen) -> Iterator[None]:
+    """While this lasts, the whole group of ``process`` is ended when we die, however we do.
+
+    The kernel ends only the program that :func:`start` started (see there): what a wrapper of a shell started in its turn
+    would work on. The watcher sees our end as the end of its input.
+    """
+    with subprocess.Popen(["/bin/sh", "-c", WATCHER, "sh", str(process.pid)], env=environment(), stdin=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as watcher:
+        try:
+            yield
+        finally:
+            watcher.kill()
 
 
 def kill_group(process: subprocess.Popen) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._app import env_file, output
 from ansible_collections.dihya.migration.plugins.module_utils._app.counts import Counts, from_junit, from_output
-from ansible_collections.dihya.migration.plugins.module_utils._command import environment, start
+from ansible_collections.dihya.migration.plugins.module_utils._command import environment, group_ends_with_us, start
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
@@ -235,8 +235,9 @@ def _execute(command: Command, variables: dict[str, str], log_path: str) -> tupl
         return None, f"{error.message}; install it, or correct argv and chdir"
     finally:
         os.close(log)
-    ended = _wait(process.pid, command.timeout)
-    _end_group(process)
+    with group_ends_with_us(process):
+        ended = _wait(process.pid, command.timeout)
+        _end_group(process)
     if ended:
         return process.returncode, ""
     return None, f"it did not end within {command.timeout:g} s and was stopped: raise the timeout, or find what it waits for"

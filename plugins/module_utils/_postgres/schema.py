@@ -167,7 +167,7 @@ def _ask(request: SchemaRequest, words: Sequence[str], read_only: bool, step: st
     progress = Progress(request.progress_file)
     with progress.timed(f"{request.tool} {step}"), _in_memory(_configuration(request, read_only)) as (descriptor, path):
         done = run([*program, *(word.format(file=path) for word in words)], env=variables, cwd=request.path, timeout=request.timeout,
-                   log=log, check=False, name=request.tool, pass_fds=(descriptor,))
+                   log=log, check=False, name=request.tool, pass_fds=(descriptor,), wraps=True)
     if done.status != 0:
         why = clue(done.stdout + done.stderr)
         raise MigrationError(f"{request.tool} failed with exit status {done.status}" + (f" ({why})" if why else "")

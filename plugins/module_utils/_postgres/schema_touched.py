@@ -30,8 +30,10 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], own: Collection
     """What differs between two catalogs of ``catalog``; ``own`` are the tool's tables, ``expected`` those that may change."""
     relations = {**before.get("table", {}), **after.get("table", {})}
     tables, others = set(), set()
+    kinds = sorted(before.keys() | after.keys(), key=len, reverse=True)  # a kind may have several words
     for difference in compare_catalogs("", before, after):
-        kind, _blank, identity = difference.object.partition(" ")
+        kind = next(kind for kind in kinds if difference.object.startswith(f"{kind} "))
+        identity = difference.object[len(kind) + 1:]
         entry = before.get(kind, {}).get(identity) or after.get(kind, {}).get(identity) or {}
         name = entry.get("of") or identity
         relation = relations.get(name, {}).get("kind")

@@ -77,6 +77,12 @@ def test_a_child_left_behind_by_a_finished_command_is_ended(check):
     assert subprocess.run(["pgrep", "-f", "sleep 615.5"], capture_output=True, check=False).returncode == 1
 
 
+def test_what_a_command_started_ends_with_a_worker_that_is_killed(check, eventually):
+    with pytest.raises(json.JSONDecodeError):  # it left no result
+        check(["sh", "-c", "sleep 616.5 & sleep 0.2; kill -9 $PPID; wait"])
+    assert eventually(lambda: subprocess.run(["pgrep", "-f", "sleep 616.5"], capture_output=True, check=False).returncode == 1)
+
+
 def test_junit_counts_and_a_stale_file_does_not(check, tmp_path):
     assert verdict(check([*PYTEST, "--junitxml=out.xml", "-q"], junit="out.xml"))["passed"] == 1
     assert (tmp_path / "suite" / "out.xml").exists()

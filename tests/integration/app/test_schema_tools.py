@@ -18,6 +18,11 @@ from tests.support.needs import cannot_run
 
 PROJECT = pathlib.Path(__file__).parent / "schema_tools_node"
 BIN = pathlib.Path(sys.executable).parent
+WATCH = """
+CREATE TABLE seen (name text); CREATE FUNCTION see() RETURNS event_trigger LANGUAGE plpgsql AS
+  $$ BEGIN INSERT INTO seen VALUES (current_setting('application_name')); END $$;
+CREATE EVENT TRIGGER seen ON ddl_command_start EXECUTE FUNCTION see()
+"""
 NAMES = {
     "sequelize": ["20240110090000-members.js", "20240322141500-language.js"],
     "typeorm": ["Language1711116900000", "Members1704877200000"],
@@ -40,6 +45,7 @@ def project(tmp_path_factory):
 def test_a_schema_is_moved_once_and_what_was_pending_is_named(project, tool, postgres, database, run_module, tmp_path):
     server = postgres(18)
     name = database(server)
+    server.execute(WATCH, name)
     secrets = project.parents[1] / "shared" / ".env"
     secrets.parent.mkdir(exist_ok=True)
     secrets.touch(mode=0o600)
@@ -56,3 +62,4 @@ def test_a_schema_is_moved_once_and_what_was_pending_is_named(project, tool, pos
     assert move() == {"schema_before": "none", "schema_pending": names, "schema_after": names, "schema_wanted": names}
     assert move() == {"schema_before": names, "schema_pending": "none", "schema_after": names, "schema_wanted": names}
     assert server.execute("SELECT count(*) FROM information_schema.columns WHERE table_name = 'member'", name) == [(3,)]
+    assert server.execute("SELECT DISTINCT name FROM seen", name) == [("dihya/shop/check",)]  # no stranger to the fence

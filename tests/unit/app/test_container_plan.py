@@ -77,10 +77,12 @@ def contained(**given):
     return role(**{"backend_runtime": "container", "backend_image": f"api@sha256:{A}", "__backend_image": image, **given})
 
 
+OPTIONS = ["--env=PYTHONDONTWRITEBYTECODE=1", "--env=PYTEST_ADDOPTS=-p no:cacheprovider", "--env=PGAPPNAME=dihya/shop/check"]
+
+
 @pytest.mark.parametrize(("given", "options", "inner"), [
-    ({}, ["--env=PYTHONDONTWRITEBYTECODE=1", "--env=PYTEST_ADDOPTS=-p no:cacheprovider"], ["flask", "db", "upgrade"]),
-    ({"backend_framework": "django"}, ["--env=PYTHONDONTWRITEBYTECODE=1", "--env=PYTEST_ADDOPTS=-p no:cacheprovider"],
-     ["python", "manage.py", "migrate", "--no-input"]),
+    ({}, OPTIONS, ["flask", "db", "upgrade"]),
+    ({"backend_framework": "django"}, OPTIONS, ["python", "manage.py", "migrate", "--no-input"]),
     ({"backend_framework": "node", "backend_schema_tool": "knex"}, None,
      ["sh", "-c", 'PATH="$PWD/node_modules/.bin:$PATH" exec "$@"', "sh", "knex", "migrate:latest"]),
 ])
