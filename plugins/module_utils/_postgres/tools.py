@@ -112,9 +112,10 @@ def tool_version(name: str, bin_dir: str | None = None) -> str:
 
 def compression_of(bin_dir: str | None, wanted: str = "auto") -> str:
     """The ``--compress`` value for pg_dump: ``wanted``, or the fastest method this client was built with."""
+    old = major_of(tool_version("pg_dump", bin_dir)) < 16  # knows levels of gzip only, and no names
     if wanted != "auto":
-        return wanted
-    if major_of(tool_version("pg_dump", bin_dir)) < 16:
+        return {"none": "0"}.get(wanted, wanted.removeprefix("gzip:")) if old else wanted
+    if old:
         return "1"
     # The client complains about a method that it lacks before it opens a connection, and about the missing host after.
     program = find_tool("pg_dump", bin_dir)
