@@ -19,6 +19,7 @@ from demo.postgres_server import PostgresServer
 from tests.support.move import Move, Sites
 from tests.support.needs import require_postgres, require_program
 from tests.support.playbook import Playbook
+from tests.support.postgres_modules import SOURCE
 from tests.support.recorder import Recorder
 from tests.support.sshd import serve
 
@@ -106,8 +107,8 @@ def fixture_recorder(tmp_path):
 
 @pytest.fixture(scope="session", name="sites")
 def fixture_sites(tmp_path_factory):
-    """An old server (16) and a new one (18) for whole migrations, the same ones for the whole session."""
-    for major in (16, 18):
+    """An old server and a new one (18) for whole migrations, the same ones for the whole session."""
+    for major in (SOURCE, 18):
         require_postgres(major)
     sites = Sites.start(tmp_path_factory.mktemp("sites"))
     yield sites

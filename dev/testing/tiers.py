@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import os
 import pathlib
-from dataclasses import dataclass
+import subprocess
+from dataclasses import dataclass, replace
 
 from dev.testing.steps import Step
 from dev.testing.system import Need
@@ -76,13 +77,31 @@ LANES = {
 }
 
 
-def integration() -> Tier:
+PAIRS = "integration-postgresql"
+OF_PAIRS = ("postgres_dump", "postgres_schema", "failures/test_failures.py")  # what moves databases from POSTGRES_SOURCE, mostly
+
+
+def integration(root: pathlib.Path) -> Tier:
     """Real servers on loopback."""
     named = {lane: [f"tests/integration/{name}" for name in names] for lane, names in LANES.items()}
     rest = ["tests/integration", *(f"--ignore={path}" for paths in named.values() for path in paths)]
-    return Tier("integration", tuple(
-        (pytest(lane, *paths, timeout=4200, each=600),) for lane, paths in {**named, "integration": rest}.items()
-    ), needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES))
+    lanes = {lane: [pytest(lane, *paths, timeout=4200, each=600)] for lane, paths in {**named, "integration": rest}.items()}
+    first, *others = sources(root)
+    lanes[PAIRS] = [replace(step, environment={"POSTGRES_SOURCE": first}) for step in lanes[PAIRS]] + [
+        replace(pytest(f"{PAIRS}-{other}", *(f"tests/integration/{name}" for name in OF_PAIRS), timeout=4200, each=600),
+                            environment={"POSTGRES_SOURCE": other}) for other in others]
+    return Tier("integration", tuple(map(tuple, lanes.values())), needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES))
+
+
+def sources(root: pathlib.Path) -> list[str]:
+    """Versions from which databases move to 18: one, the same for a commit, so that each gets its turn; with ``PG_PAIRS=all`` all."""
+    versions = ["16", "15", "18"]
+    if os.environ.get("PG_PAIRS") == "all":
+        return versions
+    if "POSTGRES_SOURCE" in os.environ:
+        return [os.environ["POSTGRES_SOURCE"]]
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return [versions[int(asked.stdout or "0", 16) % len(versions)]]
 
 
 def chaos() -> Tier:
@@ -110,4 +129,4 @@ def browser() -> Tier:
 
 def tiers(root: pathlib.Path) -> list[Tier]:
     """All tiers in the order in which they begin: fast ones first, and short lanes last, so that none ends alone."""
-    return [unit(), sanity(), molecule(root), integration(), browser(), chaos()]
+    return [unit(), sanity(), molecule(root), integration(root), browser(), chaos()]

@@ -18,6 +18,8 @@ from demo.postgres_server import HOST, PostgresServer, bin_directory
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCE = int(os.environ.get("POSTGRES_SOURCE", "16"))
 """The version from which databases move to 18."""
+MAJORS: dict[int, int] = {}
+"""The major version of every server of a :class:`Site`, by port."""
 RUNNER = """
 import importlib, json, os, sys
 from ansible.module_utils.testing import patch_module_args
@@ -46,6 +48,11 @@ class Module:
 
     def start(self, name: str, check: bool = False, **options: Any) -> subprocess.Popen:
         self._count += 1
+        if MAJORS.get((options.get("source") or {}).get("port", 0)) == 15:
+            if name == "pg_dumpall" and options.get("bin_dir") == dump_tools(18):
+                options["bin_dir"] = dump_tools(15)
+            elif name == "pg_preflight" and options.get("bin_dir") == dump_tools(18):
+                options.setdefault("dump_bin_dir", dump_tools(15))
         arguments = self._directory / f"arguments{self._count}.json"
         arguments.write_text(json.dumps(dict(options, _ansible_check_mode=check)))
         environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'collections'}")
@@ -73,6 +80,7 @@ class Site:
 
     def __init__(self, server: PostgresServer, passfile: pathlib.Path) -> None:
         self.server = server
+        MAJORS[server.port] = server.major
         passfile.touch(0o600)
         password = server.password.replace("\\", "\\\\").replace(":", "\\:")
         passfile.write_text(f"*:{server.port}:*:{server.superuser}:{password}\n")

@@ -31,12 +31,12 @@ def ordinary(old, new, tmp_path):
     new.execute("DROP ROLE mover")
 
 
-def test_what_ordinary_logins_lack_is_found(ordinary, module, tools):
+def test_what_ordinary_logins_lack_is_found(ordinary, module, tools, extension):
     source, target = ordinary
     looked = module.run("pg_preflight", source=source, target=target, databases=["shop"], bin_dir=tools)
     assert [one["finding"].partition(": ")[2] or one["finding"] for one in looked["findings"] if one["blocking"]] == [
         "large object 4711",
-        "only a superuser can create extension vector on the target",
+        f"only a superuser can create extension {extension} on the target",
         "user mover cannot make objects of database shop belong to postgres",
     ]
 

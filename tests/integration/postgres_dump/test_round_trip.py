@@ -11,6 +11,7 @@ import re
 import pytest
 
 from demo.postgres_server import bin_directory
+from tests.support.postgres_modules import SOURCE
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_backup_says_what_it_holds_and_only_its_owner_may_read_it(backup, odd)
         assert path.is_dir() or path.name == "manifest.json" or str(path.relative_to(backup["path"])) in listed
 
 
-def test_everything_arrives(restored, new, odd):
+def test_everything_arrives(restored, new, odd, extension):
     result, _options = restored
     assert result.get("changed") is True, result
     assert result["databases"] == {"shop": "shop", odd: odd}
@@ -47,7 +48,7 @@ def test_everything_arrives(restored, new, odd):
     assert new.execute("SELECT nextval('app.tickets')", "shop") == [(102,)]
     assert new.execute("SELECT count FROM app.total", "shop") == [(20000,)]
     assert new.execute("SELECT convert_from(lo_get(4711), 'UTF8')", "shop") == [("large object",)]
-    assert new.execute("SELECT extname FROM pg_extension WHERE extname = 'vector'", "shop") == [("vector",)]
+    assert new.execute("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'", "shop") == [(extension,)]
 
 
 def test_roles_and_the_frame_of_a_database_arrive(restored, new, old):
@@ -59,8 +60,8 @@ def test_roles_and_the_frame_of_a_database_arrive(restored, new, old):
         "SELECT ARRAY(SELECT unnest(datacl)::text ORDER BY 1), datconnlimit FROM pg_database WHERE datname LIKE 'o''dd%'",
         "SELECT d.datname, r.rolname, setconfig FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = setdatabase "
         "LEFT JOIN pg_roles r ON r.oid = setrole ORDER BY 1, 2",
-        "SELECT roleid::regrole::text, member::regrole::text, admin_option, inherit_option, set_option"
-        " FROM pg_auth_members WHERE member > 16383",
+        "SELECT roleid::regrole::text, member::regrole::text, admin_option"
+        f"{', inherit_option, set_option' if SOURCE >= 16 else ''} FROM pg_auth_members WHERE member > 16383",
         "SELECT parname, ARRAY(SELECT unnest(paracl)::text ORDER BY 1) FROM pg_parameter_acl ORDER BY 1",
     ):
         one, other = ([row for row in site.execute(sql) if row[0] != "postgres"] for site in (old, new))
@@ -122,8 +123,9 @@ def test_a_second_run_changes_nothing(restored, backup, module):
 def test_a_restore_under_another_name_leaves_roles_and_others_alone(backup, new, module, tools, tmp_path):
     options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
     before = new.names()
-    refused = module.run("pg_restore_cluster", backup=backup["path"], **{**options, "bin_dir": str(bin_directory(16))})
-    assert refused["failed"] and "the backup was made with tools of version 18: install the client tools of version 18" in refused["msg"]
+    if SOURCE > 15:  # whose own tools make the backup: no older ones are here
+        refused = module.run("pg_restore_cluster", backup=backup["path"], **{**options, "bin_dir": str(bin_directory(16))})
+        assert refused["failed"] and "the backup was made with tools of version 18: install the client tools" in refused["msg"]
     result = module.run("pg_restore_cluster", backup=backup["path"], databases=["shop"], rename={"shop": "drill"}, roles="skip", **options)
     try:
         assert result.get("databases") == {"shop": "drill"}, result
