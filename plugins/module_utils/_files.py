@@ -26,6 +26,14 @@ def private_directory(path: str) -> str:
     return path
 
 
+def nearest_directory(path: str) -> str:
+    """``path`` or the deepest directory above it that is there: the file system that ``path`` would be on."""
+    place = os.path.abspath(path)
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    return place
+
+
 def fsync_directory(path: str) -> None:
     """Make the names in ``path`` durable: a rename is only safe once its directory is on disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

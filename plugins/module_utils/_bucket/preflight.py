@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._bucket.record imp
 from ansible_collections.dihya.migration.plugins.module_utils._bucket.store import OLDEST, Store
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import nearest_directory
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import RCLONE, Bucket
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import first_names, raw
@@ -79,10 +79,7 @@ def _contents(request: Request, listed: dict[str, Any], size: int) -> Iterator[F
         yield finding("frontend_keep_assets", "it is not set: browsers ask for every file of the bucket again on each visit",
                       "name the directories whose files have a digest in their names", blocking=False)
     if request.dest:
-        place = os.path.abspath(request.dest)
-        while not os.path.isdir(place):
-            place = os.path.dirname(place)
-        free = shutil.disk_usage(place).free
+        free = shutil.disk_usage(nearest_directory(request.dest)).free
         if free < size * 1.2:
             yield finding("migration_backup_dir", f"{free >> 20} MiB are free where {int(size * 1.2) >> 20} MiB are needed",
                           "free space, or choose another file system")

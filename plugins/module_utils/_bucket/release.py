@@ -67,7 +67,7 @@ def _save(request: Request, store: Store, progress: Progress) -> Outcome:
         raise MigrationError(f"release {record.release} is partly in {store.place.remote}: roll it back first", subject="name")
     if record is not None and record.release == request.name:
         before = saved.load(record.saved)
-        saved.require_intact(record.saved, sorted(before))
+        saved.require_intact(record.saved, before.values())
         now = before if record.state != SAVED else store.read()
         if now == before:
             return Outcome("what was there before is saved", False, before, now, saved=record.saved)
@@ -134,9 +134,9 @@ def _roll_back(request: Request, store: Store, progress: Progress) -> Outcome:
     if request.check_mode:
         return outcome
     tree = os.path.join(record.saved, saved.TREE)
-    back = [one.key for step in steps for one in step.put]
+    back = [one for step in steps for one in step.put]
     saved.require_intact(record.saved, back)
-    _apply(store, steps, dict.fromkeys(back, tree), then, progress)
+    _apply(store, steps, {one.key: tree for one in back}, then, progress)
     os.unlink(request.record_file)
     return outcome
 

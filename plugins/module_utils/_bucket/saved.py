@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import datetime, timezone
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
@@ -72,9 +73,8 @@ def load(path: str) -> Site:
     raise MigrationError(f"the manifest of {path} is damaged: its objects do not have its digest")
 
 
-def require_intact(path: str, keys: list[str]) -> None:
-    """Raise unless the copy has every byte of ``keys``."""
-    site = load(path)
-    damaged = _manifest.damaged_files(path, [{"path": f"{TREE}/{key}", "size": site[key].size, "sha256": site[key].sha256} for key in keys])
+def require_intact(path: str, objects: Iterable[Stored]) -> None:
+    """Raise unless the copy has every byte of ``objects``."""
+    damaged = _manifest.damaged_files(path, [{"path": f"{TREE}/{one.key}", "size": one.size, "sha256": one.sha256} for one in objects])
     if damaged:
         raise MigrationError(f"the copy {path} is damaged ({first_names(map(raw, damaged))}): nothing was put back from it")

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish
+from ansible_collections.dihya.migration.plugins.module_utils._files import nearest_directory, private_directory, publish
 from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
@@ -309,10 +309,7 @@ def _next_path(dest: str, name: str) -> str:
 
 
 def _require_room(dest: str, entries: list[Entry]) -> None:
-    place = os.path.abspath(dest)
-    while not os.path.isdir(place):
-        place = os.path.dirname(place)
-    copying.require_space(raw(place), entries)
+    copying.require_space(raw(nearest_directory(dest)), entries)
 
 
 @contextlib.contextmanager
