@@ -22,10 +22,8 @@ ADMINISTRATORS = ("postgres_old", "postgres_new", "migrator_old", "migrator_new"
 
 
 def make_secrets() -> dict[str, str]:
-    """New random passwords for everybody; a JSON file that DEMO_SECRETS names may give some of them."""
+    """New random passwords for everybody."""
     found = {name: secrets.token_urlsafe(18) for name in (*ROLES, *ADMINISTRATORS)}
-    if given := os.environ.get("DEMO_SECRETS"):
-        found.update(json.loads(Path(given).read_text(encoding="utf-8")))
     write_private(SECRETS, json.dumps(found, indent=1))
     return found
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 import pathlib
-import subprocess
 from dataclasses import dataclass, replace
 
 from dev.testing.steps import Step
 from dev.testing.system import Need
+from dev.testing.turns import turn_of
 
 PROGRAMS = pathlib.Path(__file__).resolve().parents[2] / ".venv" / "bin"
 PYTHON = str(PROGRAMS / "python")
@@ -94,14 +94,8 @@ def integration(root: pathlib.Path) -> Tier:
 
 
 def sources(root: pathlib.Path) -> list[str]:
-    """Versions from which databases move to 18: one, the same for a commit, so that each gets its turn; with ``PG_PAIRS=all`` all."""
-    versions = ["16", "15", "18"]
-    if os.environ.get("PG_PAIRS") == "all":
-        return versions
-    if "POSTGRES_SOURCE" in os.environ:
-        return [os.environ["POSTGRES_SOURCE"]]
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return [versions[int(asked.stdout or "0", 16) % len(versions)]]
+    """Versions from which databases move to 18: the one of ``POSTGRES_SOURCE``, else that whose turn it is."""
+    return [os.environ["POSTGRES_SOURCE"]] if "POSTGRES_SOURCE" in os.environ else turn_of(("16", "15", "18"), root)
 
 
 def chaos() -> Tier:

@@ -36,7 +36,7 @@ def compare(bench: Bench, both: Servers, size: str) -> Result:
     contestants: dict[str, Any] = {
         "ours": lambda: ours(bench, at_rest(both), DATABASE), "tools": lambda: tools(bench, at_rest(both)),
         "file": lambda: through_file(bench, at_rest(both)), "pipe": lambda: through_pipe(at_rest(both)),
-        "COPY to null": lambda: read_all(at_rest(both))}
+        "COPY to null": lambda: read_all(at_rest(both)), "bare hash": lambda: hash_all(at_rest(both))}
     absent = pgcopydb.absence()
     if not absent:
         contestants["pgcopydb"] = lambda: pgcopydb.measured(bench, at_rest(both), JOBS)
@@ -59,7 +59,7 @@ def compare(bench: Bench, both: Servers, size: str) -> Result:
     ]
     settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
     return Result(rows, [f"{both.versions()}. Settings of both servers: {settings}.", profile(runs[-1], found["tools"][-1]),
-                         limit(found["tools"], found["file"], proofs), absent or pgcopydb.presence()])
+                         limits(found, proofs), absent or pgcopydb.presence()])
 
 
 def profile(run: dict[str, Ran], bare: dict[str, float]) -> str:
@@ -69,11 +69,23 @@ def profile(run: dict[str, Ran], bare: dict[str, float]) -> str:
             f"{run['rows'].seconds:.2f} s.")
 
 
-def limit(bare: list[dict[str, float]], through_a_file: list[float], proofs: list[float]) -> str:
-    """How near to the goal the same tools could come."""
-    tools_alone, guide = (statistics.median(each) for each in ([sum(one.values()) for one in bare], through_a_file))
-    return (f"The limit: `pg_dump` and `pg_restore` alone, with {JOBS} jobs and no proof, take {tools_alone / guide:.2f} of the guide's "
-            f"sequence, with the row proof after them {(tools_alone + statistics.median(proofs)) / guide:.2f}.")
+def limits(found: dict[str, list[Any]], proofs: list[float]) -> str:
+    """How near to each goal the same tools could come: what they take with nothing of ours, as shares of the peers."""
+    medians = {name: statistics.median(found[name]) for name in ("file", "pipe", "COPY to null", "bare hash")}
+    for step in ("clone", "compare") if "pgcopydb" in found else ():
+        medians[step] = statistics.median(each[step] for each in found["pgcopydb"])
+    alone, proof = statistics.median(sum(each.values()) for each in found["tools"]), statistics.median(proofs)
+    names = {"file": "`pg_dumpall > file; psql -f file`", "pipe": "`pg_dumpall | psql`", "clone": "`pgcopydb clone`",
+             "COPY to null": "the `COPY … TO` null", "compare": "`pgcopydb compare data`"}
+
+    def shares(seconds: float, *peers: str) -> str:
+        return ", ".join(f"{seconds / medians[peer]:.2f} of {names[peer]}" for peer in peers if peer in medians)
+
+    return (f"The limits: `pg_dump` and `pg_restore` alone, with {JOBS} jobs and no proof, take "
+            f"{shares(alone, 'file', 'pipe', 'clone')}; with the row proof after them "
+            f"{(alone + proof) / medians['file']:.2f} of the first. One `sum(hashtextextended(row::text, 0))` of each table by `psql`, on "
+            "both sides at once, which finds that a row changed and not which one, takes "
+            f"{shares(medians['bare hash'], 'COPY to null', 'compare')}.")
 
 
 def ours(bench: Bench, both: Servers, database: str) -> dict[str, Ran]:
@@ -131,6 +143,13 @@ def read_all(both: Servers) -> float:
     """Seconds of one COPY of each table of the source into nothing, by the server itself."""
     statements = "COPY account TO '/dev/null'; COPY event TO '/dev/null'"
     return run_tools(Tool([both.tool("psql"), "-qc", statements, DATABASE], both.environment(both.source)))
+
+
+def hash_all(both: Servers) -> float:
+    """Seconds of the least that can prove rows: one hash of the text of each, summed up by both servers at once."""
+    statements = "; ".join(f"SELECT sum(hashtextextended({table}::text, 0)) FROM {table}" for table in ("account", "event"))
+    at_once = f'PGPORT={both.source.port} "$0" "$@" & PGPORT={both.target.port} "$0" "$@" & wait -n && wait -n'
+    return run_tools(Tool(["bash", "-c", at_once, both.tool("psql"), "-qAtc", statements, DATABASE], both.environment(both.source)))
 
 
 def at_rest(both: Servers) -> Servers:

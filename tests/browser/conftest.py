@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import random
 import socket
 import subprocess
@@ -14,9 +15,11 @@ import sys
 import pytest
 
 from demo import certificates
+from demo.postgres_server import bin_directory
 from tests.support.needs import require_program
 from tests.support.page_tools import page_tools
 from tests.support.playbook import ROOT
+from tests.support.recorder import Recorder
 from tests.support.website import Server
 
 PORTS = 7
@@ -44,11 +47,17 @@ def fixture_chromium():
 
 @pytest.fixture(scope="session", name="moved")
 def fixture_moved(chromium, tmp_path_factory):
-    """The demo as ``make demo`` leaves it: what its inventory reads (ports, addresses, authority), ``passwords``, and what it ``said``."""
-    directory = tmp_path_factory.mktemp("demo")
-    ours = {"DEMO_STATE": str(directory / "state"), "DEMO_REPORTS": str(directory / "reports"), "DEMO_PORT_BASE": str(free_ports())}
-    # Commands on a host run without our environment.
-    switch = {"demo_traffic": ["env", f"DEMO_STATE={ours['DEMO_STATE']}", sys.executable, str(ROOT / "demo" / "traffic.py")]}
+    """The demo as ``make demo`` leaves it: what its inventory reads (ports, addresses, authority), ``passwords``, what it ``said`` at -vvv,
+    its ``directory``, and ``recorded``, every start of a module's Python, a shell and a tool of PostgreSQL."""
+    directory, recorder = tmp_path_factory.mktemp("demo"), Recorder(tmp_path_factory.mktemp("recorder"))
+    ours = {"DEMO_STATE": str(directory / "state"), "DEMO_REPORTS": str(directory / "reports"), "DEMO_PORT_BASE": str(free_ports()),
+            "PATH": recorder.path("sh")}
+    given = {
+        # Commands on a host run without our environment.
+        "demo_traffic": ["env", f"DEMO_STATE={ours['DEMO_STATE']}", sys.executable, str(ROOT / "demo" / "traffic.py")],
+        "ansible_python_interpreter": str(recorder.mirror(pathlib.Path(sys.executable).parent) / "python3"),
+        "postgresql_bin_dir": str(recorder.mirror(bin_directory(18))),
+    }
 
     def demo(*arguments: str) -> str:
         done = subprocess.run([sys.executable, "demo/run.py", *arguments], cwd=ROOT, env={**os.environ, **ours}, stdin=subprocess.DEVNULL,
@@ -57,9 +66,9 @@ def fixture_moved(chromium, tmp_path_factory):
         return done.stdout
 
     try:
-        said = demo("success", "-e", json.dumps(switch))
+        said = demo("success", "-vvv", "--diff", "-e", json.dumps(given))
         found = {name: json.loads((directory / "state" / f"{name}.json").read_text(encoding="utf-8")) for name in ("demo", "secrets")}
-        yield {**found["demo"], "passwords": found["secrets"], "said": said}
+        yield {**found["demo"], "passwords": found["secrets"], "said": said, "directory": directory, "recorded": recorder}
     finally:
         demo("clean")
 

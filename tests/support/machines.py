@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import tempfile
 
 import testinfra
 
@@ -14,6 +15,12 @@ WORK = pathlib.Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", ""))
 
 
 @functools.cache
+def _sockets() -> str:
+    """A directory of this run for the connections that stay open; the path of a socket must be short."""
+    return tempfile.mkdtemp(prefix="dihya-")
+
+
+@functools.cache
 def machine(name: str) -> testinfra.host.Host:
-    """The machine with this name; how it encodes its answers is asked once."""
-    return testinfra.get_host(f"ssh://{name}", ssh_config=str(WORK / "ssh_config"))
+    """The machine with this name, over one connection; how it encodes its answers is asked once."""
+    return testinfra.get_host(f"ssh://{name}", ssh_config=str(WORK / "ssh_config"), controlpath=f"{_sockets()}/{name}")

@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,11 +20,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 class Intrusion:
-    """Writes with ``statements`` while the migration runs: before the proof, or after the databases' verb ``moment``."""
+    """Writes with ``statements`` while the migration runs: before the proof, or after the databases' verb ``moment``.
 
-    def __init__(self, move: Move) -> None:
+    What it is told lies in ``directory``, by default that of the migration.
+    """
+
+    def __init__(self, move: Move, directory: pathlib.Path | None = None) -> None:
         self.move = move
-        self.path = move.directory / "intrusion.json"
+        self.path = (directory or move.directory) / "intrusion.json"
         move.variables["postgresql_drill"] = False  # nothing here depends on it, and it takes time
 
     def plan(self, moment: str, server: PostgresServer, statements: list[str], user: str = "postgres", password: str | None = None) -> None:
@@ -42,9 +47,9 @@ class Intrusion:
             variables.update(intruder_verb=moment, migration_stacks=["postgresql", "intruder"],
                              migration_stack_roles={"intruder": "intruder"})
 
-    def run(self) -> Outcome:
+    def run(self, arguments: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})) -> Outcome:
         """The migration with the intrusion."""
-        return self.move.run(environment={"ANSIBLE_ROLES_PATH": str(HERE / "roles")})
+        return self.move.run(arguments=arguments, environment={"ANSIBLE_ROLES_PATH": str(HERE / "roles"), **environment})
 
     def refused(self) -> list[list[str]]:
         """SQLSTATE and message of every statement that the server refused."""

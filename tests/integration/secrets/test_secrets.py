@@ -18,6 +18,7 @@ import sys
 import pytest
 
 from demo.postgres_server import bin_directory
+from tests.integration.failures.conftest import Before, Intrusion, tells
 from tests.support.canaries import Find, find_secrets
 from tests.support.move import ROOT, Move
 from tests.support.recorder import Recorder
@@ -80,11 +81,16 @@ def nothing_is_told(move: Move, given: pathlib.Path, recorder: Recorder) -> None
     assert len(find_secrets([given], canaries(move))) >= len(canaries(move)) // 2  # the search finds what is there
 
 
-def test_no_password_is_told_by_a_run_that_fails_when_everything_is_in_place(move, given, recorded):
-    move.variables["postgresql_after_restore"] = [str(pathlib.Path(__file__).parent / "fail.yml")]
-    failed = move.run(arguments=["-vvv", "--diff", "-e", f"@{given}"], environment=surroundings(move, recorded))
-    assert move.outcome() == "rolled_back", failed.output[-3000:]
+def test_one_byte_changed_on_the_target_before_the_proof_is_found_and_undone_and_no_password_is_told(move, given, recorded):
+    intrusion, before = Intrusion(move, given.parent), Before(move)
+    intrusion.plan("before the proof", move.sites.target, [
+        "UPDATE app.client SET name = overlay(name PLACING 'X' FROM 3 FOR 1) WHERE id = 7", "SELECT lo_put(4711, 3, 'X')"])
+    failed = intrusion.run(["-vvv", "--diff", "-e", f"@{given}"], surroundings(move, recorded))
+    assert intrusion.refused() == []
     nothing_is_told(move, given, recorded)
+    tells(move, failed, "app.client")
+    assert "large objects" in failed.output
+    before.is_back()
 
 
 def test_no_password_is_told_by_a_run_of_ansible_runner_that_succeeds(move, given, recorded):

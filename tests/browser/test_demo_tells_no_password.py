@@ -1,0 +1,25 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""No password of the demo is in any file that it wrote, in anything that it said at -vvv, or in what started on its way."""
+
+from __future__ import annotations
+
+from tests.support.canaries import find_secrets
+
+GIVEN = ("state/secrets.json", "state/new/pgpass", "state/old/pgpass")
+"""The demo's vault, and what each site gives its application."""
+OTHERS = {"base", "pg_wal", "site-packages", "node_modules"}
+"""What others wrote there, some 300 MB: a server what it alone reads, pip and npm what they fetched."""
+
+
+def test_no_password_is_told_by_the_whole_demo(moved, tmp_path):
+    (tmp_path / "said").write_text(moved["said"], encoding="utf-8")
+    files = [path for path in moved["directory"].rglob("*") if (path.is_symlink() or path.is_file()) and not OTHERS & {*path.parts}]
+    assert len(files) > 100 and any(path.name == "report.json" for path in files)
+    found = find_secrets([*files, tmp_path], moved["passwords"])
+    # The search finds what is there, and nothing but that.
+    assert {str(one.path).partition(f"{moved['directory']}/")[2] for one in found} == {*GIVEN}, found
+    calls = moved["recorded"].calls()
+    assert {"python3", "sh", "pg_dump", "pg_restore", "psql"} <= {call.program for call in calls}
+    text = "\0".join(word for call in calls for word in [*call.argv, *call.environ, *call.environ.values()])
+    assert [name for name, value in moved["passwords"].items() if value in text] == []
