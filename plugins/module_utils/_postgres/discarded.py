@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.baseline import read_baseline
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import digest_database
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, locate
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import RestoreRequest
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import read_baseline
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 Tables = Mapping[str, Mapping[str, Any]]

@@ -16,7 +16,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._command import cu
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import schema_files
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import Catalog, read_catalog
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import read_catalog
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, database_argument, libpq_environment
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.passfile import passfile_password
@@ -31,7 +31,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_t
     own_tables,
     split_table,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Touched, compare
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Outline, Touched, outline, touched
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 FIRST = "every change in the changelog"
@@ -84,20 +84,21 @@ def move_schema(request: SchemaRequest) -> dict[str, Any]:
     started = time.monotonic()
     if not os.path.isdir(request.path):
         raise MigrationError(f"{request.path} is no directory on this host: it must hold the files of {request.tool}")
-    before_catalog = {} if request.look_only else _catalog(request)
+    before_outline = {} if request.look_only else _outline(request)
     before = look(request, read_only=request.look_only)
     if request.look_only or not before.pending:
-        return _result(request, before, before, Touched([], []), time.monotonic() - started)
+        return _result(request, before, before, Touched({}, {}), time.monotonic() - started)
     _apply(request, before.pending)
     after = look(request, read_only=True)
     if after.pending:  # its exit status alone proves nothing
         raise MigrationError(f"{request.tool} ended with status 0 but left {len(after.pending)} changes pending: "
                              f"{cut(', '.join(after.pending))}; what it printed is in {request.log_dir}")
-    touched = compare(before_catalog, _catalog(request), own_tables(request.tool, request.history), request.expected_changes)
-    if touched.undeclared:
-        raise MigrationError(f"{request.tool} touched tables that were not named: {', '.join(touched.undeclared)}. If that is right, "
-                             "name them in expected_changes (postgresql_schema_changes)", touched=touched.tables)
-    return _result(request, before, after, touched, time.monotonic() - started)
+    found = touched(before_outline, _outline(request))
+    undeclared = [name for name in found.tables if name not in (*own_tables(request.tool, request.history), *request.expected_changes)]
+    if undeclared:
+        raise MigrationError(f"{request.tool} touched tables that were not named: {', '.join(undeclared)}. If that is right, "
+                             "name them in expected_changes (postgresql_schema_changes)", touched=list(found.tables))
+    return _result(request, before, after, found, time.monotonic() - started)
 
 
 def look(request: SchemaRequest, read_only: bool) -> State:
@@ -134,9 +135,9 @@ def _recorded(request: SchemaRequest) -> dict[str, str]:
     return dict(_history(request, TOOLS["sql"].versions) or [])
 
 
-def _catalog(request: SchemaRequest) -> Catalog:
+def _outline(request: SchemaRequest) -> Outline:
     with transaction(request.server, request.database, None, request.application_name) as connection:
-        return read_catalog(connection)
+        return outline(read_catalog(connection))
 
 
 def _apply(request: SchemaRequest, pending: Sequence[str]) -> None:
@@ -205,9 +206,9 @@ def _log(request: SchemaRequest, step: str) -> str:
     return os.path.join(request.log_dir, f"schema-{request.tool}-{step.replace('/', '-')[:80]}_{stamp}.log")
 
 
-def _result(request: SchemaRequest, before: State, after: State, touched: Touched, duration: float) -> dict[str, Any]:
+def _result(request: SchemaRequest, before: State, after: State, found: Touched, duration: float) -> dict[str, Any]:
     old, new = (state.applied[-1] if state.applied else "none" for state in (before, after))
-    names = [*touched.tables, *touched.others]
+    names = [*found.tables, *found.others]
     looked = before is after
     done = f"{len(before.pending)} changes are pending" if looked else f"{len(after.applied) - len(before.applied)} changes were applied"
     msg = f"Schema of database {request.database} by {request.tool}: version {old} before, {new} after, {done}."
@@ -217,5 +218,5 @@ def _result(request: SchemaRequest, before: State, after: State, touched: Touche
         "explained": [{"rule": "schema_change", "object": cut(f"{request.database}: {name}")} for name in names],
     }
     return {"changed": bool(before.pending), "msg": msg, "before": before.applied, "pending": before.pending, "after": after.applied,
-            "touched": touched.tables, "objects": touched.others, "own_tables": own_tables(request.tool, request.history),
+            "touched": list(found.tables), "objects": list(found.others), "own_tables": own_tables(request.tool, request.history),
             "duration": round(duration, 3), "journal": journal}

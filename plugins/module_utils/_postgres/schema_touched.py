@@ -1,44 +1,66 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which tables a schema tool touched, from the catalogs before and after it. Pure.
+"""Which tables and other objects of a database were touched, from its catalogs before and after. Pure.
 
-What it only wrote into tables shows in their row digests, which ``pg_verify`` compares afterwards.
+What was only written into tables shows in their row digests, which ``pg_verify`` compares.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import compare_catalogs
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import Difference
 
 ROWS = ("r", "p", "f")  # kinds of relations that hold rows: tables, partitioned and foreign ones
 KINDS = {"v": "view", "m": "materialized view", "c": "type"}
+VALUES = ("last_value", "is_called")  # of sequences: they move with the rows, not with the definitions
+
+Outline = Mapping[str, Mapping[str, str]]
+"""Digests by name of ``tables`` (``schema.table``) and ``others`` (``kind name``)."""
 
 
 @dataclass(frozen=True)
 class Touched:
-    """``tables`` (``schema.table``) made, dropped or changed, ``others`` (``kind name``), and ``undeclared`` of the tables."""
+    """What became of ``tables`` (``schema.table``) and ``others`` (``kind name``): ``extra``, ``missing`` or ``definition`` by name."""
 
-    tables: list[str]
-    others: list[str]
-    undeclared: list[str] = field(default_factory=list)
+    tables: dict[str, str]
+    others: dict[str, str]
+
+    def differences(self, database: str, expected: Collection[str]) -> list[Difference]:
+        """The same for ``database``; a table is explained where it is in ``expected``, other objects are only told."""
+        return [Difference(database, f"table {name}", what, "schema_change" if name in expected else None)
+                for name, what in self.tables.items()] + [
+            Difference(database, name, what, "schema_change") for name, what in self.others.items()]
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any], own: Collection[str], expected: Collection[str]) -> Touched:
-    """What differs between two catalogs of ``catalog``; ``own`` are the tool's tables, ``expected`` those that may change."""
-    relations = {**before.get("table", {}), **after.get("table", {})}
-    tables, others = set(), set()
-    kinds = sorted(before.keys() | after.keys(), key=len, reverse=True)  # a kind may have several words
-    for difference in compare_catalogs("", before, after):
-        kind = next(kind for kind in kinds if difference.object.startswith(f"{kind} "))
-        identity = difference.object[len(kind) + 1:]
-        entry = before.get(kind, {}).get(identity) or after.get(kind, {}).get(identity) or {}
-        name = entry.get("of") or identity
-        relation = relations.get(name, {}).get("kind")
-        if relation in ROWS:
-            tables.add(name)
-        else:
-            others.add(f"{KINDS[relation]} {name}" if relation else f"{kind} {identity}")
-    return Touched(sorted(tables), sorted(others), sorted(tables - set(own) - set(expected)))
+def outline(catalog: Mapping[str, Any], values: bool = True) -> Outline:
+    """A catalog of ``catalog`` as one digest for each table and other object, with all that belongs to it.
+
+    Definitions may hold secrets, so a file that lies in clear holds these. ``values`` of sequences are in it or not.
+    """
+    relations = catalog["table"]
+    found: dict[str, dict[str, Any]] = {"tables": {}, "others": {}}
+    for kind in sorted(catalog):
+        for identity, entry in sorted(catalog[kind].items()):
+            name = entry.get("of") or identity
+            relation = relations.get(name, {}).get("kind") if kind == "table" or entry.get("of") else None
+            part = "tables" if relation in ROWS else "others"
+            subject = name if relation in ROWS else f"{KINDS[relation]} {name}" if relation else f"{kind} {identity}"
+            told = {key: value for key, value in entry.items() if values or key not in VALUES}
+            text = json.dumps([kind, identity, told], sort_keys=True)
+            found[part].setdefault(subject, hashlib.sha256()).update(text.encode())
+    return {part: {name: digest.hexdigest() for name, digest in sorted(entries.items())} for part, entries in found.items()}
+
+
+def touched(before: Outline, after: Outline) -> Touched:
+    """What differs between two outlines of one database."""
+    return Touched(_differing(before["tables"], after["tables"]), _differing(before["others"], after["others"]))
+
+
+def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    return {name: "extra" if name not in before else "missing" if name not in after else "definition"
+            for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)}

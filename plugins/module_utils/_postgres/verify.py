@@ -18,6 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest, sha256_file, utc_now
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES, Adaptation, left_members
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.baseline import FORMAT, Known, read_baseline
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.bisect import differing_keys
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, choose_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.carried import carry, carry_catalog, read_change
@@ -48,11 +49,11 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.placemen
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.proved_backup import keep_proof, known_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import passwords_in
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Outline, outline, touched
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
-FORMAT = 1
 NAMED = 20  # differences named in a message or a result; the rest is counted
 
 
@@ -89,18 +90,6 @@ class VerifyRequest:
         return self.rename.get(database, database)
 
 
-@dataclass
-class Known:
-    """The side to compare with: row digests, whether they are of hexadecimal texts, the capture, kept catalogs, and sequences that
-    were behind their column, where there are."""
-
-    tables: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    hexadecimal: dict[str, bool] = field(default_factory=dict)
-    capture: dict[str, Any] | None = None
-    catalogs: dict[str, Kept] = field(default_factory=dict)
-    behind: dict[str, list[str]] = field(default_factory=dict)
-
-
 class BothSides:
     """Adds up the progress of two digests that run side by side."""
 
@@ -134,7 +123,9 @@ def verify(request: VerifyRequest) -> dict[str, Any]:
     if request.scope in ("rows", "all"):
         for name in request.databases:
             work.rows(name)
-    if request.scope in ("catalog", "all") and known.capture:
+    if request.scope in ("catalog", "all") and request.baseline:
+        work.definitions()
+    elif request.scope in ("catalog", "all") and known.capture:
         work.catalogs()
     databases = map(request.on_target, request.databases)
     work.failed_logins += try_logins(request.target, request.logins or (), databases, request.application_name)
@@ -199,20 +190,6 @@ def read_capture(request: VerifyRequest) -> dict[str, Any]:
         raise MigrationError(f"the capture {request.capture_file} cannot be read: {type(error).__name__}") from None
 
 
-def read_baseline(path: str) -> Known:
-    """The digests that an earlier verification wrote to its digest_file."""
-    try:
-        content = read_json(path)
-        if content["format"] != FORMAT or content["algorithm"] != ALGORITHM:
-            raise ValueError
-        entries = content["databases"]
-        return Known({name: entry["tables"] for name, entry in entries.items()},
-                     {name: entry["hexadecimal"] for name, entry in entries.items()},
-                     behind={name: entry["behind"] for name, entry in entries.items() if "behind" in entry})
-    except (OSError, ValueError, KeyError, TypeError):
-        raise MigrationError(f"{path} cannot be read as a digest file of {ALGORITHM}") from None
-
-
 class Verification:
     """Collects the differences of one request."""
 
@@ -223,6 +200,7 @@ class Verification:
         self.notes: dict[str, str] = {}
         self.found: dict[str, dict[str, Any]] = {}
         self.behind: dict[str, list[str]] = {}
+        self.outlines: dict[str, Outline] = {}
         self.not_proved: list[str] = []
         self.failed_logins: list[str] = []
         self.progress = Progress(request.progress_file, "verify")
@@ -271,6 +249,17 @@ class Verification:
         if keys.keys:
             self.keys.setdefault(name, {})[table] = {"keys": keys.keys, "complete": keys.complete}
 
+    def definitions(self) -> None:
+        """Find what was made, dropped or changed since the baseline, whoever did it: a back end's own framework too."""
+        request = self.request
+        for name in request.databases:
+            with transaction(request.target, request.on_target(name), None, request.application_name) as connection:
+                self.outlines[name] = outline(read_catalog(connection), values=False)
+            if name in self.known.outlines:
+                self.differences += touched(self.known.outlines[name], self.outlines[name]).differences(name, request.expected_changes)
+            else:
+                self.not_proved.append(f"definitions of objects in database {name}: the baseline holds none to compare with")
+
     def catalogs(self) -> None:
         """Compare roles, settings, owners and ACLs, and all objects; a backup made without digests knows none."""
         request, before = self.request, self.known.capture
@@ -307,7 +296,9 @@ class Verification:
         request, kept = self.request, self._kept(name)
         with contextlib.closing(connect(request.target, request.on_target(name), request.application_name)) as connection:
             pin_session(connection)
-            target = carry_catalog(read_catalog(connection), change)
+            found_catalog = read_catalog(connection)
+            self.outlines[name] = outline(found_catalog, values=False)
+            target = carry_catalog(found_catalog, change)
             known, used = settle(kept, target)
             source = placed_catalog(carry_catalog(known, change), kept["own"], request.tablespaces)
             found = compare_catalogs(name, source, target, request.expected_changes, Normalizer(connection).same)
@@ -367,7 +358,8 @@ class Verification:
         proved = self.found if self.request.baseline else self.known.tables
         return {"format": FORMAT, "algorithm": ALGORITHM, "created": utc_now(), "databases": {
             name: {"target": self.request.on_target(name), "hexadecimal": self.known.hexadecimal.get(name, False),
-                   "tables": proved[name], "behind": self.behind[name]} for name in self.found}}
+                   "tables": proved[name], "behind": self.behind[name],
+                   **({"outline": self.outlines[name]} if name in self.outlines else {})} for name in self.found}}
 
     def _journal(self, msg: str, tables: int, total: int, explained: list[dict[str, str]], duration: float) -> dict[str, Any]:
         request = self.request

@@ -212,27 +212,39 @@ def test_every_change_is_found_and_named_and_nothing_else(moved, changed, tmp_pa
 def test_what_a_schema_tool_changed_is_explained_and_nothing_else(moved, changed, tmp_path):
     digests = str(tmp_path / "digests.json")
     verify(request_of(moved, digest_file=digests))
-    changed.execute("ALTER TABLE crm.purchase ADD COLUMN due date; CREATE TABLE crm.version (v text); INSERT INTO crm.version VALUES ('1')",
-                    "changed")
+    changed.execute("ALTER TABLE crm.purchase ADD COLUMN due date; CREATE TABLE crm.version (v text); INSERT INTO crm.version VALUES ('1');"
+                    "CREATE VIEW crm.due AS SELECT due FROM crm.purchase; SELECT nextval('crm.numbers')", "changed")
     after = {"source": None, "baseline": digests, "rename": {"moved": "changed"}}
-    result = verify(request_of(moved, expected_changes=["crm.purchase", "crm.version"], **after))
-    assert sorted(one["object"].split(" (")[0] for one in result["explained"]) == [
-        "moved: rows of crm.purchase", "moved: rows of crm.version"]
-    assert differences(moved, **after) == ["database moved: rows of crm.purchase differs in values",
-                                           "database moved: rows of crm.version is on the target only"]
+    again = str(tmp_path / "again.json")
+    result = verify(request_of(moved, expected_changes=["crm.purchase", "crm.version"], digest_file=again, **after))
+    assert {(one["rule"], one["object"]) for one in result["explained"]} == {("schema_change", f"moved: {what}") for what in (
+        "rows of crm.purchase (values)", "rows of crm.version (extra)", "table crm.purchase (definition)", "table crm.version (extra)",
+        "view crm.due (extra)")}
+    assert differences(moved, **after) == [f"database moved: {what}" for what in (
+        "rows of crm.purchase differs in values", "rows of crm.version is on the target only",
+        "table crm.purchase differs in definition", "table crm.version is on the target only")]
     assert result["not_proved"] == []  # no login was asked for
     (tmp_path / "capture.json").write_text(json.dumps({"roles": {"crm_old": {}, "crm_reader": {}}}))
-    named = {**after, "scope": "rows", "logins": [], "expected_changes": ["crm.purchase", "crm.version"]}
+    named = {**after, "scope": "catalog", "logins": [], "expected_changes": ["crm.purchase", "crm.version"]}
     for more in ({}, {"capture_file": str(tmp_path / "capture.json"), "owners": {"crm_old": "crm_app"}}):
         assert "login of role crm_app: no password was given" in verify(request_of(moved, **named, **more))["not_proved"]
     (tmp_path / "capture.json").write_text(json.dumps({"roles": {"crm_reader": {}}}))
     named["capture_file"] = str(tmp_path / "capture.json")
     assert verify(request_of(moved, **named))["not_proved"] == []  # a role of others on the same server
-    live = verify(request_of(moved, expected_changes=["crm.purchase", "crm.version"], rename={"moved": "changed"}))
+    live = verify(request_of(moved, expected_changes=["crm.purchase", "crm.version", "crm.due", "crm.numbers"],
+                             rename={"moved": "changed"}))
     assert {one["rule"] for one in live["explained"]} >= {"schema_change"}
-    changed.execute("UPDATE crm.customer SET amount = amount + 1 WHERE id = 7", "changed")
+    changed.execute("UPDATE crm.customer SET amount = amount + 1 WHERE id = 7; DROP INDEX crm.by_name", "changed")
     assert differences(moved, expected_changes=["crm.purchase", "crm.version"], **after) == [
-        "database moved: rows of crm.customer differs in values"]
+        "database moved: rows of crm.customer differs in values", "database moved: table crm.customer differs in definition"]
+    # What was touched is known from now on; a file that was written without definitions says so.
+    assert differences(moved, scope="catalog", **{**after, "baseline": again}) == [
+        "database moved: table crm.customer differs in definition"]
+    written = json.loads((tmp_path / "again.json").read_text())
+    del written["databases"]["moved"]["outline"]
+    (tmp_path / "digests.json").write_text(json.dumps(written))
+    assert verify(request_of(moved, scope="catalog", **after))["not_proved"] == [
+        "definitions of objects in database moved: the baseline holds none to compare with"]
 
 
 def test_a_sequence_that_a_schema_tool_left_behind_its_column_is_found_and_one_that_came_so_is_told(moved, changed, tmp_path):

@@ -12,7 +12,7 @@ import yaml
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import passfile, schema_files, schema_tools
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import compare
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import outline, touched
 
 ROLE = pathlib.Path(__file__).parents[3] / "roles" / "postgresql"
 SERVER = Endpoint(host="db.example", user="crm", port=5433, sslrootcert="/etc/ca & co.pem")
@@ -131,9 +131,21 @@ def test_touched_tables_are_those_whose_columns_indexes_or_rights_to_exist_chang
         table={**before["table"], "app.new": {"kind": "p"}, "public.log": {"kind": "r"}},
         column={"app.a.x": {"of": "app.a", "type": "bigint"}}, index={"app.i": {"of": "app.b", "definition": "x"}},
         view={"app.v": {"of": "app.v", "definition": "2"}}, routine={"app.f()": {"definition": "x"}})
-    found = compare(before, after, own=["public.log"], expected=["app.a"])
-    assert found.tables == ["app.a", "app.b", "app.new", "public.log"] and found.undeclared == ["app.b", "app.new"]
-    assert found.others == ["routine app.f()", "view app.v"]
-    gone = compare(after, before, own=["public.log"], expected=[])
-    assert "app.new" in gone.undeclared  # a dropped table was touched too
-    assert compare(before, before, [], []).tables == []
+    found = touched(outline(before), outline(after))
+    assert found.tables == {"app.a": "definition", "app.b": "definition", "app.new": "extra", "public.log": "extra"}
+    assert found.others == {"routine app.f()": "extra", "view app.v": "definition"}
+    gone = touched(outline(after), outline(before))
+    assert gone.tables["app.new"] == "missing"  # a dropped table was touched too
+    assert touched(outline(before), outline(before)).tables == {}
+    told = {(str(one), one.rule) for one in found.differences("crm", ["app.b", "app.new", "public.log"])}
+    assert {("database crm: table app.a differs in definition", None), ("database crm: table app.b differs in definition", "schema_change"),
+            ("database crm: view app.v differs in definition", "schema_change")} <= told
+
+
+def test_a_number_that_a_sequence_gave_is_no_change_of_its_definition():
+    def catalog(**values: int) -> dict:
+        return {"table": {"app.a": {"kind": "r"}}, "sequence": {"app.s": {"of": "app.a", "cache": 1, "last_value": 1, **values}}}
+    one, given, other = catalog(), catalog(last_value=9), catalog(cache=9)
+    assert touched(outline(one, values=False), outline(given, values=False)).tables == {}
+    assert touched(outline(one, values=False), outline(other, values=False)).tables == {"app.a": "definition"}
+    assert touched(outline(one), outline(given)).tables == {"app.a": "definition"}  # but a schema tool has no business there
