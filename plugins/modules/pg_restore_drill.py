@@ -92,8 +92,9 @@ options:
   evidence:
     description:
       - Path of the C(evidence.json) of an earlier drill, taken instead of a new one. It counts when it is at most 7 days old and of the
-        same databases, major versions and client tools, no less than half and no more than twice as large, and the files of O(backup)
-        are intact. Else the module fails and says why not.
+        same cluster (its system identifier; a physical copy has the same), databases, major versions and client tools, no less than half
+        and no more than twice as large, and the files of O(backup) are intact. Else the module fails and says why not. Where a login
+        could not read the system identifier, that it is of the same cluster is in RV(not_proved).
     type: path
   expected:
     description:
@@ -103,6 +104,10 @@ options:
     suboptions:
       databases: {description: Bytes of the databases on a server., type: int, default: 0}
       backup: {description: Bytes of a backup that is written before to the same file system., type: int, default: 0}
+  source_identifier:
+    description:
+      - In check mode without O(backup), the system identifier of the source, as M(dihya.migration.pg_preflight) returns it.
+    type: str
 attributes:
   check_mode: {support: full, description: Says where the drill would be made and why.}
   diff_mode: {support: full, description: The plan is shown.}
@@ -208,6 +213,7 @@ SPEC = dict(
     databases={"type": "list", "elements": "str"},
     evidence={"type": "path"},
     expected={"type": "dict", "default": {}, "options": {name: {"type": "int", "default": 0} for name in ("databases", "backup")}},
+    source_identifier={"type": "str"},
 )
 
 

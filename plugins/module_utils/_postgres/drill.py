@@ -62,6 +62,7 @@ class DrillRequest:
     databases: list[str] | None = None
     evidence: str | None = None
     expected: dict[str, int] = field(default_factory=dict)
+    source_identifier: str | None = None
     owners: dict[str, str] = field(default_factory=dict)
     service_roles: Sequence[str] = SERVICE_ROLES
     leave_out: Sequence[str] = ()
@@ -121,7 +122,7 @@ def drill(request: DrillRequest, check_mode: bool = False) -> dict[str, Any]:
     manifest = _manifest(request, check_mode)
     major = _major(request)
     databases = sorted(request.databases or (manifest or {}).get("databases", []))
-    plan = drill_plan.make_plan(manifest, databases, major, pg_restore)
+    plan = drill_plan.make_plan(manifest, databases, major, pg_restore, request.source_identifier)
     held_bytes = drill_plan.bytes_held(manifest, databases, request.expected)
     swept = [] if check_mode else remove_left(request)
     if request.evidence:
@@ -340,7 +341,8 @@ def _accepted(request: DrillRequest, manifest: dict[str, Any] | None, plan: dict
         raise MigrationError(f"the evidence {request.evidence} does not count: {'; '.join(problems)}. "
                              "Leave it out, so that a drill is made", findings=problems, subject="evidence")
     sealed = sha256_file(os.path.join(str(request.backup), NAME)) if manifest else ""
-    return dict(evidence, counts={}, digests={}, manifest_sha256=sealed)  # its own are those of another backup
+    not_proved = [*evidence["not_proved"], *drill_plan.evidence_limits(evidence, plan)]
+    return dict(evidence, counts={}, digests={}, manifest_sha256=sealed, not_proved=not_proved)  # its own are those of another backup
 
 
 def _result(request: DrillRequest, done: dict[str, Any], reason: str, duration: float, made: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording 
 FORMAT = 1
 KIND = "restore_drill"
 KEPT = ("server", "version", "limits", "seconds", "tables", "rows", "not_proved", "explained")  # what a drill writes about itself
+IDENTIFIER = "system_identifier"  # of the source's cluster; a physical copy, on which a rehearsal may be made, has the same
 COUNTS_FOR = datetime.timedelta(days=7)
 ALIKE = 2  # times as large, or as small, as what an earlier drill restored: beyond that it shows little of this backup
 EMPTY_SERVER = 200 << 20  # bytes that a server takes before anything is restored on it
@@ -25,6 +26,7 @@ PRELOADED = ("citus", "pg_cron", "pglogical", "timescaledb")
 
 PLACES = {"throwaway": "on a throw-away server of version {version}", "scratch": "under scratch names on the target"}
 PASSED = "restored in {seconds} s {place} and compared ({tables} tables, {rows} rows)"
+OF_ANOTHER = "restore drill: that the evidence is of this source: the system identifier of one of both is not known"
 NO_NETWORK_LIMIT = "restore drill: user namespaces are off on this host, so the throw-away server could have reached the network"
 MONEY_LIMIT = "restore drill: the locale {name} for amounts of money is not installed on this host"
 LIMITS = {
@@ -34,12 +36,18 @@ LIMITS = {
 }
 
 
-def make_plan(manifest: Mapping[str, Any] | None, databases: Collection[str], major: int, pg_restore: str) -> dict[str, Any]:
-    """What two drills must have in common for one to count for the other; as far as it is known before there is a backup."""
+def make_plan(manifest: Mapping[str, Any] | None, databases: Collection[str], major: int, pg_restore: str,
+              source: str | None = None) -> dict[str, Any]:
+    """What two drills must have in common for one to count for the other; as far as it is known before there is a backup.
+
+    ``source`` is the system identifier of the source; where there is a backup, it says it. None where a login may not read it.
+    """
+    cluster = source if manifest is None else manifest["server"].get(IDENTIFIER)
+    known = {IDENTIFIER: cluster} if cluster else {}
     if manifest is None:
-        return {"target_major": major, **({"databases": sorted(databases)} if databases else {})}
+        return {"target_major": major, **({"databases": sorted(databases)} if databases else {}), **known}
     return {"databases": sorted(databases), "source_major": manifest["server"]["version_num"] // 10000, "target_major": major,
-            "tools": {"pg_dump": manifest["tools"]["pg_dump"], "pg_restore": pg_restore}}
+            "tools": {"pg_dump": manifest["tools"]["pg_dump"], "pg_restore": pg_restore}, **known}
 
 
 def evidence_problems(evidence: Any, plan: Mapping[str, Any], held: int | None, now: datetime.datetime) -> list[str]:
@@ -53,7 +61,7 @@ def evidence_problems(evidence: Any, plan: Mapping[str, Any], held: int | None, 
     earlier = evidence.get("plan")
     earlier = earlier if isinstance(earlier, dict) else {}
     problems = [f"its {key.replace('_', ' ')} {'are' if key.endswith('s') else 'is'} {_shown(earlier.get(key))}, not {_shown(wanted)}"
-                for key, wanted in plan.items() if earlier.get(key) != wanted]
+                for key, wanted in plan.items() if earlier.get(key) != wanted and (key != IDENTIFIER or earlier.get(key))]
     then = evidence.get("bytes")
     if not isinstance(then, int):
         problems.append("it does not say how much was restored")
@@ -65,6 +73,11 @@ def evidence_problems(evidence: Any, plan: Mapping[str, Any], held: int | None, 
     elif now - made > COUNTS_FOR:
         problems.append(f"it is of {evidence['created']}, more than {COUNTS_FOR.days} days old")
     return problems
+
+
+def evidence_limits(evidence: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """What ``evidence`` that counts for ``plan`` does not prove."""
+    return [] if plan.get(IDENTIFIER) and evidence["plan"].get(IDENTIFIER) else [OF_ANOTHER]
 
 
 def counts_until(created: str) -> str:

@@ -11,7 +11,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres import d
 
 NOW = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.timezone.utc)
 MANIFEST = {
-    "server": {"version_num": 150018, "settings": {"max_locks_per_transaction": "1000", "max_connections": "100"}},
+    "server": {"version_num": 150018, "system_identifier": "71",
+               "settings": {"max_locks_per_transaction": "1000", "max_connections": "100"}},
     "tools": {"pg_dump": "18.6"}, "tables": {"crm": {"public.a": {"bytes": 1000, "index_bytes": 500}}},
     "databases": {"crm": {"collate": "fr_FR.UTF-8", "ctype": "C", "provider": "c"}},
 }
@@ -33,6 +34,7 @@ def test_evidence_of_the_same_plan_counts():
     ({"plan": {**PLAN, "source_major": 16}}, "its source major is 16, not 15"),
     ({"plan": {**PLAN, "databases": ["crm", "hr"]}}, "its databases are crm, hr, not crm"),
     ({"plan": {**PLAN, "tools": {"pg_dump": "18.5", "pg_restore": "18.6"}}}, "its tools are pg_dump 18.5"),
+    ({"plan": {**PLAN, "system_identifier": "72"}}, "its system identifier is 72, not 71"),
     ({"plan": None}, "its databases are None"),
     ({"bytes": 700}, "it is of databases of 700 B, and these have 1.5 kB"),
     ({"bytes": 3001}, "it is of databases of 3.0 kB"),
@@ -42,6 +44,19 @@ def test_evidence_of_the_same_plan_counts():
 ])
 def test_other_evidence_does_not_count_and_says_why(change, said):
     assert any(said in problem for problem in drill_plan.evidence_problems({**GOOD, **change}, PLAN, 1500, NOW))
+
+
+def test_evidence_of_which_nobody_knows_the_cluster_counts_and_that_is_told():
+    hidden = drill_plan.make_plan({**MANIFEST, "server": {**MANIFEST["server"], "system_identifier": None}}, ["crm"], 18, "18.6")
+    for evidence, plan in ((GOOD, hidden), ({**GOOD, "plan": hidden}, PLAN), ({**GOOD, "plan": hidden}, hidden)):
+        assert drill_plan.evidence_problems(evidence, plan, 1500, NOW) == []
+        assert drill_plan.evidence_limits(evidence, plan) == [drill_plan.OF_ANOTHER]
+    assert drill_plan.evidence_limits(GOOD, PLAN) == []
+
+
+def test_evidence_of_another_cluster_is_found_before_there_is_a_backup():
+    plan = drill_plan.make_plan(None, ["crm"], 18, "18.6", "72")
+    assert drill_plan.evidence_problems(GOOD, plan, None, NOW) == ["its system identifier is 71, not 72"]
 
 
 def test_everything_against_evidence_is_said_at_once():
