@@ -26,6 +26,12 @@ IN_RELATION = f"{USER} AND {MEMBER.format(catalog='pg_class', oid='c.oid')}"
 NAMES = "(SELECT json_agg(v ORDER BY v) FROM unnest({}::text[]) v)"
 # Since 15.20 the server stamps every column with a version of its own, which no other major version accepts.
 ATTRIBUTE_OPTIONS = "(SELECT json_agg(v ORDER BY v) FROM unnest(a.attoptions) v WHERE v NOT LIKE 'pg\\_attver=%')"
+MAPPING_KIND = "user mapping"
+UNREADABLE = "unknown"  # in the place of options that a login may not read
+# The server shows no options of a user mapping to others, as if there were none.
+MAY_READ_MAPPING = """((SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) OR CASE WHEN u.umuser = 0
+          THEN pg_has_role(s.srvowner, 'USAGE') ELSE u.usename = current_user
+            AND (pg_has_role(s.srvowner, 'USAGE') OR has_server_privilege(s.oid, 'USAGE')) END)"""
 
 
 def comment(catalog: str, oid: str) -> str:
@@ -202,8 +208,9 @@ QUERIES: dict[str, str] = {
         'comment', {comment('pg_foreign_server', 's.oid')})
         FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
         WHERE {MEMBER.format(catalog='pg_foreign_server', oid='s.oid')}""",
-    "user mapping": f"""SELECT quote_ident(u.srvname) || ' ' || quote_ident(coalesce(u.usename, 'public')), json_build_object('options',
-        {options('u.umoptions')}) FROM pg_user_mappings u""",
+    MAPPING_KIND: f"""SELECT quote_ident(u.srvname) || ' ' || quote_ident(coalesce(u.usename, 'public')), json_build_object('options',
+        CASE WHEN u.umoptions IS NOT NULL OR {MAY_READ_MAPPING} THEN {options('u.umoptions')} ELSE '{UNREADABLE}' END)
+        FROM pg_user_mappings u JOIN pg_foreign_server s ON s.oid = u.srvid""",
     "subscription": f"""SELECT quote_ident(s.subname), json_build_object('owner', pg_get_userbyid(s.subowner),
         'comment', {comment('pg_subscription', 's.oid')}{{subscribed}}) FROM pg_subscription s
         WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())""",

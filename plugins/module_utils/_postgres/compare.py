@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC, explode, unknown_privileges
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import NOT_NULL_KIND
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import MAPPING_KIND, NOT_NULL_KIND, UNREADABLE
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import LIBRARIES, settings_of
 
 FRAME = ("owner", "encoding", "collate", "ctype", "provider", "locale", "rules", "is_template", "allow_connections", "connection_limit",
@@ -75,8 +75,18 @@ def _properties(kind: str, identity: str, old: Mapping[str, Any] | None, new: Ma
         yield "extra" if old is None else "missing"
         return
     for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name) and not same(kind, identity, name, old, new):
+        if old.get(name) != new.get(name) and not _unread(kind, name, old, new) and not same(kind, identity, name, old, new):
             yield name
+
+
+def _unread(kind: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return kind == MAPPING_KIND and UNREADABLE in (old.get(name), new.get(name))
+
+
+def unread_mappings(source: Mapping[str, Any], target: Mapping[str, Any]) -> list[str]:
+    """User mappings on both sides whose options a login of either may not read: whether these are equal is not known."""
+    old, new = source.get(MAPPING_KIND, {}), target.get(MAPPING_KIND, {})
+    return [name for name in sorted(old.keys() & new.keys()) if _unread(MAPPING_KIND, "options", old[name], new[name])]
 
 
 def _rule(kind: str, identity: str, what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare 
     compare_catalogs,
     compare_cluster,
     compare_rows,
+    unread_mappings,
 )
 
 ROLE = {"superuser": False, "bootstrap": False, "login": True, "password": "scram:1", "comment": None}
@@ -96,6 +97,14 @@ def test_an_expected_table_explains_what_belongs_to_it_and_nothing_else():
     source = {"column": {"s.t.a": {"of": "s.t", "not_null": True}, "s.u.a": {"of": "s.u", "not_null": True}}}
     target = {"column": {"s.t.a": {"of": "s.t", "not_null": False}, "s.u.a": {"of": "s.u", "not_null": False}}}
     assert [one.rule for one in compare_catalogs("crm", source, target, ["s.t"])] == ["schema_change", None]
+
+
+def test_options_of_a_user_mapping_that_nobody_read_are_neither_equal_nor_a_difference():
+    source = {"user mapping": {"far a": {"options": "unknown"}, "far b": {"options": "1"}, "far c": {"options": "1"}, "far d": {}}}
+    target = {"user mapping": {"far a": {"options": "unknown"}, "far b": {"options": "unknown"}, "far c": {"options": "2"}}}
+    assert [str(one) for one in compare_catalogs("crm", source, target)] == [
+        "database crm: user mapping far c differs in options", "database crm: user mapping far d is missing on the target"]
+    assert unread_mappings(source, target) == ["far a", "far b"]
 
 
 def test_versions_of_extensions_are_explained_and_a_missing_one_is_not():
