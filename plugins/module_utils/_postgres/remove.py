@@ -72,10 +72,11 @@ def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> R
     if record.state.get("session") != own_session(connection):
         end_session(connection, record.state.get("session"))
     psycopg2 = import_psycopg2()
-    removed = Removed([], [CHANGED.format(name=entry["name"]) for entry in record.objects if _was_changed(connection, entry)])
+    changed = [entry for entry in record.objects if _was_changed(connection, entry)]
+    removed = Removed([], [CHANGED.format(name=entry["name"]) for entry in changed])
     for entry in sorted(record.objects, key=lambda one: list(REMOVERS).index(one["kind"])):
         try:
-            done = REMOVERS[entry["kind"]](connection, entry)
+            done = entry not in changed and REMOVERS[entry["kind"]](connection, entry)
         except psycopg2.Error as error:
             raise MigrationError(f"{entry['kind']} {entry['name']}, which a restore made, could not be removed: {describe_error(error)}",
                                  subject=entry["name"], removed=removed.names) from None
@@ -170,7 +171,7 @@ def _was_changed(connection: Any, entry: dict[str, Any]) -> bool:
 
 
 def _take_from_everybody(connection: Any, entry: dict[str, Any]) -> bool:
-    if not rows(connection, EVERYBODY[entry["kind"]], entry) or _was_changed(connection, entry):
+    if not rows(connection, EVERYBODY[entry["kind"]], entry):
         return False
     name = parameter(entry["name"])
     with connection.cursor() as cursor:
