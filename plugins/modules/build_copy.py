@@ -130,7 +130,8 @@ options:
       - Places in S3, MinIO or another store that get a second copy each, through rclone, which must be installed on this host.
       - A copy there is C(NAME_YYYY-MM-DD_HHMM/tree.tar), sent in parts and proved by reading it again from the store, and then
         C(manifest.json), put last. C(rclone cat) and GNU tar bring it back exactly. What has no manifest is no copy. What a killed
-        upload of this host left is removed by the next one.
+        upload of this host left is removed by the next one, unfinished uploads of its very objects included; those of other
+        objects are nobody's but their sender's, and left alone.
       - The newest complete copy there is kept, as with O(reuse), when it is identical. O(keep) counts in each bucket by itself.
       - Counts as evidence of the checklist.
     type: list

@@ -155,12 +155,13 @@ class Bucket:
                         process.stdin.close()
             self._require(status, _said(errors), "written to")
 
-    def remove(self, path: str, first: str, last: str) -> None:
-        """Remove the objects directly below ``path``, those called ``first`` and ``last`` in that order, and parts never finished."""
-        order = {first: -1, last: 1}
+    def remove(self, path: str, names: Sequence[str]) -> None:
+        """Remove the objects directly below ``path``, of ``names`` the first one first and the last one last, and uploads of ``names``
+        that nobody finished."""
+        order = {names[0]: -1, names[-1]: 1}
         for name in sorted((name for name in self.names(path) if not name.endswith("/")), key=lambda name: order.get(name, 0)):
             self.delete(f"{path}/{name}")
-        self.forget_unfinished(path)
+        self.forget_unfinished(path, names)
 
     def delete(self, path: str) -> None:
         """Remove one object."""
@@ -215,9 +216,17 @@ class Bucket:
         server = told[1].partition("://")[2].rpartition("@")[2].rstrip("/") if "://" in told[1] else told[1].rpartition("@")[2]
         return f"bucket {path} at {server or ' '.join(word for word in (told[0], told[2], told[3]) if word)}"[:300]
 
-    def forget_unfinished(self, path: str) -> None:
-        """Abort the uploads below ``path`` that nobody finished: nobody sees them, but they are paid for. Not every remote has this."""
-        self._run(["backend", "cleanup", self.at(path), "-o", "max-age=0s"])
+    def forget_unfinished(self, path: str, names: Iterable[str]) -> None:
+        """End the unfinished uploads of the objects ``names`` directly below ``path``: nobody sees them, but they are paid for.
+
+        Of these objects alone. Rclone takes a path for the beginning of a name, and the upload of ``path-2`` may be somebody else's who is
+        at it now. Not every remote has this, and not every one tells whose an upload is.
+        """
+        status, told, _log = self._run(["backend", "list-multipart-uploads", self.at(path)])
+        uploads = _uploads(told) if status == 0 else []
+        for name in names:
+            if any(f"/{key}".endswith(f"/{path}/{name}") for key in uploads):
+                self._run(["backend", "cleanup", self.at(f"{path}/{name}"), "-o", "max-age=0s"])
 
     def _argv(self, words: Sequence[str]) -> list[str]:
         patience = ["--contimeout=20s", "--timeout=120s", "--retries=2", "--low-level-retries=4", "--ask-password=false"]
@@ -238,6 +247,14 @@ class Bucket:
         if status != 0:
             reason = next((meaning for words, meaning in SAYS if words in said), f"rclone ended with status {status}")
             raise MigrationError(f"{self.remote} cannot be {done}: {reason}", subject="buckets")
+
+
+def _uploads(told: bytes) -> list[str]:
+    """The keys of unfinished uploads in what rclone tells of them."""
+    try:
+        return [str(one["Key"]) for listed in json.loads(told).values() for one in listed or []]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _moved(line: bytes) -> int | None:

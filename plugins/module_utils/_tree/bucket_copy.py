@@ -161,7 +161,7 @@ def _claim(bucket: Bucket, name: str) -> None:
 
 def _clear(bucket: Bucket, name: str) -> None:
     """Remove a copy so that it is none from the first moment on, and known as ours to the last."""
-    bucket.remove(name, first=_manifest.NAME, last=UPLOAD)
+    bucket.remove(name, (_manifest.NAME, ARCHIVE, UPLOAD))
 
 
 class _Counted:

@@ -8,13 +8,16 @@ import base64
 import json
 import os
 import pathlib
+import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import Look, inspect
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._lease import machine
 from ansible_collections.dihya.migration.plugins.module_utils._transport import bucket
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 
@@ -31,6 +34,13 @@ def copy(source: pathlib.Path, store: Store, **options: Any) -> dict[str, Any]:
 def sent(result: dict[str, Any]) -> str:
     """The name of the copy in the bucket."""
     return result["buckets"][0]["path"].rpartition("/")[2]
+
+
+def unfinished(store: Store) -> set[str]:
+    """The copies of which the store holds parts of an upload that has not ended."""
+    told = subprocess.run(["rclone", f"--config={store.config}", "backend", "list-multipart-uploads", store.remote], check=True,
+                          capture_output=True, text=True)
+    return {upload["Key"].partition("/")[0] for upload in json.loads(told.stdout)[store.name]}
 
 
 @pytest.fixture
@@ -155,12 +165,23 @@ def test_check_mode_asks_and_sends_nothing(site: pathlib.Path, tmp_path: pathlib
     assert copy(site, s3, dest=str(tmp_path / "backup"), check_mode=True)["changed"] and os.listdir(s3.bucket) == []
 
 
-def test_unfinished_upload_of_another_machine_is_left_and_named(site: pathlib.Path, s3: Store) -> None:
-    half = s3.bucket / "site_2001-01-01_0000"
-    half.mkdir()
-    (half / "upload.json").write_text(json.dumps({"machine": "elsewhere", "pid": 1, "start": 1, "boot": "x"}))
-    result = copy(site, s3)
-    assert (half / "upload.json").exists() and "unfinished" in result["warnings"][0]
+def test_what_killed_uploads_left_is_removed_when_it_is_ours_and_left_when_it_may_be_somebody_elses(
+        site: pathlib.Path, s3: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "PART", 5 << 20)
+    ours, theirs, alike = (f"site_2001-01-01_0000{suffix}" for suffix in ("", "-1", "-2"))
+    (place,) = bucket.Bucket.from_options(s3.options())
+    for name in (ours, alike):
+        with pytest.raises(KeyboardInterrupt), place.sending(f"{name}/tree.tar", 6 << 20) as stream:
+            stream.write(bytes(6 << 20))
+            while name not in unfinished(s3):
+                time.sleep(0.1)
+            raise KeyboardInterrupt
+    for name, maker in ((ours, machine()), (theirs, "elsewhere")):
+        (s3.bucket / name).mkdir(exist_ok=True)
+        (s3.bucket / name / "upload.json").write_text(json.dumps({"machine": maker, "pid": 1, "start": 1, "boot": "x"}))
+    (said,) = copy(site, s3)["warnings"]
+    assert unfinished(s3) == {alike} and not (s3.bucket / ours / "upload.json").exists()
+    assert (s3.bucket / theirs / "upload.json").exists() and f"{theirs} is unfinished" in said
 
 
 def test_module_sends_as_an_ordinary_task(site: pathlib.Path, s3: Store, playbook: Any, tmp_path: pathlib.Path) -> None:
