@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.dihya.migration.plugins.plugin_utils import inputs
+from ansible_collections.dihya.migration.plugins.plugin_utils import effect, inputs
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # Variables that the transaction or the connection sets itself; everything else is somebody's.
@@ -50,15 +50,18 @@ class ActionModule(ActionBase):
         return result
 
     def _check_hosts(self, specs: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any]) -> list[inputs.Finding]:
-        movers = variables["groups"].get("mover") or ["mover"]
+        groups = variables["groups"]
+        movers = groups.get("mover") or ["mover"]
         found: list[inputs.Finding] = []
+        given: dict[str, dict[str, dict[str, Any]]] = {role: {} for role in specs}
         known = {name for options in specs.values() for name in options} | set(internal_names())
-        for host in variables["groups"]["all"]:
+        for host in groups["all"]:
             own = variables["hostvars"][host]
             found += inputs.check_names(filter(is_authored, own), known, "migration_", host)
             for role, options in specs.items():
-                if role != "migration" and host not in movers and host not in (variables["groups"].get(role) or []):
+                if role != "migration" and host not in movers and host not in (groups.get(role) or []):
                     continue
+                given[role][host] = {}
                 for name, spec in options.items():
                     try:
                         value = own[name] if name in own else self._templar.template(variables.get(name))
@@ -67,6 +70,11 @@ class ActionModule(ActionBase):
                         found.append(inputs.finding(f"{name} ({host})", "cannot be resolved", remedy))
                         continue
                     found += inputs.check_option(name, spec, value, host)
+                    given[role][host].update({} if value is None else {name: value})
+                found += effect.check_effect(options, given[role][host], host)
+        deciding = {*movers[:1], *(groups.get("target") or [])}
+        for role, options in specs.items():
+            found += effect.check_agreement(options, {host: told for host, told in given[role].items() if host in deciding})
         return found
 
 

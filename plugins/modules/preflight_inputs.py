@@ -14,6 +14,8 @@ description:
   - Checks every variable of the roles in O(stacks) on every host against their argument specs, and the inventory's groups.
   - Shows all findings together, each with variable, host and remedy; never a value, since it could be a secret.
   - Unknown names that begin with C(migration_) and near misses of any other option are findings.
+  - So are variables that have no effect beside the others (a colour without the strategy that knows colours), and a strategy of which the
+    mover was told another value than the target hosts.
   - Runs on the controller before anything is reached or written.
 attributes:
   check_mode:

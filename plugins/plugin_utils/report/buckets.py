@@ -34,7 +34,6 @@ BUCKETS = (
     N_("it is not set: browsers ask for every file of the bucket again on each visit"),
     N_("a release goes into a bucket or into a directory, not into both"),
     N_("the release goes into a bucket, and hosts are in both groups, frontend and target"),
-    N_("a bucket is one place: it has no second colour, and no hosts to take in turn"),
     N_("a bucket that is brought back keeps nothing of the release"),
     N_("correct it or its configuration of rclone, or name another bucket"),
     N_("install rclone on this host"),
@@ -46,7 +45,6 @@ BUCKETS = (
     N_("name the directories whose files have a digest in their names"),
     N_("name one of frontend_bucket and frontend_path"),
     N_("take them out of the group frontend, or name frontend_path in place of frontend_bucket"),
-    N_("leave it out; frontend_bucket_public says whether users see the release at commit only"),
     N_("set it to false"),
     N_("the bucket has changed since it was saved ({names}): let nobody else write to it, and save it again"),
     N_("{place} does not hold what was sent to it ({names}): the files changed meanwhile, somebody else writes to it, "

@@ -94,9 +94,9 @@ def test_a_release_is_public_from_commit_on_and_when_it_fails_there_the_bucket_i
 
 
 def test_what_cannot_be_done_with_a_bucket_is_found_in_preflight(hosted):
-    looked = hosted.run(["frontend preflight"], "next", arguments=["--check"], frontend_path="/srv/site", frontend_strategy="blue_green",
-                        frontend_keep_failed=True, migration_backup_copies=hosted.store.options())
+    looked = hosted.run(["frontend preflight"], "next", arguments=["--check"], frontend_path="/srv/site", frontend_keep_failed=True,
+                        migration_backup_copies=hosted.store.options())
     assert looked.rc == 0, looked.output[-4000:]
     row = hosted.seen["frontend preflight", "mover"]
-    assert {one["subject"] for one in row["findings"]} == {"frontend_path", "frontend_strategy", "frontend_keep_failed", "frontend_bucket"}
+    assert {one["subject"] for one in row["findings"]} == {"frontend_path", "frontend_keep_failed", "frontend_bucket"}
     assert row["plan"][0]["to"] == hosted.store.remote

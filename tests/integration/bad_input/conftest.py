@@ -37,9 +37,11 @@ def hours(number: float) -> str:
 
 
 def malformed(move: Move, variables: dict[str, Any]) -> None:
-    """Values of the wrong form, unknown choices and misspelt names."""
+    """Values of the wrong form, unknown choices, misspelt names, and what has no effect."""
     variables.update(migration_id="a/b", migration_strategy="on-the-fly", migration_backup_dir=f"{move.directory}/../backup",
                      migration_backup_dirs="x", postgresql_databasse=["x"], migration_window={"start": "tomorrow", "end": hours(1)})
+    variables.update(migration_stacks=["postgresql", "backend", "frontend"], frontend_strategy="blue_green", backend_colour="green")
+    move.children = {"target": {"hosts": {"new": {"backend_strategy": "rolling"}}}, "backend": {"hosts": {"new": {}}}}
     variables["postgresql_source"].update(port=70000, pasword="x")
     variables["postgresql_target"].update(port="Zq9portvalue")
 

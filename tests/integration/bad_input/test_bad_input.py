@@ -12,6 +12,11 @@ import pytest
 CASES = {
     "id with a slash": ("malformed", "migration_id", "is malformed", "use 1 to 63 characters a-z, 0-9 and -"),
     "unknown strategy": ("malformed", "migration_strategy", "is none of its choices", "choose one of offline"),
+    "strategy that a stack does not have": ("malformed", "frontend_strategy", "is none of its choices", "choose one of offline"),
+    "colour without the strategy that knows colours": ("malformed", "backend_colour", "has no effect while backend_strategy is offline",
+                                                       "remove it, or set backend_strategy to blue_green"),
+    "strategy of which the mover is not told": ("malformed", "backend_strategy", "is not the same on the mover and on all target hosts",
+                                                "set it once, in group_vars/all"),
     "path that climbs": ("malformed", "migration_backup_dir", "climbs with ..", "give an absolute path without .."),
     "misspelt variable of the migration": ("malformed", "migration_backup_dirs", "is not a variable", "did you mean migration_backup_dir?"),
     "misspelt variable of a stack": ("malformed", "postgresql_databasse", "is not a variable", "did you mean postgresql_databases?"),
