@@ -17,6 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._mobile.packages i
 from ansible_collections.dihya.migration.plugins.module_utils._mobile.repository import read_repository, read_tree
 
 Options = dict[str, Any]
+ROOM = 300  # of a summary, in characters
 PACKAGE, REPOSITORY, PUBLISHED = "mobile_apk", "mobile_source_path", "mobile_published_apk"
 
 
@@ -162,13 +163,22 @@ def _planned(options: Options) -> tuple[str, int] | None:
         return None
 
 
+def _told(findings: list[Finding]) -> str:
+    """The findings in one line, as many as it holds whole: what is cut could not be said in the reader's language."""
+    lines = [f"{row['subject']}: {row['finding']}" for row in findings]
+    while True:
+        line = f"{len(findings)} things must be corrected: {'; '.join(lines)}"
+        if len(line) <= ROOM or len(lines) == 1:
+            return line
+        lines.pop()
+
+
 def _result(looked: Looked, package: Any, published: Any, repository: Any, tree: Any) -> dict[str, Any]:
     findings = looked.findings()
     good = f"{len(looked.checks)} checks passed"
     if package is not None:
         good = f"{package['application']} {package['version_name']} ({package['version_code']}), {good}"
-    lines = "; ".join(f"{row['subject']}: {row['finding']}" for row in findings)
-    summary = cut(f"{len(findings)} things must be corrected: {lines}" if findings else good)
+    summary = cut(_told(findings) if findings else good)
     journal: dict[str, Any] = {"summary": summary, "changed": False}
     if looked.checks:
         journal["tests"] = looked.tests()

@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
+import zipfile
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._mobile import judge
 from ansible_collections.dihya.migration.plugins.module_utils._mobile.info import config_problems
+from ansible_collections.dihya.migration.plugins.module_utils._mobile.repository import read_repository
+from ansible_collections.dihya.migration.plugins.module_utils._mobile.translations import compare
 from ansible_collections.dihya.migration.plugins.module_utils._pages.caching import judge as judge_caching
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n import catalog as i18n
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import Foreign
@@ -134,6 +138,10 @@ OURS = {
         "les commandes s’exécutent en tant que uid=0(root) sur mover ; u s’est connecté à old:5432 et a le droit de lire 9 relations ; "
         "v s’est connecté à new:5432 et y a créé un rôle dans une transaction annulée"
     ),
+    "2 things must be corrected: mobile_apk: it is a debug build; mobile_fdroid_path: the signature of e.jar does not verify": (
+        "2 point(s) à corriger : mobile_apk : c’est une version de débogage ; mobile_fdroid_path : la signature de e.jar n’est pas valide"
+    ),
+    "org.b 1.8.0 (8), 7 checks passed": "org.b 1.8.0 (8), 7 vérification(s) réussie(s)",
     "1 databases with 9 tables in 5767102 bytes of backup: dumped": (
         "1 base(s) et 9 table(s) sauvegardées en 5 767 102 octets : copiées à l’instant"
     ),
@@ -182,12 +190,20 @@ def test_what_is_wrong_with_cache_headers_is_said_in_french() -> None:
     assert "(pas de Cache-Control)" in said[2][0] and say.name("cache headers") == "en-têtes de cache"
 
 
-def test_what_is_wrong_with_a_package_or_its_repository_is_said_in_french() -> None:
+def test_what_is_wrong_with_a_package_or_its_repository_is_said_in_french(tmp_path: pathlib.Path) -> None:
     say = Phrases(i18n.Words("fr"))
     package = {"application": "org.b", "certificates": ["a" * 64], "debuggable": True, "version_code": 7, "permissions": ["CAMERA"],
                "sha256": "1"}
     published = {"certificates": ["b" * 64], "version_code": 8, "permissions": []}
-    repository = {"problems": [], "certificate": "", "versions": []}
+    listed = {"versionCode": 7, "apkName": "gone.apk", "hash": "2"}
+    (tmp_path / "index-v2.json").write_text(json.dumps({"packages": {}}))
+    for jar, name, content in (("index-v1.jar", "index-v1.json", {"packages": {"org.b": [listed]}}),
+                               ("entry.jar", "entry.json", {"index": {"name": "/index-v2.json", "sha256": "3"}})):
+        with zipfile.ZipFile(tmp_path / jar, "w") as archive:
+            archive.writestr(name, json.dumps(content))
+    repository = {**read_repository(str(tmp_path), "org.b", False), "certificate": "", "versions": []}
+    assert len(repository["problems"]) == 3
+    lacking = compare("app_fr.arb", {"a": "A", "b": "B", "c": "{n}"}, {"b": "", "c": "C", "d": "D"})
     other = {"version_code": 7, "sha256": "2", "certificates": []}
     found = [
         *judge.identity("s", {**package, "certificates": []}, "org.a"), *judge.certificate("s", package, published),
@@ -195,6 +211,7 @@ def test_what_is_wrong_with_a_package_or_its_repository_is_said_in_french() -> N
         *judge.listed("s", package, repository, ""),
         *judge.listed("s", package, {**repository, "certificate": "c", "versions": [other]}, "d"),
         *judge.kept("s", repository, [other]), *config_problems("archive_older: 3\n", "/f"),
+        *({"finding": text, "remedy": "complete the translation"} for text in lacking),
     ]
     said = {text: say.text(text) for one in found for text in (one["finding"], one["remedy"])}
-    assert len(found) == 14 and [text for text, pieces in said.items() if any(isinstance(piece, Foreign) for piece in pieces)] == []
+    assert len(found) == 24 and [text for text, pieces in said.items() if any(isinstance(piece, Foreign) for piece in pieces)] == []
