@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import pathlib
 import shutil
-import socket
 import sys
 
 import pytest
 
+from tests.support.proxies import unused_ports
 from tests.support.verbs import CANARY, Verbs
 
 SITE = pathlib.Path(__file__).parent / "site"
@@ -60,10 +60,7 @@ class Media(Verbs):
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory):
     """The application after a whole migration, during which users went on uploading until the freeze."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    world = Media(tmp_path_factory.mktemp("media"), port)
+    world = Media(tmp_path_factory.mktemp("media"), *unused_ports(1))
     world.before = world.run(BEFORE)
     world.early = tree(world.target) if world.target.exists() else {}
     if world.before.rc == 0:
@@ -113,24 +110,21 @@ def test_upload_after_the_second_pass_stops_the_commit_and_everything_comes_back
     assert moved.left_behind() == []
 
 
-def test_preflight_finds_everything_that_would_stop_uploaded_files(moved):
-    moved.target.mkdir(parents=True)
-    (moved.target / "theirs").write_text("not ours")
-    try:
-        looked = moved.run(["backend preflight"], arguments=["--check"], backend_strategy="rolling", backend_media_paths=[
-            {"path": str(moved.uploads)}, {"path": "/no/such", "target": str(moved.root / "nowhere" / "x")},
-            {"path": str(moved.uploads / "b"), "target": str(moved.root / "new" / "api" / "releases" / "one")}])
-    finally:
-        shutil.rmtree(moved.target)
+def test_preflight_finds_everything_that_would_stop_uploaded_files(tmp_path):
+    fresh = Media(tmp_path, *unused_ports(1))
+    fresh.target.mkdir(parents=True)
+    (fresh.target / "theirs").write_text("not ours")
+    looked = fresh.run(["backend preflight"], arguments=["--check"], backend_strategy="rolling", backend_media_paths=[
+        {"path": str(fresh.uploads)}, {"path": "/no/such", "target": str(fresh.root / "nowhere" / "x")},
+        {"path": str(fresh.uploads / "b"), "target": str(fresh.root / "new" / "api" / "releases" / "one")}])
     assert looked.rc == 0, looked.output[-4000:]
-    found = {(row["subject"], row["finding"]) for (step, _host), seen in moved.seen.items() if step == "backend preflight"
-             for row in seen["findings"]}
-    nowhere = moved.root / "nowhere"
+    found = {(row["subject"], row["finding"]) for seen in fresh.seen.values() for row in seen["findings"]}
+    nowhere = fresh.root / "nowhere"
     assert found >= {
         ("backend_strategy", "the live release uses its uploaded files while they would be replaced"),
-        ("backend_media_paths[0].target", f"{moved.target} holds something already"),
+        ("backend_media_paths[0].target", f"{fresh.target} holds something already"),
         ("backend_media_paths[1].path", "/no/such is no directory on this host"),
         ("backend_media_paths[1].target", f"{nowhere} is no directory that this user may write"),
-        ("backend_media_paths[2].path", f"it lies inside {moved.uploads}, which is moved as well"),
+        ("backend_media_paths[2].path", f"it lies inside {fresh.uploads}, which is moved as well"),
         ("backend_media_paths[2].target", "it lies inside a release, which never changes"),
     }
