@@ -55,6 +55,16 @@ options:
         description: What will be written to a V(writable), V(vacant) or V(replaceable) path, or by V(podman).
         type: int
         default: 0
+      exclude:
+        description: Names in a V(readable) tree that do not matter, as M(dihya.migration.build_copy) takes them.
+        type: list
+        elements: str
+        default: []
+      made:
+        description: >-
+          Path of what is going to be made at a V(writable) path, C(*) standing for any name, or the image that is brought for V(podman).
+          C(made) of RV(seen) says whether it is there, and needs no room any more.
+        type: str
       recipients:
         description: Public keys, as M(dihya.migration.build_copy) takes them. Not shown, for one of them may be a secret key by mistake.
         type: list
@@ -116,8 +126,9 @@ findings:
       returned: always
 seen:
   description: >-
-    What was measured, by subject (C(bytes), C(files), C(free_bytes), C(python), C(port), C(podman), C(path); C(tree) of what is read and
-    C(places) of what is written, which are the same for the same directory by whatever name).
+    What was measured, by subject (C(bytes), C(files), C(room) in whole blocks, C(free_bytes), C(filesystem), C(made), C(python), C(port),
+    C(podman), C(path); C(tree) of what is read and C(places) of what is written, which are the same for the same directory by whatever
+    name).
   returned: success
   type: dict
 journal:
@@ -135,6 +146,8 @@ LOOK = {
     "value": {"type": "raw"},
     "contains": {"type": "list", "elements": "str", "default": []},
     "bytes": {"type": "int", "default": 0},
+    "exclude": {"type": "list", "elements": "str", "default": []},
+    "made": {"type": "str"},
     "recipients": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "pid_file": {"type": "path", "no_log": False},
     "chdir": {"type": "path"},

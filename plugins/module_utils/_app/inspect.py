@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -20,8 +21,10 @@ from ansible_collections.dihya.migration.plugins.module_utils._command import en
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, machine
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
+from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+BLOCK = 4096
 Finding = Optional[tuple[str, str]]
 """What is wrong and how to put it right, None when all is well."""
 
@@ -39,6 +42,8 @@ class Look:
     chdir: str | None
     facts: dict[str, Any]
     recipients: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+    made: str | None = None
     stale: dict[str, str] | None = None
 
 
@@ -84,13 +89,20 @@ def _writable(look: Look) -> Finding:
         return f"{parent} is no directory", "move the file away, or choose another path"
     if not os.access(parent, os.W_OK | os.X_OK) or os.statvfs(parent).f_flag & os.ST_RDONLY:
         return f"{parent} cannot be written by this user", "give the user write permission, use become, or choose another path"
-    free = shutil.disk_usage(parent).free
-    look.facts["free_bytes"] = free
+    free = _free(look, parent)
+    look.facts["made"] = bool(look.made and glob.glob(look.made))
     look.facts["places"] = [tree for tree in (_tree(look.value), _tree(os.path.join(look.value, "current"))) if tree]
     look.facts["identity"] = f"directory {os.path.realpath(look.value)} on {machine()}"[:300]
     if look.bytes and free < look.bytes * 1.2:
         return f"{free >> 20} MiB are free where {int(look.bytes * 1.2) >> 20} MiB are needed", "free space, or choose another file system"
     return None
+
+
+def _free(look: Look, directory: str) -> int:
+    """The bytes that are free for ``directory``, kept with its file system, the same for all directories of this machine that share it."""
+    free = shutil.disk_usage(directory).free
+    look.facts.update(free_bytes=free, filesystem=f"{boot_id()} {os.stat(directory).st_dev}")
+    return free
 
 
 def _tree(path: str) -> str:
@@ -139,18 +151,26 @@ def _readable(look: Look) -> Finding:
     if not os.path.isdir(look.value):
         return f"{look.value} is no directory on this host", "correct the path: it must hold the application's files"
     look.facts["tree"] = _tree(look.value)
-    total = files = 0
+    total = files = blocks = 0
     unreadable: list[str] = []
-    for folder, _names, names in os.walk(os.path.realpath(look.value), onerror=lambda error: unreadable.append(str(error.filename))):
+    excluded, root = excluder(look.exclude), os.path.realpath(look.value)
+    for folder, directories, names in os.walk(root, onerror=lambda error: unreadable.append(str(error.filename))):
+        inside = os.path.relpath(folder, root) if folder != root else ""
+        directories[:] = [name for name in directories if not excluded(os.fsencode(os.path.join(inside, name)))]
+        blocks += 1
         for name in names:
+            if excluded(os.fsencode(os.path.join(inside, name))):
+                continue
             path = os.path.join(folder, name)
             files += 1
             if os.path.islink(path):
                 continue
-            total += os.lstat(path).st_size
+            size = os.lstat(path).st_size
+            total += size
+            blocks += -(-size // BLOCK)
             if not os.access(path, os.R_OK):
                 unreadable.append(path)
-    look.facts.update(files=files, bytes=total)
+    look.facts.update(files=files, bytes=total, room=blocks * BLOCK)
     if unreadable:
         return f"{len(unreadable)} of its files cannot be read", "give the user read permission, or use become"
     if not files:
@@ -227,7 +247,8 @@ def _systemd(look: Look) -> Finding:
 def _file(look: Look) -> Finding:
     if not os.path.isfile(look.value) or not os.access(look.value, os.R_OK):
         return f"{look.value} is no readable file on this host", "correct the path, or give the user read permission"
-    look.facts.update(files=1, bytes=os.path.getsize(look.value))
+    size = os.path.getsize(look.value)
+    look.facts.update(files=1, bytes=size, room=size)
     return None
 
 
@@ -255,7 +276,9 @@ def _podman(look: Look) -> Finding:
     storage = host.storage()
     if storage is None:
         return "podman does not work for this user", "run `podman info` on this host as this user and correct what it says"
-    free = shutil.disk_usage(storage).free
+    free = _free(look, storage)
+    with contextlib.suppress(MigrationError):  # a name that cannot be one is a finding of the look at it
+        look.facts["made"] = bool(look.made and host.image(look.made))
     if free < look.bytes * 2.5:
         return f"{free >> 20} MiB are free for images where {int(look.bytes * 2.5) >> 20} MiB are needed", f"free space below {storage}"
     return None

@@ -87,14 +87,24 @@ def occupied(move: Move, variables: dict[str, Any]) -> None:
 
 
 def tiny(move: Move, variables: dict[str, Any]) -> None:
-    """Backups of some megabytes go to a file system of 256 kB."""
+    """Backups of some megabytes go to a file system of 256 kB, and front end and back end to one that has room for either."""
     require_root()
     filler = "CREATE TABLE app.filler AS SELECT n, repeat(md5(n::text), 9) FROM generate_series(1, 20000) n"
     move.sites.source.execute(filler, move.database)
     move.backup.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "dihya-test", str(move.backup)], capture_output=True, check=False)
-    if mounted.returncode != 0:
-        cannot_run("a file system of 256 kB cannot be mounted here")
+    for name in ("page", "api", "site"):
+        (move.directory / name).mkdir()
+    for name in ("page/index.html", "api/requirements.txt"):
+        with (move.directory / name).open("wb") as stream:
+            stream.truncate(13 << 20)
+    for place, size in ((move.backup, "256k"), (move.directory / "site", "40m")):
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "dihya-test", str(place)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            cannot_run(f"a file system of {size} cannot be mounted here")
+    move.children = {name: {"hosts": {"new": move.mover}} for name in ("target", "frontend", "backend")}
+    variables.update(migration_stacks=["postgresql", "backend", "frontend"], frontend_release_path=str(move.directory / "page"),
+                     frontend_path=str(move.directory / "site" / "page"), backend_release_path=str(move.directory / "api"),
+                     backend_path=str(move.directory / "site" / "api"))
 
 
 def same(move: Move, variables: dict[str, Any]) -> None:
@@ -136,7 +146,8 @@ def fixture_refusals(sites, tmp_path_factory) -> Iterator[Callable[[str], Refusa
 def attempt(move: Move, change: Change, stack: contextlib.ExitStack) -> Refusal:
     """Run a migration with one change, and look at what it left behind."""
     move.fill()
-    stack.callback(subprocess.run, ["umount", str(move.backup)], capture_output=True, check=False)
+    for place in (move.backup, move.directory / "site"):
+        stack.callback(subprocess.run, ["umount", str(place)], capture_output=True, check=False)
     change(move, move.variables)
     before = look(move)
     done = move.run(environment={"ANSIBLE_ROLES_PATH": str(HERE / "roles")})

@@ -62,10 +62,10 @@ def test_target_hosts_that_share_a_file_system_get_one_copy() -> None:
     assert ask(role(**given, backend_media_shared=True), "__backend_media_receivers") == ["new"]
 
 
-def test_paths_on_one_disk_need_room_together() -> None:
-    given = {**GIVEN, "migration_site": "target", "inventory_hostname": "new", "hostvars": {"old": {"__backend_media_sizes": [5, 7, 9]}},
-             "__backend_media_restore_point": {"stat": {"exists": False}},
-             "backend_media_paths": [{"path": "/a"}, {"path": "/b", "target": "/data/b"}, {"path": "/c"}]}
-    looks = ask(role(**given), "__backend_media_looks_target")
-    assert [(look["check"], look["bytes"]) for look in looks] == [("vacant", 5), ("vacant", 7), ("vacant", 14)]
+def test_each_path_needs_room_where_it_goes_and_an_empty_place_unless_told_otherwise() -> None:
+    given = {**GIVEN, "migration_site": "target", "inventory_hostname": "new", "hostvars": {"old": {"__backend_media_sizes": [5, 7]}},
+             "__backend_media_restore_point": {"stat": {"exists": False}}, "backend_media_paths": [{"path": "/a"}, {"path": "/b"}],
+             "__backend_media_roomy": {"seen": {f"backend_media_paths[{number}].target": {"made": False} for number in (0, 1)}}}
+    assert [row["bytes"] for row in ask(role(**given), "__backend_media_room")] == [5, 7]
+    assert {look["check"] for look in ask(role(**given), "__backend_media_looks_target")} == {"vacant"}
     assert {look["check"] for look in ask(role(**given, backend_media_overwrite=True), "__backend_media_looks_target")} == {"replaceable"}

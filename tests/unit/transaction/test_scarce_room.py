@@ -1,0 +1,58 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What comes to one file system is added up over stacks, hosts and paths before anything is written."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+from ansible_collections.dihya.migration.plugins.filter.scarce_room import scarce_room
+from ansible_collections.dihya.migration.plugins.module_utils._app import inspect
+
+MIB = 1 << 20
+
+
+def seen(free: int, filesystem: str = "disk", made: bool = False) -> dict[str, Any]:
+    return {"free_bytes": free * MIB, "filesystem": filesystem, "made": made}
+
+
+def row(subject: str, size: float, place: dict[str, Any]) -> dict[str, Any]:
+    return {"subject": subject, "bytes": str(size * MIB).partition(".")[0], "seen": place}  # older cores hand over texts
+
+
+@pytest.mark.parametrize(("rooms", "told"), [
+    ({"new": [row("frontend_path", 13, seen(40)), row("backend_path", 13, seen(40))]},
+     [("backend_path, frontend_path (new)", "40 MiB are free where 42 MiB are needed")]),
+    ({"mover": [row("migration_backup_dir", 100, seen(130))], "new": [row("backend_path", 100, seen(130))]},
+     [("backend_path, migration_backup_dir (mover, new)", "130 MiB are free where 240 MiB are needed")]),
+    ({"new": [row("frontend_path", 13, seen(40)), row("backend_path", 13, seen(40, "another"))]}, []),
+    ({"new": [row("frontend_path", 13, seen(40)), row("backend_path", 13, seen(40, made=True))]}, []),
+    ({"new": [row("frontend_path", 0, seen(0))]}, []),
+])
+def test_a_file_system_has_room_for_all_that_comes_to_it_or_is_named_with_all_of_it(rooms, told) -> None:
+    hosts = {"mover": {}, "new": {}, **{host: {"migration_room": rows} for host, rows in rooms.items()}}
+    found = scarce_room(list(hosts), hosts)
+    assert [(one["subject"], one["finding"]) for one in found] == told
+    assert all(one["blocking"] and one["remedy"] for one in found)
+
+
+def test_second_places_take_what_the_first_one_takes() -> None:
+    mover = {"migration_room": [row("migration_backup_dir", 50, seen(100))],
+             "migration_places_seen": {"seen": {"migration_backup_copies[0]": seen(50, "second"), "migration_backup_copies[1]": {}}}}
+    (found,) = scarce_room(["mover"], {"mover": mover})
+    assert found["subject"] == "migration_backup_copies[0] (mover)"
+
+
+def test_a_look_tells_the_room_of_what_is_copied_in_whole_blocks_and_what_is_there_already(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "tree" / "node_modules").mkdir(parents=True)
+    (tmp_path / "tree" / "index.html").write_text("page")
+    (tmp_path / "tree" / "node_modules" / "large").write_bytes(bytes(10_000))
+    read = inspect.Look("readable", "from", str(tmp_path / "tree"), [], 0, None, None, {}, exclude=["node_modules"])
+    written = inspect.Look("writable", "to", str(tmp_path / "new"), [], 0, None, None, {}, made=str(tmp_path / "new" / "site_*"))
+    assert inspect.inspect([read, written]) == [] and (read.facts["bytes"], read.facts["room"]) == (4, 8192)
+    assert written.facts["made"] is False
+    (tmp_path / "new" / "site_2026").mkdir(parents=True)
+    inspect.inspect([written])
+    assert written.facts["made"] is True
