@@ -23,7 +23,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv" / "bin" / "python"
-AREAS = ("migration", "postgresql", "trees", "traffic", "report")
+AREAS = ("migration", "postgresql", "memory", "trees", "traffic", "report")
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools im
 
 from tests.benchmarks import pgcopydb
 from tests.benchmarks.measure import Bench, Ran, Result, Row, Tool, run_module, run_tools
-from tests.benchmarks.servers import DATABASE, SETTINGS, Servers, fill, servers
+from tests.benchmarks.servers import DATABASE, SETTINGS, Servers, servers
 
 JOBS = 2
 MODULES = ("pg_dumpall", "pg_restore_cluster", "pg_verify")
@@ -32,11 +32,11 @@ def measure(bench: Bench) -> Result:
 
 
 def compare(bench: Bench, both: Servers, size: str) -> Result:
-    """All rounds, then the memory on a tenth of the data."""
+    """All rounds."""
     contestants: dict[str, Any] = {
         "ours": lambda: ours(bench, at_rest(both), DATABASE), "tools": lambda: tools(bench, at_rest(both)),
         "file": lambda: through_file(bench, at_rest(both)), "pipe": lambda: through_pipe(at_rest(both)),
-        "COPY to null": lambda: read_all(at_rest(both)), "bare hash": lambda: hash_all(at_rest(both))}
+        "COPY to null": lambda: read_all(at_rest(both))}
     absent = pgcopydb.absence()
     if not absent:
         contestants["pgcopydb"] = lambda: pgcopydb.measured(bench, at_rest(both), JOBS)
@@ -44,8 +44,6 @@ def compare(bench: Bench, both: Servers, size: str) -> Result:
     runs: list[dict[str, Ran]] = found["ours"]
     frozen = [sum(run[name].seconds for name in MODULES) for run in runs]
     proofs = [run["rows"].seconds for run in runs]
-    small = memory_on_a_tenth(bench, both)
-    peaks = [max(run[name].peak_mb for name in MODULES) for run in runs]
     rows = [
         Row(f"final dump + restore + full proof, against `pg_dumpall > file; psql -f file`: {size} (s)", frozen, found["file"], 0.8),
         Row(f"the same against `pg_dumpall | psql`: {size} (s)", frozen, found["pipe"], 1.0),
@@ -55,7 +53,6 @@ def compare(bench: Bench, both: Servers, size: str) -> Result:
             [each["dump"] for each in found["tools"]], 1.03),
         Row(f"`pg_restore_cluster` module against the tools it runs: {size} (s)", [run["pg_restore_cluster"].seconds for run in runs],
             [each["restore"] for each in found["tools"]], 1.03),
-        Row(f"peak memory of the largest module process, {size} against a tenth of it (MB)", peaks, [small] * len(peaks), 150, "ours"),
     ]
     settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
     return Result(rows, [f"{both.versions()}. Settings of both servers: {settings}.", profile(runs[-1], found["tools"][-1]),
@@ -71,10 +68,11 @@ def profile(run: dict[str, Ran], bare: dict[str, float]) -> str:
 
 def limits(found: dict[str, list[Any]], proofs: list[float]) -> str:
     """How near to each goal the same tools could come: what they take with nothing of ours, as shares of the peers."""
-    medians = {name: statistics.median(found[name]) for name in ("file", "pipe", "COPY to null", "bare hash")}
+    medians = {name: statistics.median(found[name]) for name in ("file", "pipe", "COPY to null")}
     for step in ("clone", "compare") if "pgcopydb" in found else ():
         medians[step] = statistics.median(each[step] for each in found["pgcopydb"])
-    alone, proof = statistics.median(sum(each.values()) for each in found["tools"]), statistics.median(proofs)
+    alone, least = (statistics.median(times) for times in zip(*((each["dump"] + each["restore"], each["hash"]) for each in found["tools"])))
+    proof = statistics.median(proofs)
     names = {"file": "`pg_dumpall > file; psql -f file`", "pipe": "`pg_dumpall | psql`", "clone": "`pgcopydb clone`",
              "COPY to null": "the `COPY … TO` null", "compare": "`pgcopydb compare data`"}
 
@@ -85,7 +83,7 @@ def limits(found: dict[str, list[Any]], proofs: list[float]) -> str:
             f"{shares(alone, 'file', 'pipe', 'clone')}; with the row proof after them "
             f"{(alone + proof) / medians['file']:.2f} of the first. One `sum(hashtextextended(row::text, 0))` of each table by `psql`, on "
             "both sides at once, which finds that a row changed and not which one, takes "
-            f"{shares(medians['bare hash'], 'COPY to null', 'compare')}.")
+            f"{shares(least, 'COPY to null', 'compare')}.")
 
 
 def ours(bench: Bench, both: Servers, database: str) -> dict[str, Ran]:
@@ -106,7 +104,7 @@ def ours(bench: Bench, both: Servers, database: str) -> dict[str, Ran]:
 
 
 def tools(bench: Bench, both: Servers) -> dict[str, float]:
-    """Seconds of the programs that dump and restore run, as bare as they can be run."""
+    """Seconds of the programs that dump and restore run, as bare as they can be run, and of :func:`hash_all` on both sides."""
     dump, old, new = bench.directory / "tools", both.environment(both.source), both.environment(both.target)
     compression = f"--compress={compression_of(str(both.target.bin))}"
     seconds = {
@@ -114,7 +112,8 @@ def tools(bench: Bench, both: Servers) -> dict[str, float]:
                           Tool([both.tool("pg_dump"), "-Fd", f"-j{JOBS}", compression, "-f", str(dump), DATABASE], old)),
         "restore": run_tools(Tool([both.tool("createdb"), "-T", "template0", DATABASE], new),
                              Tool([both.tool("pg_restore"), "-e", f"-j{JOBS}", "-d", DATABASE, str(dump)], new),
-                             Tool([both.tool("psql"), "-qc", "ANALYZE", DATABASE], new))}
+                             Tool([both.tool("psql"), "-qc", "ANALYZE", DATABASE], new)),
+        "hash": hash_all(at_rest(both))}
     drop(both)
     shutil.rmtree(dump)
     return seconds
@@ -163,11 +162,3 @@ def at_rest(both: Servers) -> Servers:
 def drop(both: Servers) -> None:
     """Remove what a peer restored."""
     both.target.execute(f"DROP DATABASE {DATABASE}")
-
-
-def memory_on_a_tenth(bench: Bench, both: Servers) -> float:
-    """Peak memory in MB of the largest module process when a tenth of the data moves."""
-    bench.say("memory on a tenth of the data")
-    fill(both.source, "tenth", max(1, both.megabytes() // 10))
-    run = ours(bench, both, "tenth")
-    return max(run[name].peak_mb for name in MODULES)
