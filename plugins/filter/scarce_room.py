@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
+from ansible_collections.dihya.migration.plugins.module_utils._tree.copying import MARGIN
 
 DOCUMENTATION = r"""
 name: scarce_room
@@ -44,7 +45,6 @@ _value:
   elements: dict
 """
 
-MARGIN = 16 << 20  # what each copy leaves free when it is made
 BACKUPS = "migration_backup_dir"
 
 

@@ -11,6 +11,7 @@ prints its figures.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -49,11 +50,11 @@ MODULES = {"copy": "build_copy", "dump": "pg_dumpall", "restore": "pg_restore_cl
 
 def nights() -> list[list[tuple[str, str, signal.Signals, float]]]:
     """Stage, victim, signal for the controller and delay of each kill, by night."""
-    if not FULL:
-        dice = random.Random(f"{SEED} {turn_of(range(18))[0]}")
-        kills = zip(sorted(dice.sample(list(STAGES)[:3], 2)), dice.sample(VICTIMS, 2))
-        return [[(stage, victim, signal.SIGKILL, dice.uniform(0, LONGEST[stage])) for stage, victim in kills]]
     dice = random.Random(SEED)
+    if not FULL:
+        forms = list(itertools.product(itertools.combinations(list(STAGES)[:3], 2), itertools.permutations(VICTIMS, 2)))
+        return [[(stage, victim, signal.SIGKILL, dice.uniform(0, LONGEST[stage])) for stage, victim in zip(stages, victims)]
+                for stages, victims in turn_of(forms)]
     return [[(stage, victim, dice.choice((signal.SIGKILL, signal.SIGTERM)), dice.uniform(0, LONGEST[stage]))
              for stage, victim in zip(STAGES, dice.sample(VICTIMS * 2, 4))] for _night in range(18)]
 

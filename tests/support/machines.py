@@ -15,12 +15,12 @@ WORK = pathlib.Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", ""))
 
 
 @functools.cache
-def _sockets() -> str:
-    """A directory of this run for the connections that stay open; the path of a socket must be short."""
-    return tempfile.mkdtemp(prefix="dihya-")
+def _sockets() -> tempfile.TemporaryDirectory[str]:
+    """A directory for the connections that stay open, removed at the end of the run; the path of a socket must be short."""
+    return tempfile.TemporaryDirectory(prefix="dihya-")
 
 
 @functools.cache
 def machine(name: str) -> testinfra.host.Host:
     """The machine with this name, over one connection; how it encodes its answers is asked once."""
-    return testinfra.get_host(f"ssh://{name}", ssh_config=str(WORK / "ssh_config"), controlpath=f"{_sockets()}/{name}")
+    return testinfra.get_host(f"ssh://{name}", ssh_config=str(WORK / "ssh_config"), controlpath=f"{_sockets().name}/{name}")

@@ -12,13 +12,13 @@ SLOW = """
 @app.get("/slow")
 def slow():
     import time
-    time.sleep(2)
+    time.sleep(1)
     return RELEASE
 """
 
 
-def write_release(tree: pathlib.Path, name: str, code: str = SLOW) -> None:
-    """Make of ``tree``, a copy of ``SITE``, the release ``name``, with ``code`` more."""
-    (tree / "app.py").write_text((SITE / "app.py").read_text().replace('"one"', f'"{name}"') + code)
+def write_release(tree: pathlib.Path, name: str) -> None:
+    """Make of ``tree``, a copy of ``SITE``, the release ``name``, with an address that takes a second to answer."""
+    (tree / "app.py").write_text((SITE / "app.py").read_text().replace('"one"', f'"{name}"') + SLOW)
     own = (SITE / "tests" / "test_readonly.py").read_text().replace('("one", "two")', f'("{name}",)')
     (tree / "tests" / "test_readonly.py").write_text(own)

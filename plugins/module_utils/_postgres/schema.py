@@ -94,7 +94,8 @@ def move_schema(request: SchemaRequest) -> dict[str, Any]:
         raise MigrationError(f"{request.tool} ended with status 0 but left {len(after.pending)} changes pending: "
                              f"{cut(', '.join(after.pending))}; what it printed is in {request.log_dir}")
     found = touched(before_outline, _outline(request))
-    undeclared = [name for name in found.tables if name not in (*own_tables(request.tool, request.history), *request.expected_changes)]
+    named = {*own_tables(request.tool, request.history), *request.expected_changes}
+    undeclared = [name for name in found.tables if name not in named]
     if undeclared:
         raise MigrationError(f"{request.tool} touched tables that were not named: {', '.join(undeclared)}. If that is right, "
                              "name them in expected_changes (postgresql_schema_changes)", touched=list(found.tables))

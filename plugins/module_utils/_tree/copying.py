@@ -30,6 +30,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing impo
 from ansible_collections.dihya.migration.plugins.module_utils._tree.system import sync_filesystem
 
 MARGIN = 16 << 20
+"""Bytes that a copy leaves free."""
 BATCH, BATCH_BYTES = 32, 4 << 20
 SAME = ("mode", "uid", "gid", "mtime_ns", "size", "target", "link_of")
 WHOLE = (*SAME, "sha256", "xattrs")

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app import process
 
 from tests.support.proxies import Load, Proxy, get, unused_ports
-from tests.support.site import SITE, SLOW, write_release
+from tests.support.site import SITE, write_release
 from tests.support.verbs import CANARY, Verbs
 
 VENV = pathlib.Path(sys.executable).parent.parent
@@ -45,7 +45,7 @@ class Coloured(Verbs):
 
     def release(self, name: str) -> None:
         """Build release ``name``."""
-        write_release(self.root / "build", name, SLOW.replace("sleep(2)", "sleep(1)"))
+        write_release(self.root / "build", name)
 
     def variables(self, release: str, colour: str = "", live: str = "") -> dict:
         port = self.ports[colour or "blue"]
