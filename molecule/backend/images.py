@@ -8,7 +8,6 @@ Below ``site/images``, by release: ``image.tar``, in a directory of its own as e
 from __future__ import annotations
 
 import pathlib
-import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
@@ -16,8 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from tests.support.images import podman, python_image
 
 RECIPE = """FROM {base}
-COPY django-packages /packages
-COPY django/{release} /application
+COPY . /application
 WORKDIR /application
 ENTRYPOINT ["python", "-m", "gunicorn"]
 """
@@ -27,16 +25,13 @@ def main() -> None:
     """Make them anew."""
     work = pathlib.Path(sys.argv[1])
     site = work / "site"
-    base = python_image(work / "image", ("psycopg2-binary",))
-    context = work / "context"
-    shutil.rmtree(context, ignore_errors=True)
-    # The driver is the base's own: this one is for Debian's Python.
-    shutil.copytree(site / "django-packages", context / "django-packages", ignore=shutil.ignore_patterns("psycopg2*", "bin"))
-    shutil.copytree(site / "django", context / "django")
+    # Packages are in the base, once; its driver of the database is for its own Python, the other one for Debian's.
+    base = python_image(work / "image", ("psycopg2-binary",), site / "django-packages")
+    recipe = work / "Containerfile"
+    recipe.write_text(RECIPE.format(base=base), encoding="ascii")
     for release in ("zero", "one", "two"):
-        (context / "Containerfile").write_text(RECIPE.format(base=base, release=release), encoding="ascii")
         tag = f"localhost/dihya-test-library:{release}"
-        podman("build", "--quiet", "--isolation=chroot", f"--tag={tag}", str(context))
+        podman("build", "--quiet", "--isolation=chroot", f"--tag={tag}", f"--file={recipe}", str(site / "django" / release))
         place = site / "images" / release
         place.mkdir(parents=True, mode=0o755)
         podman("save", "--quiet", f"--output={place / 'image.tar'}", tag)

@@ -31,10 +31,15 @@ def podman(*argv: str, check: bool = True) -> str:
     return done.stdout.strip()
 
 
-def python_image(place: pathlib.Path, packages: tuple[str, ...]) -> str:
-    """The tag of an image with Python, a shell and ``packages`` (with what they require); it is made once, staged in ``place``."""
+def python_image(place: pathlib.Path, packages: tuple[str, ...], others: pathlib.Path | None = None) -> str:
+    """The tag of an image with Python, a shell and ``packages`` (with what they require); it is made once, staged in ``place``.
+
+    ``others``: a directory with packages that are not installed here; of one that is there already, this environment's is taken.
+    """
     required = _required(packages)
     versions = ["compiled", sys.version, *sorted(f"{found.name} {found.version}" for found in required)]
+    added = sorted(others.iterdir()) if others else []
+    versions += [path.name for path in added]
     tag = f"localhost/dihya-test-python:{hashlib.sha256(' '.join(versions).encode()).hexdigest()[:12]}"
     if podman("images", "--quiet", tag):
         return tag
@@ -50,6 +55,9 @@ def python_image(place: pathlib.Path, packages: tuple[str, ...]) -> str:
     (place / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     for distribution in required:
         _install(distribution, place / "packages", program)
+    for path in added:
+        if not (place / "packages" / path.name).exists():
+            (shutil.copytree if path.is_dir() else shutil.copy2)(path, place / "packages" / path.name)
     extensions = [str(path) for folder in (standard / "lib-dynload", place / "packages") for path in folder.rglob("*.so")]
     for file in {program, shell} | {path for path in _libraries([program, shell, *extensions]) if not path.startswith(str(place))}:
         _copy(file, place)

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app import process
 
 from tests.support.proxies import Load, Proxy, get, unused_ports
-from tests.support.site import SITE, write_release
+from tests.support.site import SITE, empty_database, write_release
 from tests.support.verbs import CANARY, Verbs
 
 VENV = pathlib.Path(sys.executable).parent.parent
@@ -30,6 +30,7 @@ class Coloured(Verbs):
         self.ports = dict(zip(("blue", "green"), unused_ports(2)))
         super().__init__(root, self.ports["blue"])
         shutil.copytree(SITE, root / "build")
+        empty_database(root / "app.db")
         self.proxy: Proxy | None = None
 
     def behind(self, kind: str, side: str) -> None:
@@ -54,7 +55,7 @@ class Coloured(Verbs):
             "migration_backup_dir": str(self.root / "backup"), "migration_work_dir": str(self.root / "work"),
             "backend_source_path": str(self.root / "build"), "backend_release_path": str(self.root / "build"),
             "backend_release_name": release, "backend_path": str(self.root / "new"), "backend_venv": str(VENV), "backend_port": port,
-            "backend_environment": {"DATABASE_URL": f"sqlite:///{self.root}/app.db", "SECRET": CANARY},
+            "backend_environment": {"DATABASE_URL": f"sqlite:///{self.root}/app.db", "SECRET": CANARY}, "backend_migrate": False,
             "backend_command": ["gunicorn", "--threads", "4", "--graceful-timeout", "20", "--bind", f"127.0.0.1:{port}", "app:app"],
         }
         return {**given, **(self.colours(release, colour, live) if colour else {})}

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from tests.support.proxies import unused_ports
+from tests.support.site import SITE, empty_database
 from tests.support.verbs import CANARY, Verbs
 
-SITE = pathlib.Path(__file__).parent / "site"
 VENV = pathlib.Path(sys.executable).parent.parent
 BEFORE, AFTER = ["backend preflight", "backend backup"], [
     "backend probe backup", "backend migrate", "backend migrate", "backend verify", "backend commit"]
@@ -29,7 +29,7 @@ class Media(Verbs):
 
     def __init__(self, root: pathlib.Path, port: int) -> None:
         super().__init__(root, port)
-        shutil.copytree(SITE / "api", root / "api")
+        shutil.copytree(SITE, root / "api")
         self.uploads, self.avatars = root / "live" / "uploads", root / "live" / "avatars"
         self.target, self.second = root / "new" / "api" / "shared" / "uploads", root / "disk" / "avatars"
         for name, text in (("a.jpg", "first"), ("b/c.jpg", "second"), ("b/gone.jpg", "third")):
@@ -38,6 +38,7 @@ class Media(Verbs):
         self.avatars.mkdir()
         (self.avatars / "me.png").write_text("avatar")
         self.second.mkdir(parents=True)
+        empty_database(root / "app.db")
 
     def variables(self, release: str) -> dict:
         return {
@@ -46,7 +47,7 @@ class Media(Verbs):
             "migration_backup_copies": [{"path": str(self.root / "second")}],
             "backend_source_path": str(self.root / "api"), "backend_release_path": str(self.root / "api"),
             "backend_release_name": release, "backend_path": str(self.root / "new" / "api"), "backend_venv": str(VENV),
-            "backend_environment": {"DATABASE_URL": f"sqlite:///{self.root}/app.db", "SECRET": CANARY},
+            "backend_environment": {"DATABASE_URL": f"sqlite:///{self.root}/app.db", "SECRET": CANARY}, "backend_migrate": False,
             "backend_command": ["gunicorn", "--bind", f"127.0.0.1:{self.port}", "app:app"], "backend_port": self.port,
             "backend_health_timeout": 20, "backend_shared": ["uploads/"],
             "backend_media_paths": [{"path": str(self.uploads)}, {"path": f"{self.avatars}/", "target": str(self.second)}],
