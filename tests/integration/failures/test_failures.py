@@ -1,6 +1,9 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What must be seen to fail in a whole migration of a real database: it is found, undone, and told. One changed byte: test_secrets.py."""
+"""What must be seen to fail in a whole migration of a real database: it is found, undone, and told.
+
+One changed byte: test_secrets.py. Written after the verification: test_pgbouncer.py.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from tests.integration.failures.conftest import tells
 from tests.support.move import equal_data
 from tests.support.playbook import kill_with_forks
 
-TABLE, OBJECT, SEQUENCE = "table app.client", "large objects", "sequences"
+TABLE, SEQUENCE = "table app.client", "sequences"
 
 
 def test_a_row_of_a_superuser_that_is_in_no_dump_is_found(move, intrusion, before):
@@ -32,16 +35,6 @@ def test_a_row_of_an_owner_who_grants_himself_the_right_again_is_found_though_it
     tells(move, done, "written to after the freeze", "après le gel : ")
     tells(move, done, "sequence app.ticket", "la séquence app.ticket")
     before.is_back(TABLE, SEQUENCE)
-
-
-def test_a_large_object_written_after_the_verification_is_found_before_the_commit(move, intrusion, before):
-    move.variables["postgresql_freeze"] = {"command": "true", "undo": "true", "keep_readers": True}
-    intrusion.plan("verify", move.sites.source, ["SET default_transaction_read_only = off", "SELECT lo_put(4711, 0, 'Z')"],
-                   move.owner, move.passwords[move.owner])
-    done = intrusion.run()
-    assert intrusion.refused() == []
-    tells(move, done, "written to after the freeze", "après le gel : ")
-    before.is_back(OBJECT)
 
 
 def test_a_target_that_dies_under_way_does_not_keep_the_source_closed(move, intrusion, before):

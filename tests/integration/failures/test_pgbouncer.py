@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 
 import pytest
 
+from tests.integration.failures.conftest import tells
 from tests.support.bouncer import CONSOLE, Bouncer
 from tests.support.canaries import find_secrets
 
@@ -22,18 +24,21 @@ def fixture_bouncer(move):
     bouncer.stop()
 
 
-def test_clients_wait_from_the_freeze_until_the_rollback_and_lose_nothing(move, before, bouncer):
+def test_clients_wait_until_what_was_written_past_them_after_the_verification_is_found_and_lose_nothing(move, before, bouncer):
     rows = bouncer.ask(TOLD)
     move.secrets["vault_console"] = CONSOLE
     console = {**bouncer.console(), "password": "{{ vault_console }}"}
     move.variables.update(postgresql_freeze={"method": "pgbouncer", "pgbouncer": console}, postgresql_drill=False, migration_commit="hold")
     held = move.run()
     assert held.rc == 0 and move.outcome() == "waiting", held.output[-3000:]
+    with contextlib.closing(move.sites.source.connect(move.database, move.owner, move.passwords[move.owner])) as directly:
+        directly.cursor().execute("SELECT lo_put(4711, 0, 'Z')")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(bouncer.ask, TOLD)
-        back = move.run("rollback")
-        assert back.rc == 0 and waiting.result(60) == rows, back.output[-3000:]
-    before.is_back()
+        done = move.run("commit")
+        assert waiting.result(60) == rows, done.output[-3000:]
+    tells(move, done, "written to after the freeze", "après le gel : ")
+    before.is_back("large objects")
     for path in move.playbook.directory.glob("variables-*.json"):  # what the user gave
         path.unlink()
-    assert CONSOLE not in held.output + back.output and find_secrets([move.directory], {"console": CONSOLE}) == []
+    assert CONSOLE not in held.output + done.output and find_secrets([move.directory], {"console": CONSOLE}) == []
