@@ -78,7 +78,9 @@ LANES = {
 
 
 PAIRS = "integration-postgresql"
-OF_PAIRS = ("postgres_dump", "postgres_schema", "failures/test_failures.py")  # what moves databases from POSTGRES_SOURCE, mostly
+# What moves databases from POSTGRES_SOURCE, mostly, or freezes it.
+OF_PAIRS = ("postgres_dump", "postgres_schema", "postgres_verify/test_freeze.py", "postgres_verify/test_freeze_methods.py",
+            "failures/test_failures.py", "failures/test_pgbouncer.py")
 
 
 def integration(root: pathlib.Path) -> Tier:

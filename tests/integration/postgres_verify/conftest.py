@@ -15,6 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres import f
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
 from tests.integration.postgres_verify.support import DROP_ROLES, ROLES, fill
+from tests.support.postgres_modules import SOURCE
 
 NUMBER = itertools.count()
 PSQL = shutil.which("psql") or str(bin_directory(18) / "psql")
@@ -62,12 +63,8 @@ def fixture_new_database():
 
 @pytest.fixture(scope="module", name="server")
 def fixture_server(request):
-    """The oldest server to be had here: on 15 a read-only transaction can write large objects."""
-    try:
-        bin_directory(15)
-        server = request.getfixturevalue("postgres15")
-    except LookupError:
-        server = request.getfixturevalue("postgres18")
+    """A server of the version from which databases move."""
+    server = request.getfixturevalue(f"postgres{SOURCE}")
     server.execute("ALTER SYSTEM SET autovacuum = off")  # it moves the fence, whenever it likes
     server.execute("SELECT pg_reload_conf()")
     server.execute("DROP DATABASE IF EXISTS frozen WITH (FORCE)")

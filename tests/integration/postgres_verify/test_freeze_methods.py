@@ -11,6 +11,7 @@ import subprocess
 import psycopg2
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze_methods
 
 from demo.postgres_server import HOST
 from tests.integration.postgres_verify.support import normal, passfile
@@ -60,14 +61,11 @@ def test_the_script_takes_the_lines_away_without_ansible(server, run, rules, tmp
     run(state="open", **HBA)
 
 
-def test_a_user_that_may_not_write_the_file_is_found_out_before_anything_changes(server, run, rules):
-    old = (server.directory / "postmaster.pid").read_text()
-    (server.directory / "postmaster.pid").write_text("999999999\n" + old.partition("\n")[2])  # as where it may not signal the server
-    try:
-        with pytest.raises(MigrationError, match="could not be tried here: reject"):
-            run(check_mode=True, **HBA)
-    finally:
-        (server.directory / "postmaster.pid").write_text(old)
+def test_a_user_that_may_not_signal_the_server_is_found_out_before_anything_changes(run, rules, tmp_path, monkeypatch):
+    (tmp_path / "postmaster.pid").write_text("999999999\n")  # not in its own file: it looks there every minute, and ends
+    monkeypatch.setattr(freeze_methods, "FILES", f"SELECT current_setting('hba_file') AS hba, '{tmp_path}' AS data")
+    with pytest.raises(MigrationError, match="could not be tried here: reject"):
+        run(check_mode=True, **HBA)
 
 
 def options(bouncer: Bouncer, **changes) -> dict:
