@@ -59,7 +59,7 @@ options:
       - So it is proved again, after schema tools or a back end's own migrations have run, that the tables they did not touch are as they
         were. A table that was made, dropped or changed since is a failure unless it is in O(expected_changes); each of those, and every
         other object that was, is in RV(explained). Definitions are compared where the file was written with O(scope=all); else that is
-        in RV(not_proved). Owners and privileges are not compared.
+        in RV(not_proved). Owners and privileges of objects count as definitions here, those of roles are not compared.
     type: path
   created_file:
     description:
@@ -88,8 +88,8 @@ options:
     default: {}
   scope:
     description:
-      - Whether to compare rows, catalogs (objects, roles, privileges, settings) or both. With O(baseline), of catalogs only definitions
-        of objects.
+      - Whether to compare rows, catalogs (objects, roles, privileges, settings) or both. With O(baseline), of catalogs only definitions,
+        owners and privileges of objects.
     type: str
     default: all
     choices: [rows, catalog, all]

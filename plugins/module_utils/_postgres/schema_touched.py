@@ -10,17 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import Difference
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import Difference, compare_contents
 
 ROWS = ("r", "p", "f")  # kinds of relations that hold rows: tables, partitioned and foreign ones
 KINDS = {"v": "view", "m": "materialized view", "c": "type"}
+ONE_SERVER = (10**6, 10**6)  # its version is no matter: it knows the same privileges before and after
 VALUES = ("last_value", "is_called")  # of sequences: they move with the rows, not with the definitions
 
 Outline = Mapping[str, Mapping[str, str]]
 """Digests by name of ``tables`` (``schema.table``) and ``others`` (``kind name``)."""
+Rights = Mapping[str, Any]
+"""Owners and privileges in a database, one of ``capture``'s ``databases``."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,20 @@ def outline(catalog: Mapping[str, Any], values: bool = True) -> Outline:
 def touched(before: Outline, after: Outline) -> Touched:
     """What differs between two outlines of one database."""
     return Touched(_differing(before["tables"], after["tables"]), _differing(before["others"], after["others"]))
+
+
+def touched_rights(database: str, before: Rights, after: Rights, catalog: Mapping[str, Any], expected: Collection[str]) -> list[Difference]:
+    """What has another owner or other privileges than before, as :meth:`Touched.differences` tells it; ``catalog`` is that of ``after``.
+
+    What was made or dropped is told there alone.
+    """
+    table_of = {f"table {name}": name for name in catalog["table"]}
+    table_of.update((f"sequence {name}", entry["of"]) for name, entry in catalog["sequence"].items())
+    for side in (before, after):
+        table_of.update((f"column {name}", entry["table"]) for name, entry in side["objects"].get("COLUMN", {}).items())
+    undeclared = {name for name, entry in catalog["table"].items() if entry["kind"] in ROWS} - set(expected)
+    return [replace(one, rule=None if table_of.get(one.object) in undeclared else "schema_change")
+            for one in compare_contents(database, before, after, ONE_SERVER)]
 
 
 def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:

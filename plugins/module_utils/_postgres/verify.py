@@ -50,7 +50,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.placemen
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.proved_backup import keep_proof, known_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import passwords_in
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Outline, outline, touched
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Outline, outline, touched, touched_rights
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
@@ -203,6 +203,7 @@ class Verification:
         self.found: dict[str, dict[str, Any]] = {}
         self.behind: dict[str, list[str]] = {}
         self.outlines: dict[str, Outline] = {}
+        self.rights: dict[str, Any] = {}  # by name on the target
         self.not_proved: list[str] = []
         self.failed_logins: list[str] = []
         self.progress = Progress(request.progress_file, "verify")
@@ -253,12 +254,15 @@ class Verification:
 
     def definitions(self) -> None:
         """Find what was made, dropped or changed since the baseline, whoever did it: a back end's own framework too."""
-        request = self.request
+        request, expected = self.request, self.request.expected_changes
+        self.rights = capture(request.target, map(request.on_target, request.databases), request.application_name)["databases"]
         for name in request.databases:
             with transaction(request.target, request.on_target(name), None, request.application_name) as connection:
-                self.outlines[name] = outline(read_catalog(connection), values=False)
-            if name in self.known.outlines:
-                self.differences += touched(self.known.outlines[name], self.outlines[name]).differences(name, request.expected_changes)
+                catalog = read_catalog(connection)
+            self.outlines[name] = outline(catalog, values=False)
+            if name in self.known.outlines and name in self.known.rights:
+                self.differences += touched(self.known.outlines[name], self.outlines[name]).differences(name, expected)
+                self.differences += touched_rights(name, self.known.rights[name], self.rights[request.on_target(name)], catalog, expected)
             else:
                 self.not_proved.append(f"definitions of objects in database {name}: the baseline holds none to compare with")
 
@@ -270,6 +274,7 @@ class Verification:
         self.progress.begin("catalog", 0, "objects")
         names = [request.on_target(name) for name in request.databases]
         after = capture(request.target, names, request.application_name)
+        self.rights = after["databases"]
         change = read_change(request.target, before, after, request)
         before, after, left = carry(before, after, change)
         self.differences += left
@@ -364,7 +369,8 @@ class Verification:
         return {"format": FORMAT, "algorithm": ALGORITHM, "created": utc_now(), "databases": {
             name: {"target": self.request.on_target(name), "hexadecimal": self.known.hexadecimal.get(name, False),
                    "tables": proved[name], "behind": self.behind[name],
-                   **({"outline": self.outlines[name]} if name in self.outlines else {})} for name in self.found}}
+                   **({"outline": self.outlines[name], "rights": self.rights[self.request.on_target(name)]}
+                      if name in self.outlines else {})} for name in self.found}}
 
     def _journal(self, msg: str, tables: int, total: int, explained: list[dict[str, str]], duration: float) -> dict[str, Any]:
         request = self.request

@@ -43,7 +43,9 @@ def test_flyway_moves_the_schema_after_the_proof_and_what_the_back_end_touches_t
     move.variables["postgresql_schema_changes"] += ["app.visit"]
     back_end = Intrusion(move)  # its own framework, which no module of ours runs
     back_end.plan("migrate", move.sites.target, ["CREATE INDEX by_town ON app.client (town)",
-                                                     "CREATE VIEW app.town AS SELECT town FROM app.client"])
+                                                     "CREATE VIEW app.town AS SELECT town FROM app.client",
+                                                     f"GRANT UPDATE ON app.client TO {move.reader}",
+                                                     f"GRANT USAGE ON SEQUENCE app.ticket TO {move.reader}"])
     done = back_end.run()
     assert (done.rc, move.outcome()) == (0, "ok"), done.output[-4000:]
     moved, verified = facts(move, "migrate"), facts(move, "verify")
@@ -52,7 +54,8 @@ def test_flyway_moves_the_schema_after_the_proof_and_what_the_back_end_touches_t
     assert told == {"app.client", "app.visit", "public.flyway_schema_history"}
     told = {entry["object"].partition(": ")[2] for entry in verified["explained"] if entry["rule"] == "schema_change"}
     assert told == {"rows of app.client (values)", "table app.client (definition)", "rows of app.visit (extra)", "table app.visit (extra)",
-                    "rows of public.flyway_schema_history (extra)", "table public.flyway_schema_history (extra)", "view app.town (extra)"}
+                    "rows of public.flyway_schema_history (extra)", "table public.flyway_schema_history (extra)", "view app.town (extra)",
+                    "table app.client (privileges)", "sequence app.ticket (privileges)"}
     assert "view app.town (extra)" in move.report() and f"schema of {move.database} after" in move.report()
     assert move.sites.target.execute(COLUMNS, move.database) == [(3,)] and move.sites.source.execute(COLUMNS, move.database) == [(2,)]
     owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'visit'"

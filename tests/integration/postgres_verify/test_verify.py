@@ -234,12 +234,22 @@ def test_what_a_schema_tool_changed_is_explained_and_nothing_else(moved, changed
     live = verify(request_of(moved, expected_changes=["crm.purchase", "crm.version", "crm.due", "crm.numbers"],
                              rename={"moved": "changed"}))
     assert {one["rule"] for one in live["explained"]} >= {"schema_change"}
-    changed.execute("UPDATE crm.customer SET amount = amount + 1 WHERE id = 7; DROP INDEX crm.by_name", "changed")
-    assert differences(moved, expected_changes=["crm.purchase", "crm.version"], **after) == [
-        "database moved: rows of crm.customer differs in values", "database moved: table crm.customer differs in definition"]
+    changed.execute("UPDATE crm.customer SET amount = amount + 1 WHERE id = 7; DROP INDEX crm.by_name;"
+                    "REVOKE DELETE ON crm.customer FROM crm_app; GRANT SELECT (mail) ON crm.customer TO crm_app;"
+                    "ALTER TABLE crm.purchase OWNER TO crm_reader; GRANT CREATE ON SCHEMA crm TO crm_app;"
+                    "ALTER FUNCTION crm.touch() OWNER TO crm_app; REVOKE USAGE ON SEQUENCE crm.numbers FROM crm_app", "changed")
+    assert differences(moved, expected_changes=["crm.purchase", "crm.version"], **after) == [f"database moved: {what}" for what in (
+        "rows of crm.customer differs in values", "table crm.customer differs in definition",
+        "column crm.customer.mail differs in privileges", "table crm.customer differs in privileges")]
+    named["expected_changes"] = ["crm.customer", "crm.purchase", "crm.version"]
+    told = {one["object"].partition(": ")[2] for one in verify(request_of(moved, **named))["explained"]}
+    assert told >= {"table crm.purchase (owner)", "schema crm (privileges)", "routine crm.touch() (owner)",
+                    "sequence crm.numbers (privileges)", "column crm.customer.mail (privileges)", "table crm.customer (privileges)"}
     # What was touched is known from now on; a file that was written without definitions says so.
-    assert differences(moved, scope="catalog", **{**after, "baseline": again}) == [
-        "database moved: table crm.customer differs in definition"]
+    since = differences(moved, scope="catalog", **{**after, "baseline": again})
+    assert {text for text in since if " table " in text} == {f"database moved: table crm.{what}" for what in (
+        "customer differs in definition", "customer differs in privileges", "purchase differs in owner", "purchase differs in privileges")}
+    assert "database moved: sequence crm.purchase_id_seq differs in owner" in since  # of its column
     written = json.loads((tmp_path / "again.json").read_text())
     del written["databases"]["moved"]["outline"]
     (tmp_path / "digests.json").write_text(json.dumps(written))
