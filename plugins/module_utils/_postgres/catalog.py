@@ -26,8 +26,8 @@ IN_RELATION = f"{USER} AND {MEMBER.format(catalog='pg_class', oid='c.oid')}"
 NAMES = "(SELECT json_agg(v ORDER BY v) FROM unnest({}::text[]) v)"
 # Since 15.20 the server stamps every column with a version of its own, which no other major version accepts.
 ATTRIBUTE_OPTIONS = "(SELECT json_agg(v ORDER BY v) FROM unnest(a.attoptions) v WHERE v NOT LIKE 'pg\\_attver=%')"
-MAPPING_KIND = "user mapping"
-UNREADABLE = "unknown"  # in the place of options that a login may not read
+MAPPING_KIND, SUBSCRIPTION_KIND = "user mapping", "subscription"
+UNREADABLE = "unknown"  # in the place of what a login may not read: options of a user mapping, the connection of a subscription
 # The server shows no options of a user mapping to others, as if there were none.
 MAY_READ_MAPPING = """((SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) OR CASE WHEN u.umuser = 0
           THEN pg_has_role(s.srvowner, 'USAGE') ELSE u.usename = current_user
@@ -211,7 +211,7 @@ QUERIES: dict[str, str] = {
     MAPPING_KIND: f"""SELECT quote_ident(u.srvname) || ' ' || quote_ident(coalesce(u.usename, 'public')), json_build_object('options',
         CASE WHEN u.umoptions IS NOT NULL OR {MAY_READ_MAPPING} THEN {options('u.umoptions')} ELSE '{UNREADABLE}' END)
         FROM pg_user_mappings u JOIN pg_foreign_server s ON s.oid = u.srvid""",
-    "subscription": f"""SELECT quote_ident(s.subname), json_build_object('owner', pg_get_userbyid(s.subowner),
+    SUBSCRIPTION_KIND: f"""SELECT quote_ident(s.subname), json_build_object('owner', pg_get_userbyid(s.subowner),
         'comment', {comment('pg_subscription', 's.oid')}{{subscribed}}) FROM pg_subscription s
         WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())""",
     "large object": """SELECT l.oid::text, json_build_object('owner', pg_get_userbyid(l.lomowner), 'comment', o.description)
@@ -248,7 +248,7 @@ READABLE = ("SELECT attname::text FROM pg_attribute WHERE attrelid = 'pg_catalog
 
 def read_catalog(connection: Any) -> Catalog:
     """The catalog of the database of ``connection``, whose session is pinned."""
-    version = connection.server_version
+    version, subscribed = connection.server_version, {name for (name,) in rows(connection, READABLE)}
     parts = {
         "compression": "nullif(a.attcompression, '')" if version >= 140000 else "NULL",
         "and_validated": VALIDATED if version >= 180000 else "",
@@ -258,7 +258,8 @@ def read_catalog(connection: Any) -> Catalog:
                   " WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs))" if version >= 150000 else "NULL, NULL",
         "published_schemas": "(SELECT json_agg(s.pnnspid::regnamespace::text ORDER BY s.pnnspid::regnamespace::text) FROM"
                              " pg_publication_namespace s WHERE s.pnpubid = p.oid)" if version >= 150000 else "NULL",
-        "subscribed": "".join(f", {SUBSCRIBED[name]}" for (name,) in rows(connection, READABLE) if name in SUBSCRIBED),
+        "subscribed": "".join(f", {sql}" for name, sql in SUBSCRIBED.items() if name in subscribed)
+                      + ("" if "subconninfo" in subscribed else f", 'connection', '{UNREADABLE}'"),
     }
     found: Catalog = {}
     for kind, sql in {**QUERIES, **({NOT_NULL_KIND: NOT_NULL} if version >= 180000 else {})}.items():

@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC, explode, unknown_privileges
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import MAPPING_KIND, NOT_NULL_KIND, UNREADABLE
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import (
+    MAPPING_KIND,
+    NOT_NULL_KIND,
+    SUBSCRIPTION_KIND,
+    UNREADABLE,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import LIBRARIES, settings_of
 
 FRAME = ("owner", "encoding", "collate", "ctype", "provider", "locale", "rules", "is_template", "allow_connections", "connection_limit",
          "comment")
+SECRETS = {MAPPING_KIND: "options", SUBSCRIPTION_KIND: "connection"}  # properties that not every login may read
 # A subscription is restored disabled; what dumps older than 18 say nothing of, 18 gives its own default.
 ARRIVES_OTHERWISE = {("enabled", True, False), ("streaming", None, "p")}
 WORDS = {"missing": "is missing on the target", "extra": "is on the target only",
@@ -80,13 +86,13 @@ def _properties(kind: str, identity: str, old: Mapping[str, Any] | None, new: Ma
 
 
 def _unread(kind: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return kind == MAPPING_KIND and UNREADABLE in (old.get(name), new.get(name))
+    return SECRETS.get(kind) == name and UNREADABLE in (old.get(name), new.get(name))
 
 
-def unread_mappings(source: Mapping[str, Any], target: Mapping[str, Any]) -> list[str]:
-    """User mappings on both sides whose options a login of either may not read: whether these are equal is not known."""
-    old, new = source.get(MAPPING_KIND, {}), target.get(MAPPING_KIND, {})
-    return [name for name in sorted(old.keys() & new.keys()) if _unread(MAPPING_KIND, "options", old[name], new[name])]
+def unread(kind: str, source: Mapping[str, Any], target: Mapping[str, Any]) -> list[str]:
+    """Objects of a kind in ``SECRETS`` on both sides of which a login of either may not read that: whether it is equal is not known."""
+    old, new = source.get(kind, {}), target.get(kind, {})
+    return [name for name in sorted(old.keys() & new.keys()) if _unread(kind, SECRETS[kind], old[name], new[name])]
 
 
 def _rule(kind: str, identity: str, what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
@@ -94,7 +100,7 @@ def _rule(kind: str, identity: str, what: str, old: Mapping[str, Any], new: Mapp
         return "extension_version"  # an extension comes from the target's own packages
     if kind == "extension" and identity == "plpgsql":
         return "extension_of_the_server"
-    if kind == "subscription" and (what, old.get(what), new.get(what)) in ARRIVES_OTHERWISE:
+    if kind == SUBSCRIPTION_KIND and (what, old.get(what), new.get(what)) in ARRIVES_OTHERWISE:
         return "subscription_arrives"
     return None
 

@@ -72,6 +72,8 @@ def dump(request: DumpRequest, check_mode: bool = False) -> dict[str, Any]:
     if check_mode:
         gone = would_remove(request.policy)
         would = f"would dump {len(cluster['databases'])} databases" + (f" and remove {len(gone)} older backups" if gone else "")
+        if request.reuse and cluster["server"]["system_identifier"] is None:
+            would += ": whether the earlier backup is of this server is not known, as the login may not execute pg_control_system()"
         return {"changed": True, "msg": would, "path": None, "databases": cluster["databases"], "expired_removed": gone,
                 "diff": {"before": lines(gone), "after": plan_text(cluster, request)}}
     removed = remove_stale(request.dest) + finish_removals(request.policy)
@@ -131,14 +133,15 @@ def newest(path: str | None) -> str | None:
 
 
 def find_reusable(request: DumpRequest, cluster: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest of ``reuse`` when that backup is whole and of the same cluster, databases and format."""
+    """The manifest of ``reuse`` when that backup is whole and shows to be of the same cluster, databases and format."""
     if not request.reuse:
         return None
     try:
         manifest = read_manifest(request.reuse, KIND)
     except MigrationError:
         return None
-    same = (manifest["server"]["system_identifier"] == cluster["server"]["system_identifier"]
+    known = cluster["server"]["system_identifier"]
+    same = (known is not None and manifest["server"]["system_identifier"] == known
             and sorted(manifest["databases"]) == cluster["databases"] and manifest["archive"] == request.archive
             and (request.seal is None or sorted(manifest["encryption"]["recipients"]) == sorted(request.seal.keys())))
     return manifest if same and not damaged_files(request.reuse, manifest["files"]) else None

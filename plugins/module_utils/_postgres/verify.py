@@ -22,7 +22,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.baseline
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.bisect import differing_keys
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, choose_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.carried import carry, carry_catalog, read_change
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import read_catalog
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog import MAPPING_KIND, SUBSCRIPTION_KIND, read_catalog
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import (
     Difference,
     compare_behind,
@@ -31,7 +31,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare 
     compare_contents,
     compare_rows,
     other_verifiers,
-    unread_mappings,
+    unread,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import (
@@ -310,9 +310,9 @@ class Verification:
             source = placed_catalog(carry_catalog(known, change), kept["own"], request.tablespaces)
             found = compare_catalogs(name, source, target, request.expected_changes, Normalizer(connection).same)
         self.differences += found + [Difference(name, f"sequence {one}", "last_value", "sequence_in_use") for one in used]
-        unread = unread_mappings(source, target)
-        if unread:
-            self.not_proved.append(f"options of user mappings in database {name}, which a login may not read: {names(unread)}")
+        for kind, what in ((MAPPING_KIND, "options of user mappings"), (SUBSCRIPTION_KIND, "connections of subscriptions")):
+            hidden = unread(kind, source, target)
+            self.not_proved += [f"{what} in database {name}, which a login may not read: {names(hidden)}"] if hidden else []
         self.not_proved += [f"rows of materialized view {view} in database {name}: they are made again on the target"
                             for view, entry in source["table"].items() if entry["kind"] == "m"]
 

@@ -143,6 +143,7 @@ NOT_PROVED = (
     N_("password hashes are not in the backup: the login may not read pg_authid"),
     N_("password hashes of roles: a login may not read them"),
     N_("options of user mappings in database {name}, which a login may not read: {what}"),
+    N_("connections of subscriptions in database {name}, which a login may not read: {what}"),
     N_("definitions of objects in database {name}: a backup holds no catalog to compare with"),
     N_("definitions of objects in database {name}: the baseline holds none to compare with"),
     N_("rows of materialized view {view} in database {name}: they are made again on the target"),

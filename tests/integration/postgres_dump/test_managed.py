@@ -303,10 +303,13 @@ def test_what_the_service_sets_on_the_target_afterwards_is_compared_again(case):
     case.target.server.execute("ALTER DATABASE shop SET app.mode TO 'canary-mode'")
     far = ("CREATE FOREIGN DATA WRAPPER far", "CREATE SERVER far FOREIGN DATA WRAPPER far", "GRANT USAGE ON FOREIGN SERVER far TO migrator",
            "CREATE USER MAPPING FOR clerk SERVER far OPTIONS (password 'canary-{0}')", "CREATE USER MAPPING FOR migrator SERVER far")
+    feed = ("CREATE SUBSCRIPTION feed CONNECTION 'host={0}.example password=canary-feed' PUBLICATION p"
+            " WITH (connect = false, enabled = false, slot_name = NONE)")
     own = "ALTER USER MAPPING FOR migrator SERVER far OPTIONS (ADD password 'canary-own')"
     try:
         for service in (case.source, case.target):
             service.server.execute(";".join(far).format(service.server.major), "shop")
+            service.server.execute(feed.format(service.server.port), "shop")
         case.source.server.execute(own, "shop")
         # It reads its own, and that there are none of these too.
         assert case.compare()["differences"] == ["database shop: user mapping far migrator differs in options"]
@@ -314,8 +317,11 @@ def test_what_the_service_sets_on_the_target_afterwards_is_compared_again(case):
         compared = case.compare()
     finally:
         case.source.server.execute("DROP FOREIGN DATA WRAPPER far CASCADE", "shop")
+        for service in (case.source, case.target):
+            service.server.execute("DROP SUBSCRIPTION IF EXISTS feed", "shop")
     assert "app.mode" not in str(compared["explained"]) and "canary" not in str(compared)
     assert "options of user mappings in database shop, which a login may not read: far clerk" in compared["not_proved"]
+    assert "connections of subscriptions in database shop, which a login may not read: feed" in compared["not_proved"]
 
 
 def freeze(case, check_mode=False, **options):

@@ -7,11 +7,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, start_time
-from ansible_collections.dihya.migration.plugins.module_utils._postgres import backup_dir, endpoint, tools
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import backup_dir, dump, endpoint, tools
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_plain import END, check_complete
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import SMALL, plan_workers
@@ -67,6 +69,15 @@ def test_two_backups_in_one_minute_get_two_names():
     first = backup_dir.final_name("postgresql", moment, set())
     assert first == "postgresql_2026-11-28_2201"
     assert backup_dir.final_name("postgresql", moment, {first, first + "-2"}) == first + "-3"
+
+
+@pytest.mark.parametrize(("kept", "now", "used"), [("7", "7", True), ("7", "8", False), (None, None, False), ("7", None, False)])
+def test_a_backup_is_used_again_only_where_it_shows_to_be_of_this_server(monkeypatch, kept, now, used):
+    manifest = {"server": {"system_identifier": kept}, "databases": {"crm": {}}, "archive": "directory", "files": []}
+    monkeypatch.setattr(dump, "read_manifest", lambda *_: manifest)
+    monkeypatch.setattr(dump, "damaged_files", lambda *_: [])
+    request: Any = SimpleNamespace(reuse="/backups/crm", archive="directory", seal=None)
+    assert bool(dump.find_reusable(request, {"server": {"system_identifier": now}, "databases": ["crm"]})) is used
 
 
 def test_only_staging_directories_of_dead_owners_are_removed(tmp_path):

@@ -10,7 +10,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare 
     compare_catalogs,
     compare_cluster,
     compare_rows,
-    unread_mappings,
+    unread,
 )
 
 ROLE = {"superuser": False, "bootstrap": False, "login": True, "password": "scram:1", "comment": None}
@@ -104,7 +104,7 @@ def test_options_of_a_user_mapping_that_nobody_read_are_neither_equal_nor_a_diff
     target = {"user mapping": {"far a": {"options": "unknown"}, "far b": {"options": "unknown"}, "far c": {"options": "2"}}}
     assert [str(one) for one in compare_catalogs("crm", source, target)] == [
         "database crm: user mapping far c differs in options", "database crm: user mapping far d is missing on the target"]
-    assert unread_mappings(source, target) == ["far a", "far b"]
+    assert unread("user mapping", source, target) == ["far a", "far b"]
 
 
 def test_versions_of_extensions_are_explained_and_a_missing_one_is_not():
