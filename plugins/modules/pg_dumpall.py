@@ -59,7 +59,8 @@ options:
       - V(directory) is what M(dihya.migration.pg_restore_cluster) restores.
       - V(plain) is one file C(backup.sql) with roles, and every database behind a C(\connect), to be restored by a superuser with
         C(psql -v ON_ERROR_STOP=1 -f backup.sql). Roles that exist there are left as they are; databases of the same name must not exist.
-        It holds neither settings nor privileges on parameters that every role has (C(ALTER ROLE ALL), C(TO PUBLIC)).
+        Settings and privileges on parameters that every role has (C(ALTER ROLE ALL), C(TO PUBLIC)) come last; a setting that the server
+        has of its own stays, and libraries to preload are left out. What C(pg_dumpall) itself writes has no such settings.
         Its C(\restrict) key, where the client knows one, is kept in O(dest)/.restrict-key, so that equal data give equal bytes.
     type: str
     default: directory

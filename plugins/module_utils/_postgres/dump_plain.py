@@ -30,13 +30,16 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_req
     tables_of,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import database_argument, libpq_environment
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import owed
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import (
     create_database,
     frame_statements,
     grant_membership,
     identifier,
     literal,
+    parameter,
     role_statements,
+    set_statements,
     with_capture,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, major_of, run_all, tool_version
@@ -78,7 +81,7 @@ def dump_plain(request: DumpRequest, cluster: dict[str, Any], staging: str) -> d
                 check_complete(path, PART_END)
                 append(path, closing_text(source, name))
         digests = digest_all(request, snapshots, progress)
-    append(path, f"--\n{END}\n--\n")
+    append(path, f"{everybody_text(captured)}--\n{END}\n--\n")
     check_complete(path)
     frames = {frame["name"]: frame for frame in cluster["globals"]["databases"]}
     return {"databases": {name: dict(frames[name], objects=cluster["objects"][name], needs=cluster["needs"][name])
@@ -98,18 +101,32 @@ def append(path: str, text: str) -> None:
 
 def roles_text(source: dict[str, Any], version: int) -> str:
     """SQL that makes the roles which are missing, with all that is their own, and grants the memberships."""
-    text = "".join(unless_exists(role["name"], role_statements(source, role)) for role in source["roles"])
+    text = "".join(unless_exists(f"pg_catalog.pg_roles WHERE rolname = {literal(role['name'])}", role_statements(source, role))
+                   for role in source["roles"])
     return text + "".join(grant_membership(membership, version) + ";\n" for membership in source["memberships"])
 
 
-def unless_exists(role: str, statements: list[str]) -> str:
-    """``statements`` in a block that does nothing where ``role`` exists."""
+def everybody_text(captured: dict[str, Any]) -> str:
+    """SQL that gives every role what it had (settings of all are not in what pg_dumpall writes); a setting of its own the server keeps.
+
+    It comes last: the sessions that restore would have it too.
+    """
+    given = owed(captured, {"settings": []})
+    own = "pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) v WHERE s.setdatabase = 0 AND s.setrole = 0" \
+        " AND pg_catalog.split_part(v, '=', 1) = "
+    settings = "".join(unless_exists(own + literal(value.partition("=")[0]), set_statements("ALTER ROLE ALL", [value]))
+                       for value in given.settings)
+    grants = "".join(f"GRANT {privilege} ON PARAMETER {parameter(name)} TO PUBLIC;\n" for name, privilege in given.privileges)
+    return f"--\n-- Every role\n--\n{settings}{grants}" if given.settings or given.privileges else ""
+
+
+def unless_exists(what: str, statements: list[str]) -> str:
+    """``statements`` in a block that does nothing where there is a row of ``what``, all that follows FROM."""
     body = "".join(statement + ";\n" for statement in statements)
     number = 1
     while f"$r{number}$" in body:
         number += 1
-    return (f"DO $r{number}$\nBEGIN\nIF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {literal(role)}) THEN\n{body}"
-            f"END IF;\nEND\n$r{number}$;\n")
+    return f"DO $r{number}$\nBEGIN\nIF NOT EXISTS (SELECT FROM {what}) THEN\n{body}END IF;\nEND\n$r{number}$;\n"
 
 
 def opening_text(source: dict[str, Any], name: str, version: int) -> str:

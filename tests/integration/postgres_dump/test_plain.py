@@ -36,8 +36,7 @@ def psql(site, tools: str, script: pathlib.Path) -> subprocess.CompletedProcess:
 
 def test_psql_restores_it_and_every_row_and_privilege_is_proved(plain, module, new, odd, tools, tmp_path):
     backup, before = plain(), new.names()
-    # What every role has is in no plain backup.
-    new.execute("ALTER ROLE ALL SET app.shared TO 'canary-shared'; GRANT SET ON PARAMETER log_statement TO PUBLIC")
+    shared = {"app.shared=canary-shared", "log_statement"}  # what every role has
     try:
         done = psql(new, tools, backup / "backup.sql")
         assert done.returncode == 0, done.stderr
@@ -46,6 +45,10 @@ def test_psql_restores_it_and_every_row_and_privilege_is_proved(plain, module, n
         assert proof.get("equal"), proof
         assert proof["rows"] >= 20002 and new.execute('SELECT count(*) FROM "t\'t"', odd) == [(2,)]
         new.server.connect("shop", "clerk", "canary-clerk").close()
+        assert new.names()["everybody"] - before["everybody"] == shared
+        new.execute("ALTER ROLE ALL SET app.shared TO 'its own'")
+        new.execute((backup / "backup.sql").read_text().partition("-- Every role\n")[2])
+        assert "app.shared=its own" in new.names()["everybody"]
     finally:
         new.execute("ALTER ROLE ALL RESET app.shared; REVOKE SET ON PARAMETER log_statement FROM PUBLIC")
         for name in new.names()["databases"] - before["databases"]:
