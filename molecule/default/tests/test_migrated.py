@@ -45,6 +45,19 @@ def test_old_and_new_hold_the_same_books_and_authors():
     assert old == new and int(old[0]) > 1000
 
 
+def test_words_have_the_order_of_their_collation_by_the_icu_of_the_new_server():
+    versions = {name: query(name, "SELECT collversion, pg_collation_actual_version(oid) FROM pg_collation WHERE collname = 'readers'")
+                for name in ("old", "new")}
+    recorded, actual = versions["new"].split("|")
+    assert recorded == actual and versions["old"].split("|")[0] != recorded  # it moved to another ICU, and no stale version with it
+    ordered = "SET enable_seqscan = off; SELECT string_agg(word, ' ') FROM (SELECT word FROM words.title ORDER BY word) w"
+    assert {query(name, ordered) for name in ("old", "new")} == {"cote Côte coté côté école Zoé بيت كتاب ⴰⴷⵍⵉⵙ ⵜⴰⵎⵓⵔⵜ"}
+    assert query("new", "SET enable_seqscan = off; SELECT word FROM words.title WHERE word = 'CÔTÉ'") == "côté"
+    assert query("new", "BEGIN; CREATE EXTENSION amcheck; SELECT bt_index_check('words.by_word', true); ROLLBACK") == ""
+    doubled = "runuser -u postgres -- psql -XAtq -h /srv/postgresql -d dihya_demo -c \"INSERT INTO words.title VALUES ('COTE')\""
+    assert "by_word" in machine("new").run(doubled).stderr
+
+
 def test_uploaded_files_are_on_the_new_site():
     old, new = (machine(name).check_output(f"cd {path} && find . -type f -exec sha256sum {{}} +")
                 for name, path in (("old", "/srv/demo/uploads"), ("new", "/srv/demo/backend/shared/uploads")))
