@@ -45,32 +45,42 @@ def fixture_chromium():
     return require_program("chromium", "chromium-browser", "google-chrome")
 
 
+def demo_environment(directory: pathlib.Path) -> dict[str, str]:
+    """What keeps a demo apart from others: its state and its reports below ``directory``, ports of its own."""
+    return {"DEMO_STATE": str(directory / "state"), "DEMO_REPORTS": str(directory / "reports"), "DEMO_PORT_BASE": str(free_ports())}
+
+
+def traffic(environment: dict[str, str]) -> list[str]:
+    """How a host switches the public address: its commands run without our environment."""
+    return ["env", f"DEMO_STATE={environment['DEMO_STATE']}", sys.executable, str(ROOT / "demo" / "traffic.py")]
+
+
+def run_demo(environment: dict[str, str], *arguments: str, status: int = 0) -> str:
+    """What the demo said, which must have ended with ``status``."""
+    done = subprocess.run([sys.executable, "demo/run.py", *arguments], cwd=ROOT, env={**os.environ, **environment}, check=False, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=500)
+    assert done.returncode == status, done.stdout[-5000:]
+    return done.stdout
+
+
 @pytest.fixture(scope="session", name="moved")
 def fixture_moved(chromium, tmp_path_factory):
     """The demo as ``make demo`` leaves it: what its inventory reads (ports, addresses, authority), ``passwords``, what it ``said`` at -vvv,
     its ``directory``, and ``recorded``, every start of a module's Python, a shell and a tool of PostgreSQL."""
     directory, recorder = tmp_path_factory.mktemp("demo"), Recorder(tmp_path_factory.mktemp("recorder"))
-    ours = {"DEMO_STATE": str(directory / "state"), "DEMO_REPORTS": str(directory / "reports"), "DEMO_PORT_BASE": str(free_ports()),
-            "PATH": recorder.path("sh")}
+    ours = {**demo_environment(directory), "PATH": recorder.path("sh")}
     given = {
-        # Commands on a host run without our environment.
-        "demo_traffic": ["env", f"DEMO_STATE={ours['DEMO_STATE']}", sys.executable, str(ROOT / "demo" / "traffic.py")],
+        "demo_traffic": traffic(ours),
         "ansible_python_interpreter": str(recorder.mirror(pathlib.Path(sys.executable).parent) / "python3"),
         "postgresql_bin_dir": str(recorder.mirror(bin_directory(18))),
     }
 
-    def demo(*arguments: str) -> str:
-        done = subprocess.run([sys.executable, "demo/run.py", *arguments], cwd=ROOT, env={**os.environ, **ours}, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=500)
-        assert done.returncode == 0, done.stdout[-5000:]
-        return done.stdout
-
     try:
-        said = demo("success", "-vvv", "--diff", "-e", json.dumps(given))
+        said = run_demo(ours, "success", "-vvv", "--diff", "-e", json.dumps(given))
         found = {name: json.loads((directory / "state" / f"{name}.json").read_text(encoding="utf-8")) for name in ("demo", "secrets")}
         yield {**found["demo"], "passwords": found["secrets"], "said": said, "directory": directory, "recorded": recorder}
     finally:
-        demo("clean")
+        run_demo(ours, "clean")
 
 
 @pytest.fixture(name="open_page")
