@@ -49,6 +49,13 @@ options:
     type: str
     choices: [content, change_time]
     default: content
+  only_look:
+    description:
+      - With O(reuse_by=change_time), copy nothing where the change times do not tell that the newest copy can be kept. RV(reused) is false
+        then, and the rest of the result what it is in check mode.
+      - The action asks this first of its own accord, before it starts a worker for what takes long.
+    type: bool
+    default: false
   incremental:
     description:
       - Build on the newest complete copy of the same name. A file that is unchanged (mode, owner, time, size, and the digest of the bytes
@@ -287,7 +294,7 @@ def main() -> None:
             encrypt={"type": "dict", "options": ENCRYPT},
             reuse={"type": "bool", "default": True},
             reuse_by={"type": "str", "choices": ["content", "change_time"], "default": "content"},
-            incremental={"type": "bool", "default": False}, keep={"type": "int"},
+            only_look={"type": "bool", "default": False}, incremental={"type": "bool", "default": False}, keep={"type": "int"},
             allow_empty={"type": "bool", "default": False}, tolerate_changes={"type": "bool", "default": False},
             second_copy={"type": "bool", "default": False}, copies={"type": "list", "elements": "path", "default": []},
             buckets={"type": "list", "elements": "dict", "default": [], "options": BUCKET},

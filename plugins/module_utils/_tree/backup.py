@@ -57,6 +57,7 @@ class Request:
     encrypt: dict[str, Any] | None = None
     reuse: bool = True
     reuse_by: str = "content"
+    only_look: bool = False
     keep: int | None = None
     allow_empty: bool = False
     incremental: bool = False
@@ -84,6 +85,8 @@ def build_copy(request: Request) -> dict[str, Any]:
     if request.reuse_by != "content" and (request.source_host or not request.dest):
         raise MigrationError("reuse_by change_time needs a local src, and dest: a kernel tells the times of its own files alone",
                              subject="reuse_by")
+    if request.only_look and (request.reuse_by == "content" or request.copies or buckets):
+        raise MigrationError("only_look needs reuse_by change_time, and neither copies nor buckets, which are read", subject="only_look")
     held = request.lease_file and not request.check_mode
     with system.plain_errors(), Lease(request.lease_file or "", request.run_id or "", "build_copy") if held else contextlib.nullcontext():
         progress = Progress(None if request.check_mode else request.progress_file, "scan", unit="bytes")
@@ -190,6 +193,8 @@ def _local(request: Request, name: str, progress: Progress, sealing: Sealing | N
     newest, warnings = newest_copy(request.dest, name)
     if _unchanged(request, entries, newest, sealing) and newest is not None:
         return _kept(request, name, newest, "unchanged since the newest copy, by the change times of its files", warnings, unread=True)
+    if request.only_look:
+        return Made(_next_path(request.dest, name), entries, False, "the change times do not tell", newest, warnings, True)
     state = None if request.tolerate_changes else change_times.settled(entries, began)  # the copy may lack what it tolerates
     reason, same = _difference(request, root, entries, newest, warnings, progress, sealing)
     if same is not None and newest is not None:
@@ -359,8 +364,9 @@ def _retain(request: Request, name: str, verified: str) -> list[str]:
 
 
 def _result(request: Request, name: str, made: Made, duration: float) -> dict[str, Any]:
-    verb = "kept" if made.reused else "would copy" if request.check_mode else "copied"
-    known = not (request.check_mode and not made.reused)
+    planned = (request.check_mode or request.only_look) and not made.reused
+    verb = "kept" if made.reused else "would copy" if planned else "copied"
+    known = not planned
     number = counts(made.entries)
     digest = made.digest or (tree_digest(made.entries) if known else None)
     result: dict[str, Any] = {

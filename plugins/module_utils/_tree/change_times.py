@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterable, Sequence
 
-from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, Entry, differing
-from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, FILE, LINK, Entry
+from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import walk
 
 RECENT = 2_000_000_000
 """Nanoseconds. A kernel counts in ticks of up to 10 ms, a file system in seconds at worst: of what changed just before it was looked at,
@@ -20,8 +21,9 @@ def state(entries: Iterable[Entry]) -> str:
     """SHA-256 over path, inode, change time and attributes of scanned ``entries``: another one after every change of the tree."""
     digest = hashlib.sha256()
     for entry in sorted(entries, key=lambda e: e.path):
-        facts = (entry.type, *entry.inode, entry.ctime_ns, entry.mtime_ns, entry.size, entry.mode, entry.uid, entry.gid)
-        digest.update(b"\0".join((entry.path, entry.target or b"", *(str(fact).encode() for fact in facts))) + b"\0\n")
+        digest.update(b"%b\0%b\0%b\0%d\0%d\0%d\0%d\0%d\0%d\0%d\0%d\0\n" % (
+            entry.path, entry.target or b"", entry.type.encode(), *entry.inode, entry.ctime_ns, entry.mtime_ns, entry.size, entry.mode,
+            entry.uid, entry.gid))
     return digest.hexdigest()
 
 
@@ -32,10 +34,23 @@ def settled(entries: Sequence[Entry], began_ns: int) -> str | None:
 
 def looks_whole(root: bytes, entries: Sequence[Entry]) -> bool:
     """Whether the copy at ``root`` has the names, sizes, modes and times of ``entries``."""
+    wanted = {entry.path: entry for entry in entries if entry.type != DIRECTORY}
     try:
-        found = scan(root)
-    except (OSError, MigrationError):
+        for path, item in walk(root):
+            if not item.is_dir(follow_symlinks=False):
+                entry = wanted.pop(path, None)
+                if entry is None or not _looks_like(item, entry):
+                    return False
+    except OSError:
         return False
-    fields = ("mode", "size", "mtime_ns", "target")
-    wanted = [entry for entry in entries if entry.type != DIRECTORY]
-    return not differing([entry for entry in found if entry.type != DIRECTORY], wanted, fields)
+    return not wanted
+
+
+def _looks_like(item: os.DirEntry[bytes], entry: Entry) -> bool:
+    status = item.stat(follow_symlinks=False)
+    if status.st_mtime_ns != entry.mtime_ns:
+        return False
+    if entry.type == LINK:
+        return stat.S_ISLNK(status.st_mode) and os.readlink(item.path) == entry.target
+    return (entry.type == FILE and stat.S_ISREG(status.st_mode)
+            and (status.st_size, stat.S_IMODE(status.st_mode)) == (entry.size, entry.mode))

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.dihya.migration.plugins.action.build_copy import ActionModule
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree import change_times, content
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
+from ansible_collections.dihya.migration.plugins.plugin_utils.long_action import LongAction
 
 
 @pytest.fixture
@@ -100,3 +102,28 @@ def test_other_patterns_or_readers_are_no_unchanged_copy(
 def test_a_tree_of_another_host_is_refused(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
     with pytest.raises(MigrationError, match="needs a local src"):
         copy(source, tmp_path / "backup", source_host={"host": "old"})
+
+
+def test_a_look_keeps_what_is_unchanged_and_else_copies_nothing(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    assert "the change times do not tell" in copy(source, tmp_path / "backup", only_look=True)["msg"]
+    assert not (tmp_path / "backup").exists()
+    made = copy(source, tmp_path / "backup")
+    seen = copy(source, tmp_path / "backup", only_look=True)
+    assert (seen["path"], seen["reused"], seen["changed"]) == (made["path"], True, False) and seen["manifest"] == made["manifest"]
+    (source / "plain").chmod(0o600)
+    seen = copy(source, tmp_path / "backup", only_look=True)
+    assert not seen["reused"] and seen["changed"] and os.listdir(tmp_path / "backup") == [os.path.basename(made["path"])]
+    with pytest.raises(MigrationError, match="only_look needs"):
+        copy(source, tmp_path / "backup", only_look=True, copies=[str(tmp_path / "second")])
+
+
+@pytest.mark.parametrize(("seen", "works", "options"), [
+    ({"reused": True}, False, {}), ({"failed": True}, False, {}), ({"reused": False}, True, {}),
+    ({"reused": True}, True, {"copies": ["/second"]})])
+def test_no_worker_is_started_for_what_a_look_tells(
+        monkeypatch: pytest.MonkeyPatch, seen: dict[str, Any], works: bool, options: dict[str, Any]) -> None:
+    worked = {"msg": "by a worker"}
+    monkeypatch.setattr(ActionModule, "_run_plainly", lambda self, args, variables: seen if args["only_look"] else {})
+    monkeypatch.setattr(LongAction, "_run_watched", lambda self, args, variables: worked)
+    outcome = ActionModule._run_watched(object.__new__(ActionModule), {"reuse_by": "change_time", **options}, {})
+    assert outcome == (worked if works else seen)
