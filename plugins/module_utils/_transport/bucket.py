@@ -220,13 +220,14 @@ class Bucket:
         """End the unfinished uploads of the objects ``names`` directly below ``path``: nobody sees them, but they are paid for.
 
         Of these objects alone. Rclone takes a path for the beginning of a name, and the upload of ``path-2`` may be somebody else's who is
-        at it now. Not every remote has this, and not every one tells whose an upload is.
+        at it now; MinIO and versitygw tell of an upload only when its whole name is asked for. Not every remote has this, and not every one
+        tells whose an upload is.
         """
-        status, told, _log = self._run(["backend", "list-multipart-uploads", self.at(path)])
-        uploads = _uploads(told) if status == 0 else []
         for name in names:
-            if any(f"/{key}".endswith(f"/{path}/{name}") for key in uploads):
-                self._run(["backend", "cleanup", self.at(f"{path}/{name}"), "-o", "max-age=0s"])
+            place = f"{path}/{name}"
+            status, told, _log = self._run(["backend", "list-multipart-uploads", self.at(place)])
+            if status == 0 and any(f"/{key}".endswith(f"/{place}") for key in _uploads(told)):
+                self._run(["backend", "cleanup", self.at(place), "-o", "max-age=0s"])
 
     def _argv(self, words: Sequence[str]) -> list[str]:
         patience = ["--contimeout=20s", "--timeout=120s", "--retries=2", "--low-level-retries=4", "--ask-password=false"]

@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""build_copy into a bucket, by a real S3 endpoint (rclone serve s3) and the real rclone."""
+"""build_copy into a bucket, by a real S3 endpoint and the real rclone."""
 
 from __future__ import annotations
 
@@ -177,8 +177,7 @@ def test_what_killed_uploads_left_is_removed_when_it_is_ours_and_left_when_it_ma
                 time.sleep(0.1)
             raise KeyboardInterrupt
     for name, maker in ((ours, machine()), (theirs, "elsewhere")):
-        (s3.bucket / name).mkdir(exist_ok=True)
-        (s3.bucket / name / "upload.json").write_text(json.dumps({"machine": maker, "pid": 1, "start": 1, "boot": "x"}))
+        place.write(f"{name}/upload.json", json.dumps({"machine": maker, "pid": 1, "start": 1, "boot": "x"}).encode())
     (said,) = copy(site, s3)["warnings"]
     assert unfinished(s3) == {alike} and not (s3.bucket / ours / "upload.json").exists()
     assert (s3.bucket / theirs / "upload.json").exists() and f"{theirs} is unfinished" in said

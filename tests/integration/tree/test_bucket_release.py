@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A site in a bucket, by a real S3 endpoint (rclone serve s3) and the real rclone: put, proved, and taken back exactly."""
+"""A site in a bucket, by a real S3 endpoint and the real rclone: put, proved, and taken back exactly."""
 
 from __future__ import annotations
 
