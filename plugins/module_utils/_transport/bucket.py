@@ -155,13 +155,13 @@ class Bucket:
                         process.stdin.close()
             self._require(status, _said(errors), "written to")
 
-    def remove(self, path: str, names: Sequence[str]) -> None:
-        """Remove the objects directly below ``path``, of ``names`` the first one first and the last one last, and uploads of ``names``
-        that nobody finished."""
-        order = {names[0]: -1, names[-1]: 1}
-        for name in sorted((name for name in self.names(path) if not name.endswith("/")), key=lambda name: order.get(name, 0)):
+    def remove(self, path: str, first: str, last: str, parts: Sequence[str]) -> None:
+        """Remove the objects directly below ``path``, the one called ``first`` first and those whose names begin with ``last`` last, and
+        uploads that nobody finished of ``parts``, which are sent in parts."""
+        found = [name for name in self.names(path) if not name.endswith("/")]
+        for name in sorted(found, key=lambda name: (name != first, name.startswith(last))):
             self.delete(f"{path}/{name}")
-        self.forget_unfinished(path, names)
+        self.forget_unfinished(path, parts)
 
     def delete(self, path: str) -> None:
         """Remove one object."""

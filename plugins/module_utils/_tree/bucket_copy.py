@@ -3,13 +3,16 @@
 """A copy of a tree in a bucket: one archive, read again from there, and its manifest, put last.
 
 ``NAME_YYYY-MM-DD_HHMM/tree.tar`` unpacks to the directory ``tree`` of a local copy, and ``manifest.json`` is the manifest of one. Without
-a manifest it is no copy; ``upload.json`` says who is at it, so that what a killed upload left is known and removed by the next one.
+a manifest it is no copy; ``upload-….json`` says who is at it, so that two never send to one name, and what a killed upload left is known
+and removed by the next one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +28,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree import archi
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import Entry, counts, differing, first_names, tree_digest
 
 TREE = "tree"
-ARCHIVE, UPLOAD = "tree.tar", "upload.json"
+ARCHIVE, MARK = "tree.tar", "upload"
+TRIES, PAUSE = 20, 2.0
+"""How often a name is tried that others try too, and for how many seconds at most it is waited in between."""
 
 
 @dataclass
@@ -65,7 +70,7 @@ class Tree:
 
 def send(bucket: Bucket, tree: Tree, keep: int | None, reuse: bool, check_mode: bool, progress: Progress) -> Sent:
     """Bring the tree into the bucket unless its newest copy there is the same. Raises :class:`MigrationError`."""
-    there = naming.copies(tree.name, (name[:-1] for name in bucket.names() if name.endswith("/")))
+    there = _there(bucket, tree.name)
     contents = {name: bucket.names(name) for name in there}
     complete = [name for name in there if _manifest.NAME in contents[name]]
     warnings: list[str] = []
@@ -79,8 +84,9 @@ def send(bucket: Bucket, tree: Tree, keep: int | None, reuse: bool, check_mode: 
         if check_mode:
             return sent
         _sweep(bucket, {name: found for name, found in contents.items() if name not in complete}, warnings)
-        sent.sha256 = _upload(bucket, tree, name, progress)
-        complete.append(name)
+        sent.name, mark = _reserve(bucket, tree.name, there)
+        sent.sha256 = _upload(bucket, tree, sent.name, mark, progress)
+        complete.append(sent.name)
     if not check_mode:
         sent.removed = naming.surplus(complete, keep, [sent.name])
         for name in sent.removed:
@@ -88,6 +94,11 @@ def send(bucket: Bucket, tree: Tree, keep: int | None, reuse: bool, check_mode: 
             _clear(bucket, name)
         sent.changed = sent.changed or bool(sent.removed)
     return sent
+
+
+def _there(bucket: Bucket, name: str) -> list[str]:
+    """What bears the name of a copy of ``name`` there, the oldest first."""
+    return naming.copies(name, (item[:-1] for item in bucket.names() if item.endswith("/")))
 
 
 _Newest = tuple[str, list[Entry], dict[str, Any], str]
@@ -128,9 +139,8 @@ def _difference(bucket: Bucket, tree: Tree, newest: _Newest | None, reuse: bool,
     return "the newest copy there is damaged"
 
 
-def _upload(bucket: Bucket, tree: Tree, name: str, progress: Progress) -> str:
-    """Archive, proof, manifest, in this order; the digest of the manifest."""
-    _claim(bucket, name)
+def _upload(bucket: Bucket, tree: Tree, name: str, mark: str, progress: Progress) -> str:
+    """Archive, proof, manifest, in this order, below the reserved ``name``; the digest of the manifest."""
     weight = sum(entry.size for entry in copying.inodes(tree.entries))
     progress.begin("send", weight)
     with bucket.sending(f"{name}/{ARCHIVE}", archive.bound(tree.entries)) as stream:
@@ -150,18 +160,37 @@ def _upload(bucket: Bucket, tree: Tree, name: str, progress: Progress) -> str:
     if bucket.read(f"{name}/{_manifest.NAME}") != data:
         bucket.delete(f"{name}/{_manifest.NAME}")
         raise MigrationError(f"the manifest in {bucket.remote} is not what was sent to it: do not trust this place", subject="buckets")
-    bucket.delete(f"{name}/{UPLOAD}")
+    bucket.delete(f"{name}/{mark}")
     return hashlib.sha256(data).hexdigest()
 
 
-def _claim(bucket: Bucket, name: str) -> None:
-    """Say who is at it, before anything else: what is left of a copy or of its removal is known by that."""
-    bucket.write(f"{name}/{UPLOAD}", json.dumps({"machine": machine(), **this_process()}).encode())
+def _reserve(bucket: Bucket, name: str, there: list[str]) -> tuple[str, str]:
+    """A name for a copy that nobody else sends to, and our mark below it; ``there`` are names known to be taken.
+
+    Rclone cannot ask for an object to be made only where there is none. So each leaves a mark of its own and then looks: of two that
+    chose one name, the later one at least sees the other, and who sees another tries again.
+    """
+    for _attempt in range(TRIES):
+        chosen = naming.copy_name(name, datetime.now(timezone.utc), there)
+        mark = _claim(bucket, chosen)
+        if bucket.names(chosen) == [mark]:
+            return chosen, mark
+        bucket.delete(f"{chosen}/{mark}")
+        time.sleep(random.uniform(0, PAUSE))
+        there = _there(bucket, name)
+    raise MigrationError(f"others send copies of {name} to {bucket.remote} again and again: try it later", subject="buckets")
+
+
+def _claim(bucket: Bucket, name: str) -> str:
+    """Say who is at it, before anything else: what is left of a copy or of its removal is known by that. The name of the mark."""
+    mark = f"{MARK}-{os.urandom(8).hex()}.json"
+    bucket.write(f"{name}/{mark}", json.dumps({"machine": machine(), **this_process()}).encode())
+    return mark
 
 
 def _clear(bucket: Bucket, name: str) -> None:
     """Remove a copy so that it is none from the first moment on, and known as ours to the last."""
-    bucket.remove(name, (_manifest.NAME, ARCHIVE, UPLOAD))
+    bucket.remove(name, _manifest.NAME, MARK, (ARCHIVE,))
 
 
 class _Counted:
@@ -180,10 +209,12 @@ class _Counted:
 
 def _sweep(bucket: Bucket, unfinished: dict[str, list[str]], warnings: list[str]) -> None:
     """Remove what uploads of this machine left that are dead; others may live, or are not ours."""
-    for name in (name for name, found in unfinished.items() if found):
+    for name, found in unfinished.items():
+        if not found:
+            continue
         try:
-            maker = json.loads(bucket.read(f"{name}/{UPLOAD}") or b"")
-            dead = maker["machine"] == machine() and not is_alive(maker)
+            makers = [json.loads(bucket.read(f"{name}/{mark}") or b"") for mark in found if mark.startswith(MARK)]
+            dead = bool(makers) and all(maker["machine"] == machine() and not is_alive(maker) for maker in makers)
         except (ValueError, KeyError, TypeError):
             dead = False
         if dead:

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -19,6 +22,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.inspect impor
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import machine
 from ansible_collections.dihya.migration.plugins.module_utils._transport import bucket
+from ansible_collections.dihya.migration.plugins.module_utils._tree import bucket_copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 
 from tests.support.move import Move, Sites
@@ -181,6 +185,26 @@ def test_what_killed_uploads_left_is_removed_when_it_is_ours_and_left_when_it_ma
     (said,) = copy(site, s3)["warnings"]
     assert unfinished(s3) == {alike} and not (s3.bucket / ours / "upload.json").exists()
     assert (s3.bucket / theirs / "upload.json").exists() and f"{theirs} is unfinished" in said
+
+
+def test_two_that_send_a_copy_of_one_name_in_one_minute_get_a_place_each(
+        site: pathlib.Path, tmp_path: pathlib.Path, s3: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = shutil.copytree(site, tmp_path / "other")
+    (other / "index.html").write_text("another page")
+    real, both, begun = bucket_copy._claim, threading.Barrier(2), threading.local()
+
+    def together(place: bucket.Bucket, name: str) -> str:
+        if not hasattr(begun, "once"):
+            begun.once = both.wait(30)
+        return real(place, name)
+    monkeypatch.setattr(bucket_copy, "_claim", together)
+    monkeypatch.setattr(bucket_copy, "PAUSE", 0.5)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        names = [sent(result) for result in pool.map(lambda tree: copy(tree, s3), (site, other))]
+    assert len(set(names)) == 2
+    for tree, name in zip((site, other), names):
+        assert facts(s3.fetch(name, tmp_path / name) / "tree") == facts(tree)
+        assert sorted(os.listdir(s3.bucket / name)) == ["manifest.json", "tree.tar"]
 
 
 def test_module_sends_as_an_ordinary_task(site: pathlib.Path, s3: Store, playbook: Any, tmp_path: pathlib.Path) -> None:
