@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -70,10 +71,12 @@ def scarce_room(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[Findi
 def _needs(variables: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], int]]:
     """Subject, what was seen of the place, and bytes, of all that one host is going to write."""
     backups = 0
-    for row in variables.get("migration_room", []):
-        needed = 0 if row["seen"].get("made") else int(row["bytes"])
-        backups += needed if row["subject"] == BACKUPS else 0
-        yield row["subject"], row["seen"], needed
+    # What was made already at a place is told once for all that one stack brings there.
+    for (subject, seen), rows in itertools.groupby(variables.get("migration_room", []), lambda row: (row["subject"], row["seen"])):
+        wanted = sum(int(row["bytes"]) for row in rows)
+        needed = 0 if seen.get("made") else max(0, wanted - int(seen.get("made_bytes") or 0))
+        backups += needed if subject == BACKUPS else 0
+        yield subject, seen, needed
     for subject, seen in (variables.get("migration_places_seen") or {}).get("seen", {}).items():
         yield subject, seen, backups
 

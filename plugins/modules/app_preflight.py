@@ -63,7 +63,8 @@ options:
       made:
         description: >-
           Path of what is going to be made at a V(writable) path, C(*) standing for any name, or the image that is brought for V(podman).
-          C(made) of RV(seen) says whether it is there, and needs no room any more.
+          C(made) of RV(seen) says whether the image is there, and needs no room any more, C(made_bytes) how much room has what is there,
+          of copies of one name the newest. It is for a tree that has grown since to ask for the rest.
         type: str
       recipients:
         description: Public keys, as M(dihya.migration.build_copy) takes them. Not shown, for one of them may be a secret key by mistake.
@@ -126,9 +127,9 @@ findings:
       returned: always
 seen:
   description: >-
-    What was measured, by subject (C(bytes), C(files), C(room) in whole blocks, C(free_bytes), C(filesystem), C(made), C(python), C(port),
-    C(podman), C(path); C(tree) of what is read and C(places) of what is written, which are the same for the same directory by whatever
-    name).
+    What was measured, by subject (C(bytes), C(files), C(room) in whole blocks, C(free_bytes), C(filesystem), C(made), C(made_bytes),
+    C(python), C(port), C(podman), C(path); C(tree) of what is read and C(places) of what is written, the
+    same for the same directory by whatever name).
   returned: success
   type: dict
 journal:

@@ -25,6 +25,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 BLOCK = 4096
+# The time in the name of a copy, as module build_copy writes it: what is before it is of which it is a copy.
+_STAMP = re.compile(r"_\d{4}-\d{2}-\d{2}_\d{4}(?:-\d+)?\Z")
 Finding = Optional[tuple[str, str]]
 """What is wrong and how to put it right, None when all is well."""
 
@@ -90,7 +92,7 @@ def _writable(look: Look) -> Finding:
     if not os.access(parent, os.W_OK | os.X_OK) or os.statvfs(parent).f_flag & os.ST_RDONLY:
         return f"{parent} cannot be written by this user", "give the user write permission, use become, or choose another path"
     free = _free(look, parent)
-    look.facts["made"] = bool(look.made and glob.glob(look.made))
+    look.facts["made_bytes"] = _made(look.made) if look.made else 0
     look.facts["places"] = [tree for tree in (_tree(look.value), _tree(os.path.join(look.value, "current"))) if tree]
     look.facts["identity"] = f"directory {os.path.realpath(look.value)} on {machine()}"[:300]
     if look.bytes and free < look.bytes * 1.2:
@@ -103,6 +105,23 @@ def _free(look: Look, directory: str) -> int:
     free = shutil.disk_usage(directory).free
     look.facts.update(free_bytes=free, filesystem=f"{boot_id()} {os.stat(directory).st_dev}")
     return free
+
+
+def _made(pattern: str) -> int:
+    """The room of what ``pattern`` finds, of copies of one name that of the newest."""
+    newest = {_STAMP.sub("", path): path for path in sorted(glob.glob(pattern))}
+    return sum(map(_room, newest.values()))
+
+
+def _room(root: str) -> int:
+    """The bytes in whole blocks of the tree at ``root``, as far as it can be read."""
+    blocks = 0
+    for folder, _directories, names in os.walk(root):
+        blocks += 1
+        for name in names:
+            with contextlib.suppress(OSError):
+                blocks += -(-os.lstat(os.path.join(folder, name)).st_size // BLOCK)
+    return blocks * BLOCK
 
 
 def _tree(path: str) -> str:

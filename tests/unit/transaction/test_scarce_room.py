@@ -14,8 +14,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._app import inspec
 MIB = 1 << 20
 
 
-def seen(free: int, filesystem: str = "disk", made: bool = False) -> dict[str, Any]:
-    return {"free_bytes": free * MIB, "filesystem": filesystem, "made": made}
+def seen(free: int, filesystem: str = "disk", **made: Any) -> dict[str, Any]:
+    return {"free_bytes": free * MIB, "filesystem": filesystem, **made}
 
 
 def row(subject: str, size: float, place: dict[str, Any]) -> dict[str, Any]:
@@ -30,6 +30,10 @@ def row(subject: str, size: float, place: dict[str, Any]) -> dict[str, Any]:
     ({"new": [row("frontend_path", 13, seen(40)), row("backend_path", 13, seen(40, "another"))]}, []),
     ({"new": [row("frontend_path", 13, seen(40)), row("backend_path", 13, seen(40, made=True))]}, []),
     ({"new": [row("frontend_path", 0, seen(0))]}, []),
+    # Of a tree that has grown since its copy was made, the rest; of two trees there is one sum of what was made.
+    ({"mover": [row("migration_backup_dir", 60, seen(40, made_bytes=50 * MIB))] * 2},
+     [("migration_backup_dir (mover)", "40 MiB are free where 86 MiB are needed")]),
+    ({"mover": [row("migration_backup_dir", 60, seen(40, made_bytes=110 * MIB))] * 2}, []),
 ])
 def test_a_file_system_has_room_for_all_that_comes_to_it_or_is_named_with_all_of_it(rooms, told) -> None:
     hosts = {"mover": {}, "new": {}, **{host: {"migration_room": rows} for host, rows in rooms.items()}}
@@ -52,7 +56,10 @@ def test_a_look_tells_the_room_of_what_is_copied_in_whole_blocks_and_what_is_the
     read = inspect.Look("readable", "from", str(tmp_path / "tree"), [], 0, None, None, {}, exclude=["node_modules"])
     written = inspect.Look("writable", "to", str(tmp_path / "new"), [], 0, None, None, {}, made=str(tmp_path / "new" / "site_*"))
     assert inspect.inspect([read, written]) == [] and (read.facts["bytes"], read.facts["room"]) == (4, 8192)
-    assert written.facts["made"] is False
-    (tmp_path / "new" / "site_2026").mkdir(parents=True)
+    assert written.facts["made_bytes"] == 0
+    for name, size in (("site_2026-11-27_0100", 20_000), ("site_2026-11-28_0100", 10_000), ("site_2026-11-28_0100-2", 5_000),
+                       ("site_b_2026-11-28_0100", 4_000)):
+        (tmp_path / "new" / name).mkdir(parents=True)
+        (tmp_path / "new" / name / "page").write_bytes(bytes(size))
     inspect.inspect([written])
-    assert written.facts["made"] is True
+    assert written.facts["made_bytes"] == 5 * 4096  # 5,000 and 4,000 bytes in whole blocks, and two directories
