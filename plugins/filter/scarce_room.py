@@ -18,6 +18,8 @@ version_added: 0.1.0
 description:
   - A stack role keeps in its preflight what it is going to write and where, in the fact C(migration_room). What comes to one file system
     is added up, whatever stack, host and path it belongs to, and a fifth or 16 MiB more must be free.
+  - Databases count with what M(dihya.migration.pg_preflight) says that they take at most, without more. Where nothing else comes to their
+    file system, it is for that module to say that there is no room.
   - What goes to C(migration_backup_dir) goes to each directory of C(migration_backup_copies) as well.
 positional: hostvars
 options:
@@ -47,6 +49,7 @@ _value:
 """
 
 BACKUPS = "migration_backup_dir"
+DATABASES = "postgresql_databases"
 
 
 def scarce_room(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[Finding]:
@@ -58,9 +61,9 @@ def scarce_room(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> list[Findi
                 places.setdefault(seen["filesystem"], []).append((subject, host, int(seen["free_bytes"]), needed))
     found = []
     for rows in places.values():
-        total, free = sum(row[3] for row in rows), min(row[2] for row in rows)
-        needed = total + max(total // 5, MARGIN)
-        if free < needed:
+        trees = sum(row[3] for row in rows if row[0] != DATABASES)
+        needed, free = sum(row[3] for row in rows) + max(trees // 5, MARGIN), min(row[2] for row in rows)
+        if trees and free < needed:
             subjects, names = sorted({row[0] for row in rows}), sorted({row[1] for row in rows})
             found.append(finding(f"{', '.join(subjects)} ({', '.join(names)})",
                                  f"{free >> 20} MiB are free where {needed >> 20} MiB are needed",

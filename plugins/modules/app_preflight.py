@@ -128,7 +128,7 @@ findings:
 seen:
   description: >-
     What was measured, by subject (C(bytes), C(files), C(room) in whole blocks, C(free_bytes), C(filesystem), C(made), C(made_bytes),
-    C(python), C(port), C(podman), C(path); C(tree) of what is read and C(places) of what is written, the
+    C(held) by what is replaced, C(python), C(port), C(podman), C(path); C(tree) of what is read and C(places) of what is written, the
     same for the same directory by whatever name).
   returned: success
   type: dict

@@ -149,6 +149,13 @@ expected:
       and those of the C(backup) where it comes to lie on the file system of O(drill_dir).
   type: dict
   returned: always
+room:
+  description:
+    - What dumps and restore may take of each file system that can be looked at from here, each with C(subject), C(bytes), and C(seen) with
+      C(free_bytes) and C(filesystem). It is for filter P(dihya.migration.scarce_room#filter).
+  type: list
+  elements: dict
+  returned: always
 seconds: {description: Predicted duration of dump and restore., type: float, returned: always}
 journal: {description: The facts for the migration's journal., type: dict, returned: always}
 """

@@ -150,6 +150,7 @@ def _replaceable(look: Look) -> Finding:
     wrong = _writable(look)
     if wrong:
         return wrong
+    look.facts["held"] = _room(look.value)
     if os.path.islink(look.value) or (os.path.lexists(look.value) and not os.path.isdir(look.value)):
         return f"{look.value} is no directory of its own", "name the directory itself, not a link to it"
     if os.path.ismount(look.value):

@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._age import Seal
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight as rules
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import check_leave_out
@@ -33,7 +34,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.long_rows import long_rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import closed_extensions, managed_facts
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_needs, read_offer
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import drill_needs
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import drill_needs, room
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
@@ -333,7 +334,7 @@ def preflight(request: PreflightRequest) -> dict[str, Any]:
                "identities": sorted({f"PostgreSQL server {each['system_identifier'] or each['name']}" for each in identity.values()})}
     return {"changed": False, "msg": summary, "findings": found, "plan": plan_, "databases": sorted(facts["source"].get("contents", {})),
             "versions": versions, "identity": identity, "clients": facts["source"].get("clients", []), "seconds": total,
-            "expected": drill_needs(facts), "journal": journal}
+            "expected": drill_needs(facts), "room": room(facts, boot_id()), "journal": journal}
 
 
 def _access(facts: dict[str, Any]) -> list[dict[str, str]]:

@@ -54,6 +54,17 @@ def drill_needs(facts: dict[str, Any]) -> dict[str, int]:
     return {"databases": int(total_bytes(facts) * RESTORE_FACTOR), "backup": data_bytes(facts) if beside else 0}
 
 
+def room(facts: dict[str, Any], boot: str) -> list[dict[str, Any]]:
+    """What comes to each file system that can be looked at from here, in the form of ``migration_room``; ``boot`` is this machine's."""
+    each = data_bytes(facts)
+    rows = [(place, count * each) for _subject, place, count in dumps(facts)]
+    data = facts["target"].get("local_data")
+    if data is not None:
+        rows.append((data, int(total_bytes(facts) * RESTORE_FACTOR)))
+    return [{"subject": "postgresql_databases", "bytes": needed,
+             "seen": {"free_bytes": place["free"], "filesystem": f"{boot} {place['device']}"}} for place, needed in rows]
+
+
 def dumps(facts: dict[str, Any]) -> list[tuple[str, dict[str, Any], int]]:
     """Where dumps come to lie and can be written: the variable, the place, and how many."""
     places = [("migration_backup_dir", facts["backup"], facts["dumps"])] if facts["backup"] else []

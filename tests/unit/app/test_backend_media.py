@@ -67,5 +67,9 @@ def test_each_path_needs_room_where_it_goes_and_an_empty_place_unless_told_other
              "__backend_media_restore_point": {"stat": {"exists": False}}, "backend_media_paths": [{"path": "/a"}, {"path": "/b"}],
              "__backend_media_roomy": {"seen": {f"backend_media_paths[{number}].target": {"made": False} for number in (0, 1)}}}
     assert [row["bytes"] for row in ask(role(**given), "__backend_media_room")] == [5, 7]
-    assert {look["check"] for look in ask(role(**given), "__backend_media_looks_target")} == {"vacant"}
-    assert {look["check"] for look in ask(role(**given, backend_media_overwrite=True), "__backend_media_looks_target")} == {"replaceable"}
+    given["__backend_media_roomy"]["seen"].update({"backend_media_paths[1].target": {"held": 3}, "migration_work_dir": {"free_bytes": 9}})
+    told = [(row["subject"], row["bytes"]) for row in ask(role(**given), "__backend_media_room")]  # what is replaced is kept
+    assert told == [("backend_media_paths[0].target", 5), ("backend_media_paths[1].target", 7), ("migration_work_dir", 3)]
+    assert {look["check"] for look in ask(role(**given), "__backend_media_looks_target")} == {"vacant", "writable"}
+    assert {look["check"] for look in ask(role(**given, backend_media_overwrite=True), "__backend_media_looks_target")} == {
+        "replaceable", "writable"}

@@ -16,7 +16,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.prefligh
     plan,
     version_key,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import drill_needs
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import drill_needs, room
 
 SETTINGS = {
     "max_locks_per_transaction": "64",
@@ -229,6 +229,8 @@ def test_all_that_comes_to_one_file_system_has_to_fit_there():
     assert drill_needs(facts) == {"databases": 1200, "backup": 600}
     facts["drill"]["device"] = 3
     assert drill_needs(facts) == {"databases": 1200, "backup": 0}
+    told = [(row["seen"]["filesystem"], row["seen"]["free_bytes"], row["bytes"]) for row in room(facts, "boot")]
+    assert told == [("boot 1", 1799, 1200), ("boot 3", 599, 600), ("boot 2", 2999, 1200)]
 
 
 def test_values_that_another_build_cannot_read_block():

@@ -11,6 +11,8 @@ import pytest
 from ansible_collections.dihya.migration.plugins.filter.scarce_room import scarce_room
 from ansible_collections.dihya.migration.plugins.module_utils._app import inspect
 
+from tests.support.backend_role import ask, role
+
 MIB = 1 << 20
 
 
@@ -30,6 +32,10 @@ def row(subject: str, size: float, place: dict[str, Any]) -> dict[str, Any]:
     ({"new": [row("frontend_path", 13, seen(40)), row("backend_path", 13, seen(40, "another"))]}, []),
     ({"new": [row("frontend_path", 13, seen(40)), row("backend_path", 13, seen(40, made=True))]}, []),
     ({"new": [row("frontend_path", 0, seen(0))]}, []),
+    # Databases have their margin already, and are told of by their own preflight where nothing else comes.
+    ({"mover": [row("postgresql_databases", 100, seen(120)), row("migration_backup_dir", 10, seen(120))]},
+     [("migration_backup_dir, postgresql_databases (mover)", "120 MiB are free where 126 MiB are needed")]),
+    ({"mover": [row("postgresql_databases", 100, seen(50))]}, []),
     # Of a tree that has grown since its copy was made, the rest; of two trees there is one sum of what was made.
     ({"mover": [row("migration_backup_dir", 60, seen(40, made_bytes=50 * MIB))] * 2},
      [("migration_backup_dir (mover)", "40 MiB are free where 86 MiB are needed")]),
@@ -47,6 +53,17 @@ def test_second_places_take_what_the_first_one_takes() -> None:
              "migration_places_seen": {"seen": {"migration_backup_copies[0]": seen(50, "second"), "migration_backup_copies[1]": {}}}}
     (found,) = scarce_room(["mover"], {"mover": mover})
     assert found["subject"] == "migration_backup_copies[0] (mover)"
+
+
+def test_the_archive_of_an_image_takes_room_beside_the_image_where_it_is_pulled() -> None:
+    looked = {"seen": {"backend_container_form": seen(9), "migration_work_dir": seen(9)}}
+    lent = {"__backend_looked": {"seen": {"backend_image_archive": {"room": 100}}}}
+    given = {"backend_runtime": "container", "backend_image_archive": "/a/image.tar", "migration_transport": "pull",
+             "__backend_looked": looked, "hostvars": {"m": lent}}
+    rows = ask(role(**given), "__backend_room")
+    assert [(one["subject"], one["bytes"]) for one in rows] == [("backend_image", 250), ("migration_work_dir", 100)]
+    places = [look["subject"] for look in ask(role(**given), "__backend_looks_target") if look["check"] == "writable"]
+    assert places == ["backend_path", "migration_work_dir"]
 
 
 def test_a_look_tells_the_room_of_what_is_copied_in_whole_blocks_and_what_is_there_already(tmp_path: pathlib.Path) -> None:
