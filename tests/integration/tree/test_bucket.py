@@ -157,7 +157,10 @@ def test_everything_wrong_with_the_buckets_is_said_at_once_before_anything_is_wr
     (lambda store: store.bucket.rmdir(), "no such bucket"),
     (lambda store: store.config.write_text(store.config.read_text().replace(f":{store.port}", ":9")), "nothing listens there"),
 ])
-def test_bucket_out_of_reach_is_said_in_words(site: pathlib.Path, s3: Store, spoil: Any, said: str) -> None:
+def test_bucket_out_of_reach_is_said_in_words(
+        site: pathlib.Path, s3: Store, monkeypatch: pytest.MonkeyPatch, spoil: Any, said: str) -> None:
+    real = bucket.Bucket._argv
+    monkeypatch.setattr(bucket.Bucket, "_argv", lambda self, words: [*real(self, words), "--retries=1", "--low-level-retries=1"])  # at once
     spoil(s3)
     with pytest.raises(MigrationError, match=said) as refused:
         copy(site, s3)
