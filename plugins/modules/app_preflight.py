@@ -60,6 +60,11 @@ options:
         type: list
         elements: str
         default: []
+      digest:
+        description: >-
+          Whether to read a V(readable) tree whole, without O(looks[].exclude), for C(sha256), its digest as a release.
+        type: bool
+        default: false
       made:
         description: >-
           Path of what is going to be made at a V(writable) path, C(*) standing for any name, or the image that is brought for V(podman).
@@ -127,9 +132,9 @@ findings:
       returned: always
 seen:
   description: >-
-    What was measured, by subject (C(bytes), C(files), C(room) in whole blocks, C(free_bytes), C(filesystem), C(made), C(made_bytes),
-    C(held) by what is replaced, C(python), C(port), C(podman), C(path); C(tree) of what is read and C(places) of what is written, the
-    same for the same directory by whatever name).
+    What was measured, by subject (C(bytes), C(files), C(room) in whole blocks, C(sha256), C(free_bytes), C(filesystem), C(made),
+    C(made_bytes), C(held) by what is replaced, C(python), C(port), C(podman), C(path); C(tree) of what is read and C(places) of what is
+    written, the same for the same directory by whatever name).
   returned: success
   type: dict
 journal:
@@ -148,6 +153,7 @@ LOOK = {
     "contains": {"type": "list", "elements": "str", "default": []},
     "bytes": {"type": "int", "default": 0},
     "exclude": {"type": "list", "elements": "str", "default": []},
+    "digest": {"type": "bool", "default": False},
     "made": {"type": "str"},
     "recipients": {"type": "list", "elements": "str", "default": [], "no_log": True},
     "pid_file": {"type": "path", "no_log": False},

@@ -107,7 +107,7 @@ extends_documentation_fragment:
   - dihya.migration.tree
   - dihya.migration.tree.source
 notes:
-  - With O(source_host) a release that is there already is not pulled again; the name is trusted to stand for its content.
+  - With O(source_host) a release that is there already is pulled again, to compare the two; check mode cannot tell.
 author: Dihya Migration contributors (@dihya)
 """
 
@@ -157,7 +157,7 @@ identity:
   type: dict
 sha256:
   description: Digest of the tree as it was put in, without what is shared.
-  returned: with O(state=present)
+  returned: when the release is there
   type: str
 inherited:
   description: Number of files kept of the release before and of the live build, because of O(keep_assets).

@@ -21,7 +21,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._command import en
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, machine
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
-from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder
+from ansible_collections.dihya.migration.plugins.module_utils._tree import copying
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import release_digest
+from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder, scan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 BLOCK = 4096
@@ -45,6 +47,7 @@ class Look:
     facts: dict[str, Any]
     recipients: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
+    digest: bool = False
     made: str | None = None
     stale: dict[str, str] | None = None
 
@@ -198,6 +201,10 @@ def _readable(look: Look) -> Finding:
     missing = [name for name in look.contains if not os.path.exists(os.path.join(look.value, name))]
     if missing:
         return f"{look.value} is no build: {', '.join(missing)} is missing", "build the release first, or correct the path"
+    if look.digest:
+        entries = scan(os.fsencode(root), look.exclude)
+        copying.read_digests(os.fsencode(root), entries)
+        look.facts["sha256"] = release_digest(entries)
     return None
 
 

@@ -220,6 +220,8 @@ def _result(request: Request, before: State, plan: Plan, after: State, number: d
     }
     if digest is not None:
         result.update(sha256=digest, files=(number or {}).get("files"), bytes=(number or {}).get("bytes"))
+    elif name in after.releases:
+        result["sha256"] = after.releases[name].digest
     return result
 
 

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import ROOT, Entry, tree_digest
 
 RELEASES = "releases"
 
@@ -67,6 +68,16 @@ def release_of(link: str | None) -> str | None:
     """The release a link text leads to, None when it leads elsewhere or there is none."""
     head, _slash, name = (link or "").rpartition("/")
     return name if head == RELEASES and name else None
+
+
+def release_digest(entries: Iterable[Entry]) -> str:
+    """The digest that a tree of ``entries`` has as a release."""
+    return tree_digest([open_root(entry) for entry in entries])
+
+
+def open_root(entry: Entry) -> Entry:
+    """``entry``; the root as a release has it, it can always be entered and written by its owner."""
+    return replace(entry, mode=entry.mode | 0o700) if entry.path == ROOT else entry
 
 
 def plan_activation(state: State, name: str) -> Plan:

@@ -9,7 +9,7 @@ import grp
 import os
 import pwd
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
@@ -27,9 +27,15 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
     raw,
     summary,
     text,
-    tree_digest,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import RELEASES, Plan, Release, shared_links
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import (
+    RELEASES,
+    Plan,
+    Release,
+    open_root,
+    release_digest,
+    shared_links,
+)
 
 MARKER = ".release.json"
 MANIFEST = ".release-manifest.json"
@@ -69,7 +75,8 @@ def stage_release(request: Any, existing: Release | None, current: str | None) -
     if os.path.commonpath([root, os.path.realpath(raw(request.path))]) == root:
         raise MigrationError(f"path {request.path} lies inside the source {request.src}", subject="path")
     if existing is not None:
-        return _unchanged(request, existing, root, entries)
+        copying.read_digests(root, entries)
+        return _unchanged(request, existing, entries, request.src)
     _require_shared(request.path, links)
     number = counts(entries)
     if request.check_mode:
@@ -134,9 +141,10 @@ def _copy_of_live(request: Any, stage: system.Stage, owner: tuple[int, int] | No
 def _staged_from_host(request: Any, existing: Release | None, links: dict[str, str], owner: tuple[int, int] | None,
                       current: str | None) -> Staged:
     host = PullHost.from_options(request.source_host)
-    if existing is not None:
-        return Staged(Plan(f"{request.name} is staged already, it was not pulled again"), False, None, existing.digest)
-    _require_shared(request.path, links)
+    if request.check_mode and existing is not None:
+        return Staged(Plan(f"{request.name} is staged already, {host.host} was not asked for it"), False, None, existing.digest)
+    if existing is None:
+        _require_shared(request.path, links)
     if request.check_mode:
         return Staged(Plan(f"{request.name} would be pulled from {host.host}"), True)
     stage = _open_stage(request)
@@ -144,6 +152,8 @@ def _staged_from_host(request: Any, existing: Release | None, links: dict[str, s
         entries = pull_tree(host, stage.path, request.exclude, Progress(None), owner)
         require_content(host.host, entries, False)
         _require_free_of_shared(entries, links)
+        if existing is not None:
+            return _unchanged(request, existing, entries, host.host)
         inherited, warnings = _inherit(request, stage, entries, current, owner)
         digest = _complete(request, stage, entries, links, owner)
     finally:
@@ -165,20 +175,11 @@ def chosen_ids(owner: str | None, group: str | None) -> tuple[int, int] | None:
         raise MigrationError("owner or group does not exist on this host", subject="owner") from None
 
 
-def _unchanged(request: Any, existing: Release, root: bytes, entries: list[Entry]) -> Staged:
-    copying.read_digests(root, entries)
-    if _digest(entries) != existing.digest:
-        raise MigrationError(f"release {request.name} exists with another tree than {request.src}: choose another name", subject="name")
+def _unchanged(request: Any, existing: Release, entries: list[Entry], source: str) -> Staged:
+    if release_digest(entries) != existing.digest:
+        raise MigrationError(f"release {request.name} exists with another tree than {source} has: give this one another name, "
+                             "or remove that release first", subject="name")
     return Staged(Plan(f"{request.name} is staged already, its source has the same digest"), False, counts(entries), existing.digest)
-
-
-def _digest(entries: list[Entry]) -> str:
-    """The tree's digest as the release has it: its root can always be entered and written by its owner."""
-    return tree_digest([_open_root(entry) for entry in entries])
-
-
-def _open_root(entry: Entry) -> Entry:
-    return replace(entry, mode=entry.mode | 0o700) if entry.path == ROOT else entry
 
 
 def _require_free_of_shared(entries: list[Entry], links: dict[str, str]) -> None:
@@ -208,7 +209,7 @@ def _open_stage(request: Any) -> system.Stage:
 
 def _complete(request: Any, stage: system.Stage, entries: list[Entry], links: dict[str, str], owner: tuple[int, int] | None) -> str:
     """Link what is shared, write manifest and marker, give the release its name. Returns the digest."""
-    opened = [_open_root(entry) for entry in entries]
+    opened = [open_root(entry) for entry in entries]
     root = next(entry for entry in opened if entry.path == ROOT)
     os.chmod(stage.path, root.mode)
     made = [outside.rstrip("/") for inside, outside in links.items()

@@ -108,10 +108,11 @@ def test_a_build_is_what_this_run_made_and_nothing_of_the_one_before(built, name
     assert not list(built.root.rglob("*of-an-earlier-build*")) and (built.project("linked") / "dist").is_symlink()
 
 
-def test_preflight_finds_a_build_over_its_own_project_and_an_installer_that_is_not_there(built):
+def test_preflight_finds_a_build_over_its_own_project_and_an_installer_that_is_not_there_and_until_the_freeze_no_build_is_kept(built):
     movers = ["mover", "unreachable", "no-installer"]
-    looked = built.run(["frontend preflight"], arguments=["--check", f"--limit={','.join(movers)}"], frontend_release_path=str(built.root))
-    assert looked.rc == 0, looked.output[-4000:]
+    looked = built.run(["frontend preflight", "frontend probe backup"], arguments=["--check", f"--limit={','.join(movers)}"],
+                       frontend_release_path=str(built.root))
+    assert looked.rc == 2 and "ended by Have a build made again as long as nobody waits for it" in looked.output, looked.output[-4000:]
     found = {name: {row["subject"]: row["finding"] for row in built.seen["frontend preflight", name]["findings"]} for name in movers}
     assert all("holds the directory in which it is made" in subjects["frontend_release_path"] for subjects in found.values())
     assert {name for name, subjects in found.items() if "frontend_build.install" in subjects} == {"no-installer"}

@@ -13,6 +13,7 @@ import sys
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest
 
+from tests.support.playbook import Outcome
 from tests.support.store import Store, endpoint
 from tests.support.verbs import CANARY, Verbs
 
@@ -59,6 +60,11 @@ class World(Verbs):
     def current(self, stack: str) -> str | None:
         link = self.root / "new" / stack / "current"
         return link.resolve().name if link.is_symlink() else None
+
+
+def failed_at(outcome: Outcome, task: str) -> bool:
+    """Whether a host failed at ``task``, the name of its role before it."""
+    return "FAILED!" in outcome.output.partition(f"TASK [dihya.migration.{task}]")[2].partition("TASK [")[0]
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +149,18 @@ def test_a_failing_release_is_rolled_back_to_what_ran_before(moved):
     assert moved.health()["release"] == "one"
 
 
-def test_an_error_that_is_logged_after_verify_stops_the_commit(moved):
-    log = moved.root / "new" / "api" / "shared" / "log" / "one.log"
+def test_what_comes_late_is_found_an_error_in_the_log_and_another_release_on_the_mover(moved):
+    log, page = (moved.root / "new/api/shared/log/one.log", moved.root / "build/api/README")
     before = log.read_bytes()
     log.write_bytes(before + b"ERROR no mail server\n")
-    late = moved.run(["backend commit"])
+    page.write_text("it changed since it was staged")
+    late = moved.run(["backend commit"], then=["backend preflight", "backend probe backup"])
     log.write_bytes(before)
-    assert late.rc == 2 and "ended by Search its log once more" in late.output
+    page.unlink()
+    assert late.rc == 2 and failed_at(late, "backend : Search its log once more")
+    found = {row["subject"]: row["finding"] for row in moved.handed_over("backend preflight", "new")["findings"]}
+    assert "backend_release_path holds another tree" in found["backend_release_name"]
+    assert failed_at(late, "backend : Prove that the release is still staged")
 
 
 def test_drift_is_an_error(moved):
@@ -157,8 +168,8 @@ def test_drift_is_an_error(moved):
     copy = next((moved.root / "backup" / "shop").glob("backend_*")) / "tree" / "app.py"
     copy.write_text("damaged")
     drifted = moved.run(["frontend probe migrate"], then=["backend probe backup"])
-    for name in ("frontend : Prove that the release is still current", "backend : Prove that the copies are intact"):
-        assert "FAILED!" in drifted.output.partition(f"TASK [dihya.migration.{name}]")[2].partition("TASK [")[0]
+    assert failed_at(drifted, "frontend : Prove that the release is still current")
+    assert failed_at(drifted, "backend : Prove that the copies are intact")
     assert drifted.rc == 2 and moved.current("page") is None and copy.read_text() == "damaged"  # nothing is repaired
 
 

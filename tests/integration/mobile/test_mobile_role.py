@@ -187,13 +187,14 @@ def test_a_build_with_another_certificate_or_version_or_none_at_all_is_refused_b
     pubspec.write_text("name: shop\nversion: 1.9.0+9\n")
     given = {"mobile_release_name": "stranger", "mobile_apk": "", "mobile_environment": {"STAND_IN_PACKAGE": str(strange)}}
     try:
-        failed = world.run(["mobile backup"], mobile_flutter=str(world.workshop.flutter()), **given)
+        failed = world.run(["mobile backup"], then=["mobile probe backup"], mobile_flutter=str(world.workshop.flutter()), **given)
         # The package that this has left is nothing that the next build made.
         stale = world.run(["mobile backup"], mobile_flutter=str(idle), **given)
     finally:
         pubspec.write_text(kept)
     assert failed.rc == 2 and "devices would refuse the update" in failed.output, failed.output[-5000:]
     assert "its version code is 8, and pubspec.yaml plans 9 (1.9.0)" in failed.output
+    assert "until the freeze a build is made in each run" in failed.output
     assert stale.rc == 2 and "it ended without an error and left nothing at" in stale.output, stale.output[-5000:]
     assert (world.project / "build/app/outputs/flutter-apk/app-release.apk").read_bytes() == strange.read_bytes()
     assert world.digest() == before and not (world.public / "releases" / "stranger").exists()

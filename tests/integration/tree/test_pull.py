@@ -68,10 +68,14 @@ def test_release_can_be_pulled(tmp_path: pathlib.Path, grant: Grant) -> None:
     (tmp_path / "built/index.html").write_text("new")
     result = release(ReleaseRequest(str(tmp_path / "app"), "present", "1", source_host=grant(tmp_path / "built")))
     assert (tmp_path / "app/releases/1/index.html").read_text() == "new" and result["changed"]
+    again = release(ReleaseRequest(str(tmp_path / "app"), "present", "1", source_host=grant(tmp_path / "built")))
+    assert not again["changed"] and again["sha256"] == result["sha256"]
+    (tmp_path / "built/index.html").write_text("newer")
+    with pytest.raises(MigrationError, match="another tree"):  # a name alone does not stand for what is in it
+        release(ReleaseRequest(str(tmp_path / "app"), "present", "1", source_host=grant(tmp_path / "built")))
     (tmp_path / "live/assets").mkdir(parents=True)
     (tmp_path / "live/assets/old.js").write_text("old")
     lent = grant(pathlib.Path(build_copy(Request(str(tmp_path / "live"), str(tmp_path / "backup")))["path"]))
-    (tmp_path / "built/index.html").write_text("newer")
     kept = {"keep_assets": ["assets"], "assets_host": lent}
     result = release(ReleaseRequest(str(tmp_path / "app"), "present", "2", src=str(tmp_path / "built"), **kept))
     assert (tmp_path / "app/releases/2/assets/old.js").read_text() == "old" and result["inherited"] == 1

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import Look, inspect
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request as Copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import build_copy
@@ -56,7 +57,8 @@ def test_the_life_of_releases(app: pathlib.Path) -> None:
     stage(app, "2")
     done = do(app, "activated", "2")
     assert (done["current"], done["previous"], served(app)) == ("2", "1", "2")
-    assert not do(app, "activated", "2")["changed"]
+    again, look = do(app, "activated", "2"), Look("readable", "src", str(app.parent / "build-2"), [], 0, None, None, {}, digest=True)
+    assert not again["changed"] and not inspect([look]) and again["sha256"] == look.facts["sha256"]
     back = do(app, "rolled_back", "2")
     assert (back["current"], back["removed"], served(app)) == ("1", ["2"], "1")
     assert not (app / "releases/2").exists() and not do(app, "rolled_back", "2")["changed"]

@@ -185,3 +185,19 @@ def test_scripts_of_packages_do_not_see_the_secrets_of_the_application():
     install = ask(role(**node(backend_build_command=["npm", "run", "build"])), "__backend_install")
     assert [(item["name"], item.get("env_file")) for item in install] == [
         ("npm ci", None), ("build", "/var/lib/dihya-migration/shop/run/build.env")]
+
+
+@pytest.mark.parametrize(("here", "said"), [
+    (None, []), ({"sha256": "a"}, []), ({"sha256": "b"}, ["backend_release_path holds another tree"]),
+    ({"msg": "release r1 failed before"}, ["release r1 failed before"]),
+])
+def test_what_has_the_name_of_the_release_on_a_target_host_is_the_release_or_a_finding(here, said):
+    meant = {"seen": {"backend_release_path": {"sha256": "a"}}}
+    found = ask(role(__backend_meant=meant, **({} if here is None else {"__backend_found": here})), "__backend_taken")
+    assert len(found) == len(said) and all(words in row["finding"] for words, row in zip(said, found))
+
+
+def test_the_mover_lends_again_what_a_target_host_has_no_longer():
+    hosts = {"new": {"__backend_there": {"failed": False}}, "new2": {"__backend_there": {"failed": True}}, "new3": {}}
+    groups = {**GIVEN["groups"], "backend": list(hosts), "target": list(hosts)}
+    assert ask(role(groups=groups, hostvars=hosts), "__backend_targets_again") == ["new2"]
