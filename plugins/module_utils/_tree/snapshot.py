@@ -230,6 +230,8 @@ def found_in(directory: str) -> list[dict[str, Any]]:
     """The complete snapshots in ``directory``, the oldest first: ``name``, ``created`` and ``paths`` of each."""
     found = []
     for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        if name.startswith("."):
+            continue  # still being made, or left by a maker that was killed: a snapshot is complete once it has its name
         try:
             manifest = _manifest.read_manifest(os.path.join(directory, name), KIND)
             paths = [item["path"] for item in manifest["items"]]

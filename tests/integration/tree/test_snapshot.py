@@ -171,12 +171,13 @@ def test_snapshots_are_listed_and_pruned_by_age_and_only_ours(etc: pathlib.Path)
     for name in ("c", "a", "b"):
         snapshot(Request(store, name, "present", [str(etc / "file")]))
     (etc.parent / "snapshots/mine").mkdir()
+    shutil.copytree(etc.parent / "snapshots/b", etc.parent / "snapshots/.partial-snapshot-x")  # its maker was killed before it got its name
     found = snapshot(Request(store, None, "listed"))
     assert [one["name"] for one in found["snapshots"]] == ["c", "a", "b"] and found["snapshots"][0]["paths"] == [str(etc / "file")]
     planned = snapshot(Request(store, None, "pruned", keep=1, check_mode=True))
-    assert planned["changed"] and planned["removed"] == ["c", "a"] and len(os.listdir(store)) == 4
+    assert planned["changed"] and planned["removed"] == ["c", "a"] and len(os.listdir(store)) == 5
     assert snapshot(Request(store, None, "pruned", keep=1))["removed"] == ["c", "a"]
-    assert sorted(os.listdir(store)) == ["b", "mine"]
+    assert sorted(os.listdir(store)) == [".partial-snapshot-x", "b", "mine"]
     assert not snapshot(Request(store, None, "pruned", keep=1))["changed"]
     with pytest.raises(MigrationError, match="at least 1"):
         snapshot(Request(store, None, "pruned", keep=0))
