@@ -12,9 +12,12 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.release import __version__
 from ansible_collections.dihya.migration.plugins.plugin_utils import effect, inputs
+from packaging.specifiers import SpecifierSet
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
+COLLECTION = Path(__file__).resolve().parents[2]
+ROLES = COLLECTION / "roles"
 # Variables that the transaction or the connection sets itself; everything else is somebody's.
 MAGIC = frozenset({"groups", "group_names", "hostvars", "inventory_dir", "inventory_file", "inventory_hostname", "inventory_hostname_short",
                    "environment", "omit", "play_hosts", "playbook_dir", "role_names", "vars"})
@@ -41,7 +44,7 @@ class ActionModule(ActionBase):
                 found.append(inputs.finding("migration_stacks", f"names the unknown stack {stack}", remedy))
         found += inputs.check_groups(variables["groups"], stacks, variables["groups"]["all"])
         found += self._check_hosts(specs, variables)
-        found += check_state_host(variables)
+        found += check_state_host(variables) + check_core(__version__)
         found = inputs.unique(found)
         result.update(changed=False, findings=found, msg=f"{len(specs)} roles checked")
         if found:
@@ -101,6 +104,14 @@ def known_stacks() -> list[str]:
 def internal_names() -> list[str]:
     """Names that the role ``migration`` derives itself."""
     return list(yaml.safe_load((ROLES / "migration" / "vars" / "main.yml").read_text(encoding="utf-8")))
+
+
+def check_core(version: str) -> list[inputs.Finding]:
+    """Whether the controller has the ansible-core that the collection needs: Ansible itself only warns."""
+    needed = yaml.safe_load((COLLECTION / "meta" / "runtime.yml").read_text(encoding="utf-8"))["requires_ansible"]
+    if SpecifierSet(needed).contains(version, prereleases=True):
+        return []
+    return [inputs.finding("ansible-core", f"is {version} on the controller, this collection needs {needed}", "install a newer one there")]
 
 
 def check_state_host(variables: Mapping[str, Any]) -> list[inputs.Finding]:

@@ -133,7 +133,7 @@ class CallbackModule(CallbackBase):
     def _result(self, result: Any, status: str) -> None:
         if self.log is None:
             return
-        # ansible-core 2.19 has public names, 2.17 and 2.18 have these only.
+        # The public names are not those of every ansible-core.
         host, task, data = result._host.get_name(), result._task, result._result
         action = name_or_nothing(task.resolved_action or task.action)
         role = name_or_nothing(task._role.get_name()) if task._role else ""
@@ -203,7 +203,7 @@ class CallbackModule(CallbackBase):
         signal.signal(number, former if callable(former) else signal.SIG_DFL)
         self.reason = signal.Signals(number).name
         # On SIGINT Ansible leaves through its ordinary exit, on the others at once.
-        if number != signal.SIGINT and os.getpid() == self.pid:  # workers of ansible-core before 2.19 inherit this handler
+        if number != signal.SIGINT and os.getpid() == self.pid:  # a fork may inherit this handler
             try:
                 self._finish()
                 self._tell()

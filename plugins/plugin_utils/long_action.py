@@ -9,7 +9,6 @@ waits for it and then runs the module again, which finds the work done. A subcla
 from __future__ import annotations
 
 import datetime
-import inspect
 import json
 import re
 import shlex
@@ -52,7 +51,7 @@ FORGET_RESULTS = "printf %s {} | while read -r f; do grep -qs '\"finished\": *\\
 # Shows on its host that the run goes on: the timer of a freeze there waits for that.
 ALIVE = "umask 077; true 2>/dev/null >{}; "
 
-# What the async wrapper (ansible-core 2.17 to 2.19) writes while the module runs.
+# What the async wrapper (of ansible-core 2.19) writes while the module runs.
 RUNNING = re.compile(r'\{"started": (true|1), "finished": (false|0), "ansible_job_id": "[^"]*"\}')
 BOOKKEEPING = ("ansible_job_id", "started", "finished", "results_file")
 
@@ -188,9 +187,8 @@ class LongAction(ActionBase):
     def _result_of(self, job_id: str) -> dict[str, Any]:
         """What the module printed, decoded as this ansible-core decodes it; async_status would start a module to print it again."""
         printed = {"stdout": self._sh(f"cat {shlex.quote(f'{self._async_dir}/{job_id}')}"), "stderr": "", "rc": 0}
-        # 2.19 decodes by a profile, and has this one for every module that says nothing else.
-        profile = ("legacy",) if "profile" in inspect.signature(self._parse_returned_data).parameters else ()
-        return dict(self._parse_returned_data(printed, *profile))
+        # The profile of every module that says nothing else.
+        return dict(self._parse_returned_data(printed, "legacy"))
 
     def _stop_in_time(self, variables: dict[str, Any]) -> None:
         """End the worker when the maintenance window is over; what cannot be ended is for the rollback to tell, which tries it again."""

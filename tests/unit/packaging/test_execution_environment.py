@@ -11,12 +11,21 @@ import re
 import sys
 
 import yaml
+from ansible.release import __version__
+from ansible_collections.dihya.migration.plugins.action.preflight_inputs import check_core
 
 ROOT = pathlib.Path(__file__).parents[3]
 OURS = "ansible_collections.dihya.migration."
 DEPENDENCIES = yaml.safe_load((ROOT / "meta" / "execution-environment.yml").read_text(encoding="utf-8"))["dependencies"]
 # Always imported by the controller; what else these import is followed.
 ON_THE_CONTROLLER = ("action", "callback", "filter", "plugin_utils")
+
+
+def test_an_older_ansible_core_is_refused_and_every_place_names_the_same() -> None:
+    assert check_core(__version__) == [] and "needs >=2.19.0" in check_core("2.17.14")[0]["finding"]
+    roles = {yaml.safe_load(path.read_text(encoding="utf-8"))["galaxy_info"]["min_ansible_version"]
+             for path in (ROOT / "roles").glob("*/meta/main.yml")}
+    assert roles == {"2.19"} and "needs ansible-core 2.19 or later" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def delegated_modules() -> set[str]:
