@@ -29,6 +29,11 @@ options:
     description: The run that the access is for; the line's comment is C(dihya/RUN_ID).
     type: str
     required: true
+  migration_id:
+    description:
+      - Sender. The migration that the run belongs to; the line's comment is then C(dihya/MIGRATION_ID/RUN_ID).
+      - Lines of its other runs, which were killed before they took them away, go too. Only one run of a migration may work at a time.
+    type: str
   dir:
     description: Receiver. A private directory for C(id_ed25519) and C(known_hosts); made when missing, removed when it becomes empty.
     type: path
@@ -46,7 +51,7 @@ options:
     elements: str
     default: []
   public_key:
-    description: Sender. The receiver's public key. With O(state=absent) only the line of this key goes, otherwise all of the run.
+    description: Sender. The receiver's public key. With O(state=absent) only lines of this key go.
     type: str
   user:
     description: Sender. The account that the receiver connects to. The one that runs the module by default.
@@ -147,6 +152,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "side": {"type": "str", "choices": ["receiver", "sender"], "required": True}, "run_id": {"type": "str", "required": True},
+            "migration_id": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"}, "dir": {"type": "path"},
             "known_hosts": {"type": "str"}, "path": {"type": "path"},
             "exclude": {"type": "list", "elements": "str", "default": []}, "public_key": {"type": "str", "no_log": False},

@@ -32,6 +32,7 @@ class Request:
     side: str
     state: str
     run_id: str
+    migration_id: str | None = None
     dir: str | None = None
     known_hosts: str | None = None
     path: str | None = None
@@ -101,20 +102,21 @@ def _remove_key(directory: str, paths: Sequence[str]) -> None:
 def _sender(request: Request) -> dict[str, Any]:
     account = _account(request.user)
     path = request.authorized_keys or os.path.join(account.pw_dir, ".ssh", "authorized_keys")
-    for place in (os.path.dirname(path), path):
-        if os.path.islink(place):
-            raise MigrationError(f"{place} is a link: name the real file in authorized_keys", subject="authorized_keys")
     edited: Callable[[bytes], bytes]
+    whose: dict[str, Any] = {"run_id": request.run_id, "migration_id": request.migration_id}
     if request.state == "absent":
-        edited = functools.partial(authorized.without_lines, run_id=request.run_id, public_key=request.public_key)
-        said, told = {True: "the line is removed", False: "there is no line of this run"}, {}
+        edited = functools.partial(authorized.without_lines, public_key=request.public_key, **whose)
+        said, told = {True: "the line is removed", False: "there is no line of it"}, {}
     else:
         if not (request.path and request.public_key):
             raise MigrationError("path and public_key are required on the sender", subject="path")
-        edited = functools.partial(authorized.with_line, line=_line(request), public_key=request.public_key, run_id=request.run_id)
+        edited = functools.partial(authorized.with_line, line=_line(request), public_key=request.public_key, **whose)
         said, told = {True: "the line is added", False: "the line is there"}, _host_keys(request)
     before = _read(path)
     changed = edited(before) != before
+    linked = [place for place in (os.path.dirname(path), path) if os.path.islink(place)]
+    if linked and (changed or request.state == "present"):
+        raise MigrationError(f"{linked[0]} is a link: name the real file in authorized_keys", subject="authorized_keys")
     if changed and not request.check_mode:
         # Read again under the lock: another migration may have its line in the same file.
         with system.locked(raw(_own_directory(os.path.dirname(path), account))):
@@ -132,7 +134,7 @@ def _line(request: Request) -> bytes:
     if "GNU tar" not in run([find_tool("tar"), "--version"]).stdout:
         raise MigrationError("the tar of this host is not GNU tar, which the pull needs")
     find_tool("find")
-    return authorized.key_line(path, request.public_key or "", request.run_id, request.exclude)
+    return authorized.key_line(path, request.public_key or "", request.run_id, request.exclude, request.migration_id)
 
 
 def _account(user: str | None) -> pwd.struct_passwd:

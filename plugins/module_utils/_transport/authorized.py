@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import PLACE_BOUND
@@ -79,26 +79,49 @@ def forced_command(path: str, exclude: Sequence[str] = ()) -> str:
     return f"exec /bin/sh -c {shlex.quote(script)}"
 
 
-def key_line(path: str, public_key: str, run_id: str, exclude: Sequence[str] = ()) -> bytes:
+def comment(run_id: str, migration_id: str | None = None) -> str:
+    """How a line says whose it is: ``dihya/RUN``, ``dihya/MIGRATION/RUN`` in a migration."""
+    return "/".join(["dihya", *([require_run(migration_id)] if migration_id else []), require_run(run_id)])
+
+
+def key_line(path: str, public_key: str, run_id: str, exclude: Sequence[str] = (), migration_id: str | None = None) -> bytes:
     """The line, with its newline. Inside the quotes of an option only ``"`` needs a backslash."""
     command = forced_command(require_path(path), exclude).replace('"', '\\"')
-    return f'restrict,command="{command}" {require_key(public_key)} dihya/{require_run(run_id)}\n'.encode()
+    return f'restrict,command="{command}" {require_key(public_key)} {comment(run_id, migration_id)}\n'.encode()
 
 
-def with_line(content: bytes, line: bytes, public_key: str, run_id: str) -> bytes:
-    """``content`` with ``line`` in it once, in place of our other lines for the same key and run; all other lines byte for byte."""
+def with_line(content: bytes, line: bytes, public_key: str, run_id: str, migration_id: str | None = None) -> bytes:
+    """``content`` with ``line`` in it once, in place of our other lines for the same key and run; all other lines byte for byte.
+
+    What other runs of the migration left behind goes: it holds its lock, so they are dead.
+    """
+    mine = comment(run_id, migration_id).encode()
+    if migration_id:
+        content = _without(content, lambda _key, said: said != mine and _of_migration(said, migration_id))
     if line in content.splitlines(keepends=True):
         return content
-    kept = without_lines(content, run_id, public_key)
+    key = require_key(public_key).encode()
+    kept = _without(content, lambda of, said: of == key and said == mine)
     return kept + (b"\n" if kept and not kept.endswith(b"\n") else b"") + line
 
 
-def without_lines(content: bytes, run_id: str, public_key: str | None = None) -> bytes:
-    """``content`` without our lines of the run, or only without the one of this key."""
-    end = f" dihya/{require_run(run_id)}".encode()
-    key = b" " + require_key(public_key).encode() if public_key else b""
-    return b"".join(line for line in content.splitlines(keepends=True) if not (
-        line.startswith(PREFIX) and line.rstrip(b"\r\n").endswith(key + end)))
+def without_lines(content: bytes, run_id: str, public_key: str | None = None, migration_id: str | None = None) -> bytes:
+    """``content`` without our lines of the run, of every run of a migration, or only without the one of this key."""
+    mine, key = comment(run_id, migration_id).encode(), require_key(public_key).encode() if public_key else None
+    return _without(content, lambda of, said: key in (None, of) and (_of_migration(said, migration_id) if migration_id else said == mine))
+
+
+def _of_migration(said: bytes, migration_id: str) -> bool:
+    head, _slash, run_id = said.rpartition(b"/")
+    return head == f"dihya/{migration_id}".encode() and RUN.match(run_id.decode("ascii", "replace")) is not None
+
+
+def _without(content: bytes, goes: Callable[[bytes, bytes], bool]) -> bytes:
+    """``content`` without those of our lines of which ``goes`` says so, by key and comment."""
+    def stays(line: bytes) -> bool:
+        *_option, kind, body, said = [b"", b"", *line.rstrip(b"\r\n").split(b" ")]
+        return not (line.startswith(PREFIX) and goes(kind + b" " + body, said))
+    return b"".join(line for line in content.splitlines(keepends=True) if stays(line))
 
 
 def known_hosts_line(host: str, port: int, key: str) -> str:

@@ -101,7 +101,7 @@ def test_a_held_migration_waits_and_its_commit_goes_on(alone):
 def test_a_rollback_on_demand_undoes_a_held_migration_and_the_next_run_is_a_new_attempt(alone):
     alone.run("migrate", migration_commit="hold")
     done = alone.run("rollback")
-    assert done.returncode == 0, done.stdout[-2000:]
+    assert done.returncode == 0 and "Take the permissions of every run away" in done.stdout, done.stdout[-2000:]
     assert alone.outcome() == "rolled_back"
     assert alone.run("backup").returncode == 0
     assert alone.events()[-1]["attempt"] == 2

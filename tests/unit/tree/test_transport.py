@@ -147,6 +147,20 @@ def test_other_lines_stay_byte_for_byte() -> None:
     assert authorized.without_lines(added, "r1", "ssh-ed25519 " + "B" * 68) == added
 
 
+def test_lines_of_a_migrations_killed_runs_go_and_those_of_others_stay() -> None:
+    one, two = ("ssh-ed25519 " + letter * 68 for letter in "AB")
+    lines = {(run, whose): authorized.key_line("/srv", one, run, migration_id=whose)
+             for run, whose in (("r1", "m"), ("r2", "m"), ("r1", "m-2"), ("r1", None))}
+    others = lines["r1", "m-2"] + lines["r1", None] + b"# dihya/m/r1\n"
+    left = lines["r1", "m"] + others
+    opened = authorized.with_line(left, lines["r2", "m"], one, "r2", "m")
+    assert opened == others + lines["r2", "m"]
+    second = authorized.key_line("/opt", two, "r2", migration_id="m")
+    both = authorized.with_line(opened, second, two, "r2", "m")
+    assert both == opened + second  # two trees of one run
+    assert authorized.without_lines(lines["r1", "m"] + both, "r3", migration_id="m") == others
+
+
 @pytest.mark.parametrize("patterns", [["a\\b"], ["/"], ["a\nb"]])
 def test_exclusions_that_tar_would_read_otherwise_are_refused(patterns: list[str]) -> None:
     with pytest.raises(MigrationError, match="exclude"):
