@@ -139,6 +139,7 @@ def test_a_built_package_is_published_and_the_former_repository_comes_back_exact
     undone, nothing = (row["facts"] for row in world.rows if (row["step"], row["host"]) == ("mobile rollback", "new"))
     assert undone["changed"] is True and "Android installs no lower version code" in undone["not_proved"][0]
     assert nothing["changed"] is False and "not_proved" not in nothing  # the second one found nothing of it
+    assert list((world.root / "work").rglob("mobile/*")) == []
 
 
 def test_preflight_shows_every_finding_at_once_and_writes_nothing(world):
