@@ -56,7 +56,7 @@ def bucket_release(request: Request) -> dict[str, Any]:
     (place,) = Bucket.from_options([request.bucket])
     store = Store(place)
     work = {"saved": _save, "present": _deploy, "activated": _deploy, "rolled_back": _roll_back}[request.state]
-    with system.plain_errors(), held(None if request.check_mode else request.lease_file, request.run_id, "a deployment to a bucket"):
+    with system.plain_errors(), held(None if request.check_mode else request.lease_file, request.run_id, "bucket_release"):
         outcome = work(request, store, Progress(None if request.check_mode else request.progress_file))
     return _result(request, store, outcome, round(time.monotonic() - started, 3))
 
