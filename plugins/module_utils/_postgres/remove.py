@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import describe_error, import_psycopg2
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import describe_error, import_psycopg2, pin_session
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, parameter, rows
 
 
@@ -57,10 +59,11 @@ class Removed(NamedTuple):
     left: list[str]
 
 
-def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> Removed:
+def remove_created(record: Record, connection: Any, server: dict[str, Any], reach: Callable[[str], Any]) -> Removed:
     """Drop the recorded databases with their sessions, let empty ones that stepped aside come back, then drop the roles.
 
     What every role was given is taken from all of them first, a setting only while it has the value that it was given.
+    ``reach`` connects to a database of the same server by its name.
 
     Objects already gone are passed over. Raises :class:`MigrationError` when the
     record is of another server, or when the server refuses; what is still there stays recorded.
@@ -76,6 +79,8 @@ def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> R
     removed = Removed([], [CHANGED.format(name=entry["name"]) for entry in changed])
     for entry in sorted(record.objects, key=lambda one: list(REMOVERS).index(one["kind"])):
         try:
+            if entry["kind"] == "database":
+                _end_following(connection, entry, reach)
             done = entry not in changed and REMOVERS[entry["kind"]](connection, entry)
         except psycopg2.Error as error:
             raise MigrationError(f"{entry['kind']} {entry['name']}, which a restore made, could not be removed: {describe_error(error)}",
@@ -84,6 +89,35 @@ def remove_created(record: Record, connection: Any, server: dict[str, Any]) -> R
         record.forget(entry)
     record.close()
     return removed
+
+
+FOLLOWING = """
+SELECT s.subname AS name FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+WHERE d.datname = %s ORDER BY 1"""
+# No event trigger of the database has a word in its removal, and one that was made read-only goes too.
+FREELY = """
+SELECT pg_catalog.set_config('default_transaction_read_only', 'off', false),
+       CASE WHEN r.rolsuper THEN pg_catalog.set_config('session_replication_role', 'replica', false) END
+FROM pg_catalog.pg_roles r WHERE r.rolname = current_user"""
+
+
+def _end_following(connection: Any, entry: dict[str, Any], reach: Callable[[str], Any]) -> None:
+    """Drop the subscriptions of a recorded database: with one it cannot be dropped, and they are dropped only from within.
+
+    The publisher is not asked, and the slot there stays: it is the one that the source follows with.
+    """
+    name = locate(entry, current_databases(connection))
+    found = [row["name"] for row in rows(connection, FOLLOWING, (name,))]
+    if name is None or not found:
+        return
+    with contextlib.closing(reach(name)) as inside:
+        pin_session(inside)
+        with inside.cursor() as cursor:
+            cursor.execute(FREELY)
+            for one in map(identifier, found):
+                for statement in (f"ALTER SUBSCRIPTION {one} DISABLE", f"ALTER SUBSCRIPTION {one} SET (slot_name = NONE)",
+                                  f"DROP SUBSCRIPTION {one}"):
+                    cursor.execute(statement)
 
 
 def _drop_database(connection: Any, entry: dict[str, Any]) -> bool:

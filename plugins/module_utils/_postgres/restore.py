@@ -42,7 +42,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.load import Load
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import QUIET, load_settings
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import without_counterpart
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases, own_session, remove_created
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import (
+    Removed,
+    current_databases,
+    own_session,
+    remove_created,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_check import obstacles, old_tools
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import Backup, RestoreRequest, open_backup
@@ -76,7 +81,7 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
         if record.state is not None and record.state["complete"]:
             raise MigrationError(f"{request.created_file} records another restore: remove that one first (state absent)",
                                  subject="created_file")
-        removed = remove_created(record, connection, server).names if record.state is not None and not check_mode else []
+        removed = _remove(request, record, connection, server).names if record.state is not None and not check_mode else []
         if request.roles != "skip":
             backup = backup.adapted(adaptation_to(connection, backup.manifest["capture"], owners=request.owners,
                                                   service_roles=request.service_roles, leave_out=request.leave_out))
@@ -111,7 +116,7 @@ def absent(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]:
             return {"changed": True, "msg": "would remove " + ", ".join(names), "removed": names,
                     "diff": {"before": "".join(name + "\n" for name in names), "after": ""}}
         counted = {"discarded": count_discarded(request, record, connection)} if request.baseline else {}
-        removed, left = remove_created(record, connection, read_server(connection))
+        removed, left = _remove(request, record, connection, read_server(connection))
     summary = f"{len(removed)} objects that the restore had made were removed from the target"
     journal = {"summary": summary, "changed": True, "duration": round(time.monotonic() - started, 3), "counts": {"objects": len(removed)},
                "skipped": left}
@@ -202,6 +207,10 @@ def _is_done(record: Record, backup: Backup, connection: Any, server: dict[str, 
             and all(found.get(entry["name"]) == entry["identity"] for entry in record.objects if entry["kind"] == "database"))
 
 
+def _remove(request: RestoreRequest, record: Record, connection: Any, server: dict[str, Any]) -> Removed:
+    return remove_created(record, connection, server, lambda name: connect(request.target, name, request.application_name))
+
+
 def _undone(error: BaseException, request: RestoreRequest, record: Record) -> BaseException:
     """``error``, after everything that was made is removed again; what could not be is named in its message."""
     psycopg2 = import_psycopg2()
@@ -209,7 +218,7 @@ def _undone(error: BaseException, request: RestoreRequest, record: Record) -> Ba
         error = MigrationError(f"the target refused: {describe_error(error)}")
     try:
         with _session(request) as connection:  # the first one may be in a broken transaction
-            remove_created(record, connection, read_server(connection))
+            _remove(request, record, connection, read_server(connection))
     except MigrationError as second:
         return MigrationError(f"{getattr(error, 'message', type(error).__name__)}; what was made could not be removed "
                               f"({second.message}): run again with state absent", created_file=request.created_file)
