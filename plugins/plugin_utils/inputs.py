@@ -29,6 +29,8 @@ def check_option(name: str, spec: Spec, value: Any, host: str) -> list[Finding]:
     kind, elements = spec.get("type", "str"), spec.get("elements")
     if value is None:
         return [finding(where, "is required and not set", f"set {name}")] if spec.get("required") else []
+    if spec.get("required") and value == []:
+        return [finding(where, "is required and empty", f"set {name}")]
     if ArgumentSpecValidator({name: {"type": kind}}).validate({name: value}).error_messages:
         return [finding(where, f"is not a valid {kind}", f"give {name} a value of type {kind}")]
     if spec.get("choices") and kind != "list" and value not in spec["choices"]:

@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import read_placed
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import count_objects, require_named
 
 FORMAT = 1
 PUBLIC = "public"
@@ -159,7 +159,11 @@ def capture(endpoint: Endpoint, databases: Iterable[str], application_name: str 
 
 
 def choose_databases(endpoint: Endpoint, wanted: Sequence[str], application_name: str = "dihya") -> list[str]:
-    """The databases that ``wanted`` names, sorted; ``["all"]`` means as it does to a dump: no template, no empty ``postgres``."""
+    """The databases that ``wanted`` names, sorted; ``["all"]`` means as it does to a dump: no template, no empty ``postgres``.
+
+    Raises :class:`MigrationError` when none is named.
+    """
+    require_named(wanted)
     if list(wanted) != ["all"]:
         return sorted(set(wanted))
     with transaction(endpoint, None, None, application_name) as connection:

@@ -269,8 +269,8 @@ def _on_scratch(request: DrillRequest, manifest: dict[str, Any], databases: list
 
 def _compare(request: DrillRequest, server: Endpoint, databases: list[str], renamed: dict[str, str],
              adapted: dict[str, Any]) -> dict[str, Any]:
-    return verify(VerifyRequest(target=server, databases=databases, manifest=request.backup, identity=request.identity, rename=renamed,
-                                jobs=request.jobs, differences_file=request.path("differences.json"),
+    return verify(VerifyRequest(target=server, databases=databases or ["all"], manifest=request.backup, identity=request.identity,
+                                rename=renamed, jobs=request.jobs, differences_file=request.path("differences.json"),
                                 application_name=request.application_name, progress_file=request.progress_file, **adapted))
 
 

@@ -104,7 +104,9 @@ def source_version(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def chosen(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Chosen databases that are not there or cannot be read."""
+    """Chosen databases that are not there or cannot be read, or none."""
+    if not facts["wanted"]:
+        yield finding("postgresql_databases", "no database is named", "name those that move, or say all")
     contents = facts["source"]["contents"]
     frames = {frame["name"] for frame in facts["source"]["globals"]["databases"]}
     for name in [] if facts["wanted"] == ["all"] else facts["wanted"]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -74,11 +75,18 @@ def count_objects(connection: Any) -> int:
     return int(rows(connection, OBJECTS)[0]["objects"])
 
 
+def require_named(wanted: Sequence[str]) -> None:
+    """Raise :class:`MigrationError` when ``wanted`` names nothing: what is done with no database succeeds and proves nothing."""
+    if not wanted:
+        raise MigrationError("no database is named: name those that are meant, or say all", subject="databases")
+
+
 def resolve_databases(frames: list[dict[str, Any]], wanted: list[str], empty: list[str]) -> list[str]:
     """The names meant by ``wanted`` (names, or ``['all']``), sorted; ``all`` leaves out templates and those in ``empty``.
 
-    Raises :class:`MigrationError` naming every database that is missing or cannot be connected to.
+    Raises :class:`MigrationError` naming every database that is missing or cannot be connected to, and when none is named.
     """
+    require_named(wanted)
     names = {frame["name"]: frame for frame in frames}
     if wanted == ["all"]:
         return sorted(name for name, frame in names.items()

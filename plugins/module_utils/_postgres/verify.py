@@ -52,7 +52,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import passwords_in
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Outline, outline, touched, touched_rights
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import require_named, system_identifier
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
@@ -154,6 +154,7 @@ def verify_identity(request: VerifyRequest) -> dict[str, Any]:
 
 def read_known(request: VerifyRequest) -> Known:
     """What the source, the backup's manifest or the baseline says about the databases; fills ``request.databases``."""
+    require_named(request.databases)
     if request.source:
         request.databases = choose_databases(request.source, request.databases, request.application_name)
         known = Known(capture=read_capture(request))

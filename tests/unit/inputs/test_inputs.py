@@ -18,6 +18,7 @@ BAD = [
     ("migration_id", {"type": "str"}, "crm\n", "malformed"),
     ("postgresql_source", ENDPOINT, None, "required"),
     ("postgresql_source", ENDPOINT, {"port": 1}, "required"),
+    ("postgresql_databases", {"type": "raw", "required": True}, [], "required and empty"),
     ("postgresql_source", ENDPOINT, {"host": "a", "port": "Zq9secret"}, "not a valid int"),
     ("postgresql_source", ENDPOINT, {"host": "a", "port": 0}, "no port"),
     ("postgresql_source", ENDPOINT, {"host": "a", "port": 70000}, "no port"),

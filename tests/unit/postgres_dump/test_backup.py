@@ -14,10 +14,12 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, start_time
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import backup_dir, dump, endpoint, tools
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import choose_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_plain import END, check_complete
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import SMALL, plan_workers
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import resolve_databases
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, read_known
 
 FRAMES = [
     {"name": name, "allow_connections": name != "closed", "is_template": name == "model"}
@@ -32,11 +34,19 @@ def test_all_means_every_database_of_users():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"), [(["x", "a", "y"], "no such database on the source: x, y"), (["closed"], "allows no connection to: closed")]
+    ("wanted", "message"), [(["x", "a", "y"], "no such database on the source: x, y"), (["closed"], "allows no connection to: closed"),
+                           ([], "no database is named")]
 )
 def test_a_database_that_is_not_there_is_named(wanted, message):
     with pytest.raises(MigrationError, match=message):
         resolve_databases(FRAMES, wanted, [])
+
+
+def test_neither_a_freeze_nor_a_proof_of_no_database_passes():
+    nowhere = endpoint.Endpoint("localhost", "nobody")
+    for look in (lambda: choose_databases(nowhere, []), lambda: read_known(VerifyRequest(nowhere, databases=[], manifest="/nowhere"))):
+        with pytest.raises(MigrationError, match="no database is named"):
+            look()
 
 
 def test_the_largest_database_goes_first_and_small_ones_share_the_workers():

@@ -140,6 +140,7 @@ CASES = [
     (put("backup/free", 599), "the backup may take 600 B", True),
     (put("sealing", [("postgresql_backup_identity", "/i can be read by others", "chmod 600 /i")]), "can be read by others", True),
     (put("wanted", ["crm", "gone"]), "no database gone", True),
+    (put("wanted", []), "no database is named", True),
     (put("tablespaces", {"pg_default": "fast"}), "the target has no tablespace fast", True),
     (put("tablespaces", {"gone": "pg_default"}), "the source has no tablespace gone", True),
     (put("tablespaces", {"pg_default": "shut"}), "may not create anything in tablespace shut", True),
