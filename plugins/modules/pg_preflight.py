@@ -98,6 +98,11 @@ options:
     description: Whether backups will be restored from this host, for which encrypted ones need O(identity).
     type: bool
     default: true
+  pin_settings:
+    description: What M(dihya.migration.pg_restore_cluster) will be told to pin. It is tried on the target, and rolled back.
+    type: list
+    elements: str
+    default: []
   logins:
     description:
       - Passwords of roles by name. They need not be read on the source; roles without one are named in a finding.
@@ -183,6 +188,7 @@ SPEC = dict(
     encrypt={"type": "dict", "options": SEAL_SPEC},
     identity={"type": "path", "no_log": False},  # a path, not a secret
     restores={"type": "bool", "default": True},
+    pin_settings={"type": "list", "elements": "str", "default": []},
     logins={"type": "dict", "default": {}, "no_log": True},
     **ADAPT_SPEC,
     **PLACEMENT_SPEC,

@@ -97,7 +97,9 @@ options:
     default: restore
     choices: [restore, require, skip]
   pin_settings:
-    description: Names of server settings whose value on the source is written as a setting of each restored database.
+    description:
+      - Names of server settings whose value on the source is written as a setting of each restored database.
+      - Nothing is restored where a name is unknown, or the user of O(target) may not set it.
     type: list
     elements: str
     default: []

@@ -19,6 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.prefligh
     access,
     capacity,
     passwords,
+    pins,
     settings,
     source_locks,
     target_locks,
@@ -42,7 +43,7 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
         checks += [same_server, order_of_versions, extensions, locales, managed, existing_roles, everybody, places, passwords, access,
-                   settings, capacity, target_locks, types, target_space]
+                   settings, pins, capacity, target_locks, types, target_space]
     found = [one for check in checks for one in check(facts)]
     return sorted(found, key=lambda one: not one["blocking"])
 

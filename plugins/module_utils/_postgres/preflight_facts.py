@@ -34,6 +34,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.long_rows import long_rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import closed_extensions, managed_facts
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_needs, read_offer
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.pinned import pinned, refused
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import drill_needs, room
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
@@ -110,6 +111,7 @@ class PreflightRequest:
     service_roles: Sequence[str] = SERVICE_ROLES
     leave_out: Sequence[str] = ()
     tablespaces: dict[str, str] = field(default_factory=dict)
+    pin_settings: Sequence[str] = ()
     logins: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -124,6 +126,7 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
         "drill": look_at_directory(request.drill_dir) if request.drill_dir else None,
         "sealing": problems(request.seal, request.identity, needed=request.restores),
         "logins": list(request.logins), "leave_out": request.leave_out, "tablespaces": request.tablespaces,
+        "pins": request.pin_settings,
     }
     connections: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
@@ -146,6 +149,9 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
                 passwords={role: str(password) for role, password in request.logins.items()}, application_name=request.application_name)
             facts["target"]["superuser_only"] = closed_extensions(facts["source"]["contents"], facts["target"], connections["target"],
                                                                   request.leave_out)
+            if not facts["target"]["standby"]:
+                facts["target"]["refused_pins"] = refused(
+                    connections["target"], pinned(request.pin_settings, facts["source"]["server"]["settings"]))
     if facts["target"]["reachable"]:
         names = list(facts["source"].get("contents", {})) or [name for name in request.databases if name != "all"]
         present = [frame["name"] for frame in facts["target"]["globals"]["databases"] if frame["name"] in names]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.pinned import unknown
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, good
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import CAPACITY, MEANING
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names
@@ -50,6 +51,16 @@ def settings(facts: dict[str, Any]) -> Iterator[Finding]:
         if one.get(name) is not None and one.get(name) != other.get(name):
             yield finding(TARGET, f"{name} is {one[name] or 'empty'} on the source and {other.get(name) or 'empty'} on the target",
                           f"set it on the target, or pin it to the restored databases (pin_settings: [{name}])", False)
+
+
+def pins(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Settings to be pinned of which nothing is known, or which the target will not take."""
+    for name in unknown(facts["pins"], facts["source"]["server"]["settings"]):
+        yield finding("postgresql_pin_settings", f"{name} is no setting that can be pinned", "correct the name, or take it off the list")
+    target = facts["target"]
+    for name, reason in target.get("refused_pins", {}).items():
+        yield finding("postgresql_pin_settings", f"user {target['user']} cannot pin {name} on the target: {reason}",
+                      "set it on the target as it is on the source, and take it off the list")
 
 
 def capacity(facts: dict[str, Any]) -> Iterator[Finding]:

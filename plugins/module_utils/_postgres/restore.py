@@ -41,6 +41,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.limits import adaptation_to
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.load import Load
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import QUIET, load_settings
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.pinned import pinned
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import without_counterpart
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import (
     Removed,
@@ -133,7 +134,8 @@ def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: 
         with contextlib.closing(connect(request.target, name, request.application_name)) as other:
             objects[name] = count_objects(other)
     against = old_tools(backup.manifest, pg_restore) + obstacles(
-        backup.manifest, request.databases or backup.manifest["databases"], connection, request.target, server, request.leave_out)
+        backup.manifest, request.databases or backup.manifest["databases"], connection, request.target, server, request.leave_out,
+        request.pin_settings)
     plan = plan_restore(backup.manifest, backup.globals, target, objects,
                         wanted=request.databases, rename=request.rename, roles=request.roles, against=against)
     plan = plan.beside(backup.manifest["capture"], cluster(connection, []), request.roles)
@@ -176,12 +178,12 @@ def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: R
         execute(connection, set_statements(f"ALTER DATABASE {identifier(working)}", loading), f"database {one.name}")
     working_names = {name: entry["working_name"] for name, entry in entries.items()}
     Load(request, backup, plan, working_names, superuser).run(progress)
+    pins = pinned(request.pin_settings, backup.manifest["server"]["settings"])
     known = set() if request.roles == "skip" else {role["name"] for role in read_globals(connection)["roles"]}
     for one in plan.databases:
         working = entries[one.source]["working_name"]
-        pinned = [f"{name}={backup.manifest['server']['settings'][name]}" for name in request.pin_settings]
         execute(connection, [f"ALTER DATABASE {identifier(working)} RESET ALL"]
-                + set_statements(f"ALTER DATABASE {identifier(working)}", pinned)
+                + set_statements(f"ALTER DATABASE {identifier(working)}", pins)
                 + frame_statements(backup.globals, frames[one.source], working, known, not superuser and bool(known)),
                 f"settings and privileges of database {one.name}")
         _publish(connection, record, one, working)

@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import closed_extensions
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_offer
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.pinned import pinned, refused
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
 
-CHECKS = (preflight.order_of_versions, preflight.extensions, preflight.locales, preflight.types, preflight.target_space)
+CHECKS = (preflight.order_of_versions, preflight.extensions, preflight.locales, preflight.types, preflight.target_space,
+          preflight.pins)
 # What a backup says that was made before needs were noted in it.
 NOTHING: dict[str, Any] = {"extensions": [], "types": {}, "icu_columns": 0}
 
@@ -31,15 +33,16 @@ def old_tools(manifest: dict[str, Any], pg_restore: str) -> list[str]:
 
 
 def obstacles(manifest: dict[str, Any], wanted: Collection[str], connection: Any, target: Endpoint, server: dict[str, Any],
-              leave_out: Collection[str]) -> list[str]:
+              leave_out: Collection[str], pins: Sequence[str]) -> list[str]:
     """Everything that keeps the databases ``wanted`` of a backup from being restored over ``connection``, with its remedy.
 
-    ``server`` is what :func:`read_server` says of the target.
+    ``server`` is what :func:`read_server` says of the target, ``pins`` names settings that are to be pinned.
     """
     contents = {name: dict(frame.get("needs", NOTHING), relations=list(manifest["tables"][name].values()))
                 for name, frame in manifest["databases"].items() if name in wanted}
-    offer = dict(read_offer(connection, target, server), server=server)
+    offer = dict(read_offer(connection, target, server), server=server, user=target.user)
+    offer["refused_pins"] = refused(connection, pinned(pins, manifest["server"]["settings"]))
     offer["superuser_only"] = closed_extensions(contents, offer, connection, leave_out)
     facts = {"source": {"server": manifest["server"], "globals": {"databases": list(manifest["databases"].values())}, "contents": contents},
-             "target": offer, "leave_out": leave_out, "backup": None, "copies": []}
+             "target": offer, "leave_out": leave_out, "pins": pins, "backup": None, "copies": []}
     return [f"{one['finding']}: {one['remedy']}" for check in CHECKS for one in check(facts) if one["blocking"]]

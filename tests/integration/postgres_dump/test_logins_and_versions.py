@@ -110,13 +110,19 @@ def test_a_database_moves_from_version_15(module, new, tools, tmp_path):
         server.execute("DROP TABLE sorted", "crm")
         # Security releases store an option with every column that tools from before write into their dumps.
         optioned = server.execute("SELECT 1 FROM pg_attribute WHERE attrelid = 't'::regclass AND attoptions IS NOT NULL", "crm")
-        looked = module.run("pg_preflight", **look)
-        assert ["column option" in one["finding"] for one in looked["findings"] if one["blocking"]] == [True][: len(optioned)]
+        looked = module.run("pg_preflight", pin_settings=["timezone", "max_connections", "time_zone"], **look)
+        pins = [one["finding"] for one in looked["findings"] if one["subject"] == "postgresql_pin_settings"]
+        assert pins == ["time_zone is no setting that can be pinned",
+                        "user postgres cannot pin max_connections on the target: SQLSTATE 55P02"], looked["findings"]
+        assert ["column option" in one["finding"] for one in looked["findings"]
+                if one["blocking"] and one["finding"] not in pins] == [True][: len(optioned)]
         server.execute("ALTER SYSTEM SET datestyle TO 'ISO, DMY'")
         server.execute("SELECT pg_reload_conf()")
         dumped = module.run("pg_dumpall", source=source, databases=["crm"], dest=str(tmp_path / "b"), bin_dir=str(bin_directory(15)))
         options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
-        restored = module.run("pg_restore_cluster", backup=dumped["path"], pin_settings=["TimeZone", "DateStyle"], **options)
+        refused = module.run("pg_restore_cluster", backup=dumped["path"], pin_settings=["time_zone", "max_connections"], **options)
+        assert len(refused["findings"]) == 2 and not (tmp_path / "created.json").exists(), refused
+        restored = module.run("pg_restore_cluster", backup=dumped["path"], pin_settings=["timezone", "DateStyle"], **options)
         assert restored.get("changed"), restored
         assert new.execute("SELECT count(*) FROM t", "crm") == [(1000,)]
         assert new.execute("SHOW timezone", "crm") == server.execute("SHOW timezone")

@@ -106,6 +106,7 @@ def sound() -> dict[str, Any]:
             "logins": [],
             "leave_out": [],
             "tablespaces": {},
+            "pins": ["timezone"],
         }
     )
 
@@ -141,6 +142,8 @@ CASES = [
     (put("sealing", [("postgresql_backup_identity", "/i can be read by others", "chmod 600 /i")]), "can be read by others", True),
     (put("wanted", ["crm", "gone"]), "no database gone", True),
     (put("wanted", []), "no database is named", True),
+    (put("pins", ["timezone", "time_zone"]), "time_zone is no setting that can be pinned", True),
+    (put("target/refused_pins", {"DateStyle": "SQLSTATE 42501"}), "cannot pin DateStyle on the target: SQLSTATE 42501", True),
     (put("tablespaces", {"pg_default": "fast"}), "the target has no tablespace fast", True),
     (put("tablespaces", {"gone": "pg_default"}), "the source has no tablespace gone", True),
     (put("tablespaces", {"pg_default": "shut"}), "may not create anything in tablespace shut", True),
