@@ -236,6 +236,7 @@ def _contents(endpoint: Endpoint, side: dict[str, Any], wanted: list[str], appli
 def _objects(endpoint: Endpoint, name: str, application_name: str) -> int | None:
     try:
         with contextlib.closing(connect(endpoint, name, application_name)) as connection:
+            pin_session(connection)
             return count_objects(connection)
     except MigrationError:
         return None

@@ -17,6 +17,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
     connect,
     describe_error,
     import_psycopg2,
+    pin_session,
 )
 
 
@@ -44,7 +45,8 @@ def run_in_transaction(endpoint: Endpoint, database: str, statements: Sequence[s
     with contextlib.closing(connect(endpoint, database, application_name, autocommit=False)) as connection:
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION READ WRITE; SET LOCAL search_path = ''; SET LOCAL statement_timeout = 0")
+                cursor.execute("SET TRANSACTION READ WRITE")
+                pin_session(connection)
                 for current in statements:
                     cursor.execute(current)
             connection.commit()

@@ -132,6 +132,7 @@ def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: 
     objects: dict[str, int | None] = {}
     for name in sorted(names & wanted):
         with contextlib.closing(connect(request.target, name, request.application_name)) as other:
+            pin_session(other)
             objects[name] = count_objects(other)
     against = old_tools(backup.manifest, pg_restore) + obstacles(
         backup.manifest, request.databases or backup.manifest["databases"], connection, request.target, server, request.leave_out,
@@ -166,7 +167,7 @@ def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: R
     version, superuser = server["version_num"], server["login"]["superuser"]
     frames = {frame["name"]: frame for frame in backup.globals["databases"]}
     entries: dict[str, dict[str, Any]] = {}
-    loading = load_settings(server["settings"], request.jobs)
+    loading = load_settings(server["settings"], request.jobs, version)
     for one in plan.databases:
         working = f"dihya-{secrets.token_hex(8)}"
         entries[one.source] = {"kind": "database", "name": one.name, "working_name": working, "identity": None}
@@ -175,20 +176,25 @@ def _apply(request: RestoreRequest, backup: Backup, plan: RestorePlan, record: R
         own = request.tablespaces.get(backup.placed(one.source)["own"])
         execute(connection, [create_database(frames[one.source], working, owner, version, superuser, own)], f"database {one.name}")
         record.update(entries[one.source], identity=current_databases(connection)[working])
-        execute(connection, set_statements(f"ALTER DATABASE {identifier(working)}", loading), f"database {one.name}")
+        execute(connection, set_statements(_ours(working), loading), f"database {one.name}")
     working_names = {name: entry["working_name"] for name, entry in entries.items()}
     Load(request, backup, plan, working_names, superuser).run(progress)
     pins = pinned(request.pin_settings, backup.manifest["server"]["settings"])
     known = set() if request.roles == "skip" else {role["name"] for role in read_globals(connection)["roles"]}
     for one in plan.databases:
         working = entries[one.source]["working_name"]
-        execute(connection, [f"ALTER DATABASE {identifier(working)} RESET ALL"]
+        execute(connection, [f"{_ours(working)} RESET ALL"]
                 + set_statements(f"ALTER DATABASE {identifier(working)}", pins)
                 + frame_statements(backup.globals, frames[one.source], working, known, not superuser and bool(known)),
                 f"settings and privileges of database {one.name}")
         _publish(connection, record, one, working)
     give_everybody(plan, record, connection)
     record.complete(settled=request.settles(backup))
+
+
+def _ours(database: str) -> str:
+    """The begin of a statement on the settings of our sessions in ``database``, above which neither server nor login has any."""
+    return f"ALTER ROLE CURRENT_USER IN DATABASE {identifier(database)}"
 
 
 def _publish(connection: Any, record: Record, one: DatabasePlan, working: str) -> None:

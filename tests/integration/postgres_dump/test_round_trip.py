@@ -138,19 +138,25 @@ def test_a_restore_under_another_name_leaves_roles_and_others_alone(backup, new,
     assert new.names() == before
 
 
-def test_memory_for_indexes_and_commits_that_do_not_wait_are_for_the_load_only(scratch, new, old, module, tools, tmp_path):
-    """A stored generated column is made anew by the load, and so keeps the settings under which it ran."""
+def test_memory_for_indexes_commits_that_do_not_wait_and_all_the_time_it_takes_are_for_the_load_only(scratch, new, old, module, tools,
+                                                                                                    tmp_path):
+    """A stored generated column is made anew by the load, and so keeps the settings under which it ran; statistics call a function."""
     name = scratch("settled", "CREATE FUNCTION under() RETURNS text IMMUTABLE LANGUAGE sql RETURN"
                    " current_setting('maintenance_work_mem') || ' ' || current_setting('synchronous_commit')",
-                   "CREATE TABLE load (n int, seen text GENERATED ALWAYS AS (under()) STORED)", "INSERT INTO load VALUES (1)")
+                   "CREATE TABLE load (n int, seen text GENERATED ALWAYS AS (under()) STORED)", "INSERT INTO load VALUES (1)",
+                   "CREATE FUNCTION nap(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN 1; END $$",
+                   "CREATE STATISTICS slow ON (nap(n)) FROM load")
     dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "backups"), bin_dir=tools)
     options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
-    module.run("pg_restore_cluster", backup=dumped["path"], jobs=1, **options)
+    new.execute("ALTER ROLE postgres SET statement_timeout TO '250ms'")
     try:
+        restored = module.run("pg_restore_cluster", backup=dumped["path"], jobs=1, **options)
+        assert restored.get("changed"), restored
         assert old.execute("SELECT seen FROM load", name) == [("64MB on",)]
         assert new.execute("SELECT seen, under() FROM load", name) == [("128MB off", "64MB on")]
         assert new.execute("SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE datname = 'settled'") == []
     finally:
+        new.execute("ALTER ROLE postgres RESET statement_timeout")
         module.run("pg_restore_cluster", state="absent", **options)
 
 
