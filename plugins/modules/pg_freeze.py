@@ -194,6 +194,10 @@ fence:
   description: The transaction number that must not move (C(value)), when it was read (C(at)) and where (C(source)).
   type: dict
   returned: when frozen
+held:
+  description: The value of the fence that was held, which tells this freeze from others. That of RV(fence) is moved by maintenance.
+  type: str
+  returned: with O(state=fenced)
 capture_sha256:
   description: SHA-256 of O(capture_file).
   type: str

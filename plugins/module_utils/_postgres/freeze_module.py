@@ -140,7 +140,8 @@ def _fenced(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[
     elif not check_mode:
         work.count_again(after)
     msg = "the fence moved, but no row was written" if explained else "nothing was written since the freeze"
-    return _shown({"changed": False, "state": state["state"], "fence": after, "explained": explained, "msg": msg})
+    return _shown({"changed": False, "state": state["state"], "fence": after, "held": str(before["value"]), "explained": explained,
+                   "msg": msg})
 
 
 def _lifted(work: Freeze, target: Endpoint, check_mode: bool) -> dict[str, Any]:

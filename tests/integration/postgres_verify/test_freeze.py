@@ -134,10 +134,11 @@ def test_large_objects_written_in_a_read_only_transaction_are_refused_by_the_ser
 
 
 def test_maintenance_alone_is_explained(server, run):
-    run()
+    frozen = run()["fence"]["value"]
     server.execute("ANALYZE crm.customer", "frozen")
     result = run(state="fenced")
     assert [one["rule"] for one in result["explained"]] == ["fence_moved_by_maintenance"]
+    assert result["held"] == str(frozen) != str(result["fence"]["value"])
     server.execute("INSERT INTO crm.quick VALUES (3)", "frozen")
     with pytest.raises(MigrationError, match="was written to"):
         run(state="fenced")
