@@ -111,11 +111,14 @@ def normal_acl(acl: list[list[str]], ignored: Collection[str]) -> list[Any]:
 
 
 def compare_contents(database: str, source: Mapping[str, Any], target: Mapping[str, Any], versions: tuple[int, int],
-                     expected: Collection[str] = ()) -> list[Difference]:
-    """Differences of owners, ACLs and frame of one database, both values of ``capture``'s ``databases``."""
+                     expected: Collection[str] = (), same: Same = lambda *_: False) -> list[Difference]:
+    """Differences of owners, ACLs and frame of one database, both values of ``capture``'s ``databases``.
+
+    ``same`` decides whether two words for a property of the frame mean the same.
+    """
     ignored = unknown_privileges(*versions)
-    found = [Difference(database, "the database", name) for name in
-             FRAME if source.get(name) != target.get(name)]
+    found = [Difference(database, "the database", name) for name in FRAME
+             if source.get(name) != target.get(name) and not same("database", database, name, source, target)]
     if normal_acl(source["acl"], ignored) != normal_acl(target["acl"], ignored):
         found.append(Difference(database, "the database", "privileges"))
     for kind in sorted(source["objects"].keys() | target["objects"].keys()):

@@ -34,7 +34,7 @@ class Normalizer:
         if (kind, name) in EXPRESSIONS:
             printed = self._expression(source["of"], one)
             return printed is not None and printed == self._expression(source["of"], other)
-        if (kind, name) == ("collation", "locale"):
+        if (kind, name) == ("collation", "locale") or (kind, name, source.get("provider")) == ("database", "locale", "i"):
             return self._locale(one) == other
         if name != "definition":
             return False

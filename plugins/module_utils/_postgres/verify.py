@@ -285,12 +285,14 @@ class Verification:
         if any(role["password"] == "unknown" for side in (before, after) for role in side["roles"].values()):
             self.not_proved.append("password hashes of roles: a login may not read them")
         for name in request.databases:
-            self.differences += compare_contents(name, before["databases"][name], after["databases"][request.on_target(name)],
-                                                 versions, request.expected_changes)
-            if request.source or name in self.known.catalogs:
-                self._objects(name, change)
-            else:
-                self.not_proved.append(f"definitions of objects in database {name}: a backup holds no catalog to compare with")
+            with contextlib.closing(connect(request.target, request.on_target(name), request.application_name)) as connection:
+                pin_session(connection)
+                self.differences += compare_contents(name, before["databases"][name], after["databases"][request.on_target(name)],
+                                                     versions, request.expected_changes, Normalizer(connection).same)
+                if request.source or name in self.known.catalogs:
+                    self._objects(name, change, connection)
+                else:
+                    self.not_proved.append(f"definitions of objects in database {name}: a backup holds no catalog to compare with")
 
     def _logs_in(self, role: str) -> bool:
         request = self.request
@@ -300,16 +302,14 @@ class Verification:
         self.failed_logins += failed
         return False
 
-    def _objects(self, name: str, change: Adaptation) -> None:
+    def _objects(self, name: str, change: Adaptation, connection: Any) -> None:
         request, kept = self.request, self._kept(name)
-        with contextlib.closing(connect(request.target, request.on_target(name), request.application_name)) as connection:
-            pin_session(connection)
-            found_catalog = read_catalog(connection)
-            self.outlines[name] = outline(found_catalog, values=False)
-            target = carry_catalog(found_catalog, change)
-            known, used = settle(kept, target)
-            source = placed_catalog(carry_catalog(known, change), kept["own"], request.tablespaces)
-            found = compare_catalogs(name, source, target, request.expected_changes, Normalizer(connection).same)
+        found_catalog = read_catalog(connection)
+        self.outlines[name] = outline(found_catalog, values=False)
+        target = carry_catalog(found_catalog, change)
+        known, used = settle(kept, target)
+        source = placed_catalog(carry_catalog(known, change), kept["own"], request.tablespaces)
+        found = compare_catalogs(name, source, target, request.expected_changes, Normalizer(connection).same)
         self.differences += found + [Difference(name, f"sequence {one}", "last_value", "sequence_in_use") for one in used]
         for kind, what in ((MAPPING_KIND, "options of user mappings"), (SUBSCRIPTION_KIND, "connections of subscriptions")):
             hidden = unread(kind, source, target)

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare import (
     compare_catalogs,
     compare_cluster,
+    compare_contents,
     compare_rows,
     unread,
 )
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
 
 ROLE = {"superuser": False, "bootstrap": False, "login": True, "password": "scram:1", "comment": None}
 SIDE = {
@@ -91,6 +94,15 @@ def test_membership_options_count_only_where_both_servers_have_them():
     target["memberships"] = [["rd", "app", False, True, False]]
     assert len(compare_cluster(SIDE, target, {})) == 1
     assert compare_cluster(dict(SIDE, server_version=150000, memberships=[["rd", "app", False]]), target, {}) == []
+
+
+@pytest.mark.parametrize(("provider", "there", "differs"), [("i", "fr-FR", False), ("i", "de-DE", True), ("c", "fr-FR", True)])
+def test_an_icu_locale_of_a_database_is_compared_in_the_words_of_the_target(monkeypatch, provider, there, differs):
+    monkeypatch.setattr(Normalizer, "_locale", lambda _self, locale: locale.replace("_", "-"))  # as 16 and later write it
+    source = {"owner": "app", "acl": [], "objects": {}, "default_acls": [], "large_object_owners": {}, "changed_system_objects": {},
+              "provider": provider, "locale": "fr_FR"}
+    found = compare_contents("crm", source, dict(source, locale=there), (150000, 180000), (), Normalizer(None).same)
+    assert said(found) == [("database crm: the database differs in locale", None)][:differs]
 
 
 def test_an_expected_table_explains_what_belongs_to_it_and_nothing_else():
