@@ -154,6 +154,12 @@ options:
     type: str
     choices: [fail, list]
     default: fail
+  lease_file:
+    description: File on this host that is held while the module works, but in check mode, so that no second one works beside it.
+    type: path
+  run_id:
+    description: Written into O(lease_file) to tell who holds it.
+    type: str
   settle:
     description: Seconds to wait for clients to leave and for transactions that write to end.
     type: int
@@ -256,6 +262,8 @@ SPEC = {
     "proof": {"type": "path"},
     "other_clients": {"type": "str", "choices": ["fail", "list"], "default": "fail"},
     "settle": {"type": "int", "default": 10},
+    "lease_file": {"type": "path"},
+    "run_id": {"type": "str"},
 }
 
 

@@ -91,7 +91,7 @@ class LongAction(ActionBase):
         variables = self._resolved(task_vars or {})
         result = super().run(tmp, variables)
         args = self._with_defaults(dict(self._task.args), variables)
-        if has_password(args) and not self._task.check_mode:
+        if has_password(args) and self._takes_long(args) and not self._task.check_mode:
             return dict(result, failed=True, msg=NO_PASSWORD.format(self.MODULE))
         if self._task.check_mode or self._task.async_val or self._connection.has_native_async or self._connection.always_pipeline_modules:
             wrap = bool(self._task.async_val) and not self._connection.has_native_async

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import time
@@ -11,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._lease import held
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import activity
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import fence as fences
@@ -86,14 +88,23 @@ def run(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     work = Freeze(source, databases, chosen(options, source, databases, psql), options["capture_file"],
                   options["reopen_script"], options["application_name"], options["other_clients"], options["settle"], psql,
                   Limits(options["longest"], options["lease"], tuple(options["signs"])))
-    if options["state"] == "fenced":
-        result = _fenced(work, options, check_mode)
-    elif options["state"] == "lifted":
-        result = _lifted(work, Endpoint.from_options(options["target"]), check_mode)
-    else:
-        result = _bring(work, options["state"], check_mode)
+    with _lease(options, check_mode):
+        if options["state"] == "fenced":
+            result = _fenced(work, options, check_mode)
+        elif options["state"] == "lifted":
+            result = _lifted(work, Endpoint.from_options(options["target"]), check_mode)
+        else:
+            result = _bring(work, options["state"], check_mode)
     result["journal"] = _journal(work, result, options, time.monotonic() - started)
     return result
+
+
+def _lease(options: Mapping[str, Any], check_mode: bool) -> Any:
+    """What keeps others from working beside us: a freeze that outlived its controller would end behind the rollback's back."""
+    if check_mode or not options["lease_file"]:
+        return contextlib.nullcontext()
+    private_directory(os.path.dirname(options["lease_file"]))
+    return held(options["lease_file"], options["run_id"], "pg_freeze")
 
 
 def _bring(work: Freeze, wanted: str, check_mode: bool) -> dict[str, Any]:

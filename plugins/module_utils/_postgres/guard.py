@@ -42,6 +42,8 @@ done
 mv {base}.armed {base}.fired 2>/dev/null || exit 0
 sh {reopen} >{base}.log 2>&1 && mv {base}.fired {base}.reopened
 """
+# The timer is to outlive us, and whoever ends us with all that we started: so it is a child of a shell that is gone.
+START = 'sh "$1" >/dev/null 2>&1 & echo "$!"'
 TOO_LONG = ("the freeze lasted longer than it may, and the source was opened again: roll back and try again, "
             "with a longer limit or less to move", "migration_freeze_max")
 UNHEARD = ("the run was not heard of for so long that it was taken for dead, and the source was opened again: roll back and try "
@@ -93,10 +95,10 @@ class Guard:
         script = SCRIPT.format(**limits.script, base=shlex.quote(self.base), reopen=shlex.quote(self.reopen_script))
         publish(f"{self.base}.sh", script.encode(), 0o700)
         publish(f"{self.base}.armed", f"{limits.longest}\n".encode())
-        timer = subprocess.Popen(  # it is to outlive us
-            ["/bin/sh", f"{self.base}.sh"], cwd="/", start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        publish_json(f"{self.base}.pid", {"pid": timer.pid, "start": start_time(timer.pid), "boot": boot_id()})
+        with subprocess.Popen(["/bin/sh", "-c", START, "sh", f"{self.base}.sh"], cwd="/", start_new_session=True, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as starter:
+            timer = int(starter.communicate()[0])
+        publish_json(f"{self.base}.pid", {"pid": timer, "group": starter.pid, "start": start_time(timer), "boot": boot_id()})
 
     def check(self) -> None:
         """Raise when the timer has begun to open the source."""
@@ -124,7 +126,7 @@ class Guard:
         self._take()
         if timer and is_alive(timer):
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(timer["pid"], signal.SIGKILL)
+                os.killpg(timer["group"], signal.SIGKILL)
         for name in ("sh", "pid", "seen", "expired", "fired", "reopened", "log"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.base}.{name}")

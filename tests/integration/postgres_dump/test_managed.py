@@ -330,7 +330,7 @@ def freeze(case, check_mode=False, **options):
              "method": "revoke_connect", "command": None, "undo": None, "on": None, "keep_readers": False,
              "capture_file": str(directory / "capture.json"), "reopen_script": str(directory / "reopen"), "longest": 0, "lease": 0,
              "signs": [], "disarm": False, "fence": None, "proof": None, "jobs": 1, "other_clients": "fail", "settle": 1,
-             "application_name": "dihya/test/freeze", "bin_dir": str(bin_directory(18))}
+             "lease_file": None, "run_id": None, "application_name": "dihya/test/freeze", "bin_dir": str(bin_directory(18))}
     return freeze_module.run({**given, **options}, check_mode)
 
 

@@ -89,11 +89,12 @@ def fixture_run(server, tmp_path):
         "capture_file": str(tmp_path / "f" / "capture.json"),
         "reopen_script": str(tmp_path / "f" / "reopen"), "longest": 0, "lease": 0, "signs": [], "disarm": False,
         "pgbouncer": None, "fence": None, "proof": None, "jobs": 1, "other_clients": "fail", "settle": 1,
-        "application_name": "dihya/test/freeze", "bin_dir": os.path.dirname(PSQL)}
+        "lease_file": None, "run_id": None, "application_name": "dihya/test/freeze", "bin_dir": os.path.dirname(PSQL)}
 
     def call(check_mode=False, **changes):
         return freeze_module.run({**options, **changes}, check_mode)
 
+    call.options = options
     yield call
     for changes in ({}, {"method": "revoke_connect", "keep_readers": False}):
         state = str(tmp_path / "f" / "capture.json.state")

@@ -5,8 +5,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import pathlib
 import stat
 import subprocess
+import sys
 import time
 
 import psycopg2
@@ -15,6 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze, privileges
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
+from ansible_collections.dihya.migration.plugins.module_utils._worker import end_workers, read_stat
 
 from demo.postgres_server import HOST
 from tests.integration.postgres_verify.support import endpoint_of, normal, passfile
@@ -298,3 +303,31 @@ def test_a_timer_that_was_taken_away_never_opens_the_source(limited, tmp_path):
     time.sleep(3)
     assert limited(state="fenced", disarm=True)["state"] == "frozen"
     assert not (tmp_path / "started again").exists()
+
+
+ORPHAN = """
+import json, sys
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze_module
+freeze_module.run(json.load(sys.stdin), False)
+"""
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def test_a_freeze_that_outlived_its_controller_is_ended_before_it_is_undone(server, limited, run, tmp_path, eventually):
+    before = normal(server)
+    options = {"method": "revoke_connect", "keep_readers": False, "longest": 600, "lease_file": f"{tmp_path}/workers/pg_freeze-mover.lease",
+               "command": ["sh", "-c", f"echo $$ > {tmp_path}/stopping; sleep 60 & wait; touch {tmp_path}/stopped"]}
+    source = {**run.options["source"], "password": None, "passfile": passfile(tmp_path, server)}
+    with subprocess.Popen([sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, text=True, start_new_session=True,
+                          env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'collections'}"}) as orphan:
+        json.dump({**run.options, **options, "source": source, "run_id": "r1"}, orphan.stdin)
+        orphan.stdin.close()
+        assert eventually((tmp_path / "stopping").exists)
+        with pytest.raises(MigrationError, match="pg_freeze of run r1 still works"):
+            limited(state="open", **options)
+        assert [one["operation"] for one in end_workers(str(tmp_path), [])] == ["pg_freeze"]
+    assert orphan.returncode != 0 and not (tmp_path / "stopped").exists()
+    assert read_stat(int((tmp_path / "stopping").read_text())) is None
+    assert len(timers(tmp_path)) == 1  # what undoes the freeze if the rollback dies too
+    assert limited(state="open", **options)["changed"] and normal(server) == before and timers(tmp_path) == []
+    assert (tmp_path / "started again").exists()
