@@ -57,7 +57,8 @@ options:
   state:
     description:
       - V(frozen) stops the writes; done before, it changes nothing.
-      - V(open) undoes that and fails unless everything captured is as before; not frozen, it changes nothing.
+      - V(open) undoes that and fails unless everything captured is as before; not frozen, it changes nothing. What others made or
+        dropped meanwhile, and whatever they did since the timer of O(longest) opened the source, is no failure; RV(explained) names it.
       - V(fenced) changes nothing and fails when anything was written since O(fence).
       - V(lifted) gives the same databases on O(target) the owners and privileges of before the freeze, whose reduced ones
         travelled in a dump made behind it.
@@ -219,10 +220,10 @@ statements:
   elements: str
   returned: when there is something to do
 explained:
-  description: Why a fence that moved still holds.
+  description: Why a fence that moved still holds; with O(state=open), what others changed since the freeze began.
   type: list
   elements: dict
-  returned: with O(state=fenced)
+  returned: with O(state=fenced), and where there is something to tell
 journal:
   description: The facts for the journal.
   type: dict

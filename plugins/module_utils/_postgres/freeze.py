@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Stop the writes to a source, and undo that exactly.
 
-:func:`plan` is pure: from what was captured before the freeze it derives what to run in each database and what undoes
-it. :class:`Freeze` carries it out. Its state lies beside the capture (``<capture_file>.state``): ``freezing`` before the
-first change, ``frozen`` with the fence, ``open`` when undone; so a second start finds the capture of the first. ``reopened``
-says that the timer was faster: the source is open, which is still to be proved.
+:class:`Freeze` carries out what :mod:`freeze_plan` derives from what was captured before. Its state lies beside the
+capture (``<capture_file>.state``): ``freezing`` before the first change, ``frozen`` with the fence, ``open`` when
+undone; so a second start finds the capture of the first. ``reopened`` says that the timer was faster: the source is
+open, which is still to be proved.
 """
 
 from __future__ import annotations
@@ -16,25 +16,23 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils import _command
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
-from ansible_collections.dihya.migration.plugins.module_utils._postgres import acl
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, rows
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import quote
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, passfile_line
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_plan import WRITES, Changes, altered, difference, plan
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_rights import require_rights
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import NO_LIMITS, Guard, Limits
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import render
 
-WRITES = {"TABLE": {"INSERT", "UPDATE", "DELETE", "TRUNCATE"}, "COLUMN": {"INSERT", "UPDATE"}, "SEQUENCE": {"USAGE", "UPDATE"}}
 # Without pg_read_all_stats a session of somebody else shows neither its kind nor its address: it counts as a client.
 CLIENTS = """
 SELECT coalesce(usename::text, ''), application_name, coalesce(client_addr::text, 'local'), datname::text,
@@ -52,59 +50,12 @@ WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usesysid I
   AND datname = ANY (%s) AND left(application_name, length(%s)) <> %s AND {which}
   AND NOT coalesce((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = usesysid), false)
 """
-
-
-@dataclass
-class Changes:
-    """Statements to run in one database, and those that undo them."""
-
-    apply: list[str] = field(default_factory=list)
-    undo: list[str] = field(default_factory=list)
-
-
-def plan(taken: Mapping[str, Any], databases: Sequence[str], method: Method) -> dict[str, Changes]:
-    """By database, what the freeze runs in it and how that is undone, from the capture ``taken`` alone."""
-    found = {name: Changes() for name in sorted(databases)}
-    spared = {name for name, role in taken["roles"].items() if role["superuser"]} | {taken["administrator"]}
-    plain = not taken["roles"].get(taken["administrator"], {}).get("superuser")
-    for name, changes in found.items():
-        if method.keep_readers:
-            _read_only_grants(taken["databases"][name], spared, changes, plain)
-        if method.name == "revoke_connect":
-            _no_connections(taken, name, spared, changes)
-    return found
-
-
-def _read_only_grants(contents: Mapping[str, Any], spared: set[str], changes: Changes, plain: bool) -> None:
-    # Privileges alone, no default_transaction_read_only: sessions that begin during the freeze would keep it afterwards.
-    for kind, privileges in WRITES.items():
-        for identity, entry in sorted(contents["objects"].get(kind, {}).items()):
-            reduced = acl.without(entry["acl"], privileges, spared)
-            changes.apply += acl.lead(kind, identity, entry, entry["acl"], reduced, (), plain)
-            changes.undo += acl.lead(kind, identity, entry, reduced, entry["acl"], (), plain)
-
-
-def _no_connections(taken: Mapping[str, Any], database: str, spared: set[str], changes: Changes) -> None:
-    entry, administrator = taken["databases"][database], taken["administrator"]
-    reduced = acl.without(entry["acl"], {"CONNECT"}, spared)
-    items = acl.explode(reduced)
-    plain = not taken["roles"].get(administrator, {}).get("superuser")
-    if plain and not any(
-            item.grantee == administrator and item.privilege == "CONNECT" for item in items):
-        reduced = acl.collapse([*items, acl.Item(administrator, "CONNECT", False, entry["owner"])])
-    changes.apply += acl.lead("DATABASE", quote(database), entry, entry["acl"], reduced, (), plain)
-    changes.undo += acl.lead("DATABASE", quote(database), entry, reduced, entry["acl"], (), plain)
-
-
-def difference(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> list[str]:
-    """Paths at which two captures differ, at most twenty."""
-    found: list[str] = []
-    for key in sorted(before.keys() | after.keys()):
-        one, other = before.get(key), after.get(key)
-        if one != other:
-            here = f"{path}/{key}"
-            found += difference(one, other, here) if isinstance(one, Mapping) and isinstance(other, Mapping) else [here]
-    return found[:20]
+# Tables, sequences and columns that somebody dropped meanwhile.
+GONE = """
+SELECT x.kind, x.identity FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS x(kind, identity, relation, attribute)
+WHERE to_regclass(x.relation) IS NULL OR (x.attribute <> '' AND NOT EXISTS (SELECT FROM pg_attribute a
+  WHERE a.attrelid = to_regclass(x.relation) AND quote_ident(a.attname) = x.attribute AND NOT a.attisdropped))
+"""
 
 
 class Freeze:
@@ -185,21 +136,37 @@ class Freeze:
             publish_json(self.capture_file + ".state", state)
 
     def open(self) -> dict[str, Any]:
-        """Undo a freeze, or what there is of one, and prove that all captured is as before."""
+        """Undo a freeze, or what there is of one, and prove that all captured is as before.
+
+        What others made or dropped meanwhile is told as ``besides``, and whatever they did since a timer opened the
+        source: it must not keep the source from being frozen again.
+        """
         if self.state["state"] == "open":
-            return {"state": "open", "changed": False}
+            return {"state": "open", "changed": False, "besides": []}
         taken = read_json(self.capture_file)
-        for name, changes in plan(taken, self.databases, self.method).items():
-            self._execute(name, changes.undo)
-        self._run(self.method.undo)
+        with self.guard.aside(self.limits):
+            changes = {name: self._without_what_is_gone(name, found) for name, found in plan(taken, self.databases, self.method).items()}
+            for name, found in changes.items():
+                self._execute(name, found.undo)
+            self._run(self.method.undo)
         after = self.capture()
-        differing = difference(taken, after)
+        differing = [f"{name}: {one}" for name, found in changes.items() for one in found.owed(after["databases"][name])]
+        if not differing and not self.guard.reopened:
+            differing = altered(taken, after)
         if differing:
-            raise MigrationError(f"the source is open again, but {len(differing)} things are not as before the freeze: {differing[0]}",
-                                 differing=differing)
+            raise MigrationError(f"the source is open again, but {len(differing)} things are not as before the freeze: {differing[0]}: "
+                                 f"set that right, or remove {self.capture_file}.state when it is meant so", differing=differing[:20])
         publish_json(self.capture_file + ".state", {"state": "open"})
         self.guard.clear()
-        return {"state": "open", "changed": True, "capture_sha256": sha256_file(self.capture_file)}
+        return {"state": "open", "changed": True, "capture_sha256": sha256_file(self.capture_file), "besides": difference(taken, after)}
+
+    def _without_what_is_gone(self, database: str, changes: Changes) -> Changes:
+        relations = [(one.kind, one.identity, one.entry.get("table", one.identity), one.entry.get("column", ""))
+                     for one in changes.objects if one.kind != "DATABASE"]
+        if not relations:
+            return changes
+        with transaction(self.endpoint, database, None, self.application_name) as connection:
+            return changes.without(rows(connection, GONE, tuple(map(list, zip(*relations)))))
 
     def clients(self) -> list[dict[str, Any]]:
         """Sessions in the databases that are not ours, counted by user, application, address and database."""

@@ -118,10 +118,18 @@ def _bring(work: Freeze, wanted: str, check_mode: bool) -> dict[str, Any]:
             work.trial()
         result = dict(state, changed=True, msg=f"the source would be {wanted}")
     else:
-        result = work.freeze() if wanted == "frozen" else work.open()
-        result["msg"] = "the source is frozen and fenced" if wanted == "frozen" else "the source is open, all captured is as before"
+        result = dict(work.freeze(), msg="the source is frozen and fenced") if wanted == "frozen" else _opened(work)
     diff = {"before": "", "after": "".join(f"{line}\n" for line in statements)}
     return _shown(dict(result, statements=statements, diff=diff))
+
+
+def _opened(work: Freeze) -> dict[str, Any]:
+    result = work.open()
+    besides = result.pop("besides")
+    more = [f"and {len(besides) - 20} more"] if len(besides) > 20 else []
+    explained = [{"rule": "changed_beside_the_freeze", "object": what} for what in besides[:20] + more]
+    msg = "the source is open, all that the freeze changed is as before" if besides else "the source is open, all captured is as before"
+    return dict(result, explained=explained, msg=msg)
 
 
 def _fenced(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:

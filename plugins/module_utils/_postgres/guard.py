@@ -13,14 +13,18 @@ import os
 import shlex
 import signal
 import subprocess
-from typing import NamedTuple
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import publish, publish_json, read_json
-from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, is_alive, start_time
+from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, start_time
+from ansible_collections.dihya.migration.plugins.module_utils._processes import read_stat
 
 LOOK = 5
 """Seconds between two looks for a sign of the run; a quarter of its lease where that is less."""
+OPENING = 330.0  # seconds for a timer that has begun to open the source: longer than we give the same command
 SCRIPT = """\
 #!/bin/sh
 # Undoes the freeze after {longest} s, or {lease} s after the last sign of the run, unless the file armed beside it was taken away before.
@@ -112,19 +116,47 @@ class Guard:
         self.check()
         self.clear()
 
-    def _take(self) -> None:
-        """Remove the file for which timer and commit race: from here on the timer's process does nothing."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self.base}.armed")
+    @contextlib.contextmanager
+    def aside(self, limits: Limits) -> Iterator[None]:
+        """Keep the timer from opening the source, or wait for it where it has begun: of two that grant the same at once one fails.
 
-    def clear(self) -> None:
-        """End the timer's process and remove its files."""
+        It is set again when what is done meanwhile fails.
+        """
+        taken = self._take()
+        until = time.monotonic() + OPENING
+        while self._there("fired") and self._timer():
+            if time.monotonic() > until:
+                raise MigrationError(f"the timer of the freeze is still opening the source: what it runs is in {self.reopen_script}, "
+                                     f"what that printed in {self.base}.log")
+            time.sleep(0.1)
+        try:
+            yield
+        except BaseException:
+            if taken:
+                self.arm(limits)
+            raise
+
+    def _timer(self) -> dict[str, Any]:
+        """The timer's process, empty when it does not live."""
         try:
             timer = read_json(f"{self.base}.pid")
         except (OSError, ValueError):
-            timer = None
+            return {}
+        found = read_stat(timer["pid"])
+        return timer if found and found.start == timer["start"] and boot_id() == timer["boot"] else {}
+
+    def _take(self) -> bool:
+        """Remove the file for which timer and commit race: from here on the timer's process does nothing. False when it was not there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.base}.armed")
+            return True
+        return False
+
+    def clear(self) -> None:
+        """End the timer's process and remove its files."""
         self._take()
-        if timer and is_alive(timer):
+        timer = self._timer()
+        if timer:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(timer["group"], signal.SIGKILL)
         for name in ("sh", "pid", "seen", "expired", "fired", "reopened", "log"):

@@ -87,6 +87,7 @@ RESULTS = (
     N_("The source is frozen and fenced ({count} databases)."),
     N_("The source is frozen already ({count} databases)."),
     N_("The source is open, all captured is as before ({count} databases)."),
+    N_("The source is open, all that the freeze changed is as before ({count} databases)."),
     N_("The source is open already ({count} databases)."),
     N_("Nothing was written since the freeze ({count} databases)."),
     N_("The fence moved, but no row was written ({count} databases)."),

@@ -206,6 +206,7 @@ RULES = {
     "login_proved": N_("the same password with another salt: its login was proved"),
     "pinned_setting": N_("a setting that each server has of its own"),
     "not_carried": N_("the target does not take it, or has its own"),
+    "changed_beside_the_freeze": N_("changed by others since the freeze began, what the freeze itself changed is as before"),
     "fence_moved_rows_equal": N_("the fence moved, every row is the same"),
     "fence_moved_by_maintenance": N_("the fence moved by maintenance of the server, no row was written"),
 }

@@ -284,16 +284,40 @@ def test_a_run_that_is_no_longer_heard_of_loses_its_freeze_and_one_that_is_keeps
         limited(state="fenced", disarm=True)
 
 
-def test_a_source_that_the_timer_opened_is_frozen_anew_with_a_new_fence(server, limited, tmp_path, eventually):
+def test_a_source_that_the_timer_opened_and_its_application_changed_is_opened_and_frozen_anew(server, limited, tmp_path, eventually):
+    server.execute("CREATE TABLE crm.last_day (a int, b int); GRANT INSERT, UPDATE (b) ON crm.last_day TO crm_app", "frozen")
     first = limited(longest=1)["fence"]["value"]
     assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists)
-    server.execute("CREATE TABLE written_meanwhile ()", "frozen")
-    server.execute("DROP TABLE written_meanwhile", "frozen")
-    again = limited(longest=600)
-    assert again["changed"] and again["fence"]["value"] != first and len(timers(tmp_path)) == 1
-    assert limited(state="fenced")["state"] == "frozen"
-    limited(state="open")
-    assert timers(tmp_path) == [] and guard_files(tmp_path) == []
+    server.execute("CREATE TABLE crm.day (); DROP TABLE crm.last_day; SELECT lo_create(70007); CREATE ROLE hired", "frozen")
+    server.execute("ALTER ROLE crm_app CONNECTION LIMIT 21", "frozen")
+    try:
+        opened = limited(state="open", longest=600)
+        assert opened["state"] == "open" and "all that the freeze changed" in opened["msg"]
+        told = {one["object"] for one in opened["explained"]}
+        assert {"/databases/frozen/objects/TABLE/crm.day", "/roles/hired", "/roles/crm_app/connection_limit"} <= told
+        again = limited(longest=600)
+        assert again["changed"] and again["fence"]["value"] != first and len(timers(tmp_path)) == 1
+        assert limited(state="fenced")["state"] == "frozen"
+        # Without a timer only a stop that is not undone leaves it otherwise.
+        server.execute("ALTER ROLE crm_app NOLOGIN; DROP TABLE crm.day", "frozen")
+        with pytest.raises(MigrationError, match="1 things are not as before the freeze: /roles/crm_app/login"):
+            limited(state="open")
+        server.execute("ALTER ROLE crm_app LOGIN", "frozen")
+        assert limited(state="open")["state"] == "open" and timers(tmp_path) == [] and guard_files(tmp_path) == []
+    finally:
+        server.execute("DROP TABLE IF EXISTS crm.day, crm.last_day; DROP ROLE hired; SELECT lo_unlink(70007)", "frozen")
+        server.execute("ALTER ROLE crm_app LOGIN CONNECTION LIMIT 20", "frozen")
+
+
+def test_a_timer_that_is_opening_the_source_is_waited_for(server, limited, tmp_path, eventually):
+    before, fired = normal(server), tmp_path / "f" / "capture.json.guard.fired"
+    undo = ["sh", "-c", f"echo begins >> {tmp_path}/log; sleep 0.7; echo ends >> {tmp_path}/log"]
+    limited(longest=1, undo=undo)
+    assert eventually(fired.exists)
+    with pytest.raises(MigrationError, match="the freeze lasted longer than it may"):
+        limited(state="fenced")
+    assert fired.exists() and limited(state="open", undo=undo)["changed"] and normal(server) == before
+    assert (tmp_path / "log").read_text().split() == ["begins", "ends"] * 2 and guard_files(tmp_path) == []
 
 
 def test_a_timer_that_was_taken_away_never_opens_the_source(limited, tmp_path):
@@ -329,5 +353,8 @@ def test_a_freeze_that_outlived_its_controller_is_ended_before_it_is_undone(serv
     assert orphan.returncode != 0 and not (tmp_path / "stopped").exists()
     assert read_stat(int((tmp_path / "stopping").read_text())) is None
     assert len(timers(tmp_path)) == 1  # what undoes the freeze if the rollback dies too
+    with pytest.raises(MigrationError, match="false failed"):
+        limited(state="open", undo=["false"], **options)
+    assert len(timers(tmp_path)) == 1 and (tmp_path / "f" / "capture.json.guard.armed").exists()
     assert limited(state="open", **options)["changed"] and normal(server) == before and timers(tmp_path) == []
     assert (tmp_path / "started again").exists()
