@@ -219,14 +219,22 @@ def contents(connection: Any) -> dict[str, Any]:
         objects.setdefault(kind, {})[name] = {"owner": owner, "acl": []}
     for table, column, owner, acl in rows(connection, COLUMNS.format(acl=acl_sql("a.attacl"), schema=USER_SCHEMA)):
         objects.setdefault("COLUMN", {})[f"{table}.{column}"] = {"table": table, "column": column, "owner": owner, "acl": acl}
-    for oid, owner, acl in rows(connection, LARGE_OBJECTS.format(acl=acl_sql("o.lomacl"))):
-        objects.setdefault("LARGE OBJECT", {})[oid] = {"owner": owner, "acl": acl}
-    owners = rows(connection, "SELECT pg_get_userbyid(lomowner), count(*) FROM pg_largeobject_metadata GROUP BY 1 ORDER BY 1")
-    return {
-        "objects": objects, "changed_system_objects": changed, "extensions": members, "large_object_owners": dict(owners),
+    found = {
+        "objects": objects, "changed_system_objects": changed, "extensions": members,
         "placed": read_placed(connection),
         "default_acls": [list(row) for row in rows(connection, DEFAULT_ACLS.format(acl=acl_sql("d.defaclacl")))],
     }
+    large_objects(connection, found)
+    return found
+
+
+def large_objects(connection: Any, found: dict[str, Any]) -> None:
+    """Put owners and ACLs of the large objects of now into ``found``, of :func:`contents`: they come and go with what clients write."""
+    entries = {oid: {"owner": owner, "acl": acl} for oid, owner, acl in rows(connection, LARGE_OBJECTS.format(acl=acl_sql("o.lomacl")))}
+    found["objects"] = {**{kind: entry for kind, entry in found["objects"].items() if kind != "LARGE OBJECT"},
+                        **({"LARGE OBJECT": entries} if entries else {})}
+    found["large_object_owners"] = dict(
+        rows(connection, "SELECT pg_get_userbyid(lomowner), count(*) FROM pg_largeobject_metadata GROUP BY 1 ORDER BY 1"))
 
 
 def sequences(connection: Any) -> dict[str, list[Any]]:

@@ -22,7 +22,7 @@ from ansible_collections.dihya.migration.plugins.module_utils import _command
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, large_objects, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, passfile_line
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
@@ -124,9 +124,21 @@ class Freeze:
             self._execute(name, changes.apply)
         clients = self._quieten()
         fence = read_fence(self.endpoint, self.databases, self.application_name, self.settle)
+        self._capture_late(taken)
         state = {"state": "frozen", "fence": fence, "capture_sha256": sha256_file(self.capture_file)}
         publish_json(self.capture_file + ".state", state)
         return dict(state, changed=True, clients=clients)
+
+    def _capture_late(self, taken: Mapping[str, Any]) -> None:
+        """Put into the capture the large objects that clients made until the writes had stopped.
+
+        Nothing else: what a command did in order to stop them must not be taken for the state of before.
+        """
+        for name in self.databases:
+            with transaction(self.endpoint, name, None, self.application_name) as connection:
+                large_objects(connection, taken["databases"][name])
+        if taken != read_json(self.capture_file):
+            publish_json(self.capture_file, taken)
 
     def count_again(self, fence: Mapping[str, Any]) -> None:
         """Keep the later statistics of ``fence``, read while nothing had moved: they also count what came late at the freeze."""

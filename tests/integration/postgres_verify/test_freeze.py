@@ -101,6 +101,16 @@ def test_check_mode_says_what_it_would_run_tries_the_way_back_and_writes_nothing
         run(check_mode=True, bin_dir="/nonexistent")
 
 
+def test_a_large_object_made_while_the_writes_stop_is_one_of_before(server, run, tmp_path):
+    login = f"PGPASSWORD={server.password} {run.options['bin_dir']}/psql -h {HOST} -p {server.port} -U postgres"
+    try:
+        run(keep_readers=False, command=["sh", "-c", f"{login} -c 'SELECT lo_create(70009)' frozen"])
+        assert read_json(str(tmp_path / "f" / "capture.json")) == normal(server)
+        assert run(state="open", keep_readers=False)["explained"] == []
+    finally:
+        server.execute("SELECT lo_unlink(70009)", "frozen")
+
+
 BYPASSES = {
     "superuser insert": "INSERT INTO crm.quick VALUES (2)",
     "insert rolled back": "BEGIN; INSERT INTO crm.quick VALUES (2); ROLLBACK",
