@@ -15,8 +15,9 @@ import contextlib
 import datetime
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Optional
 
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
@@ -46,13 +47,22 @@ YOUNGER = "SELECT EXISTS (SELECT FROM ONLY {} WHERE age(xmin) BETWEEN 0 AND age(
 TIMER, INTERVAL = datetime.timedelta(seconds=10.5), datetime.timedelta(seconds=1.1)
 LONGEST = 15.0  # seconds to wait for sessions to report
 
-Activity = Mapping[str, Mapping[str, list[int]]]  # database -> oid of a table -> rows inserted, updated, deleted
+# database -> oid of a table -> rows inserted, updated, deleted; None for a database that cannot be looked into
+Activity = Mapping[str, Optional[Mapping[str, list[int]]]]
 
 
-def read_activity(endpoint: Endpoint, application_name: str) -> dict[str, dict[str, list[int]]]:
-    """Rows inserted, updated and deleted, as the statistics count them, by database and oid of the table."""
-    return {name: {oid: list(counts) for oid, *counts in rows(connection, COUNTS)}
+def read_activity(endpoint: Endpoint, application_name: str) -> dict[str, dict[str, list[int]] | None]:
+    """Rows inserted, updated and deleted, as the statistics count them, by database and oid of the table.
+
+    A database that does not let the login in, as a service's own one, has none: it must not keep the others from being frozen.
+    """
+    return {name: connection and {oid: list(counts) for oid, *counts in rows(connection, COUNTS)}
             for name, connection in _databases(endpoint, application_name)}
+
+
+def unknown(fence: Mapping[str, Any]) -> list[str]:
+    """Databases of which a fence has no statistics: who wrote there cannot be told, so no maintenance explains that it moved."""
+    return sorted(name for name, counts in fence.get("activity", {}).items() if counts is None)
 
 
 def grown(before: Activity, after: Activity) -> tuple[dict[str, list[str]], bool]:
@@ -60,7 +70,7 @@ def grown(before: Activity, after: Activity) -> tuple[dict[str, list[str]], bool
     found: dict[str, list[str]] = {}
     deleted = False
     for database in sorted(before.keys() | after.keys()):
-        old, new = before.get(database, {}), after.get(database, {})
+        old, new = before.get(database) or {}, after.get(database) or {}
         for oid in sorted(old.keys() | new.keys()):
             one, other = old.get(oid, [0, 0, 0]), new.get(oid, [0, 0, 0])
             if one != other:
@@ -75,8 +85,9 @@ def maintenance_alone(endpoint: Endpoint, fence: Mapping[str, Any], application_
     Statistics that are still to come are waited for; where a session may hold back for longer what it wrote, the answer
     is no.
     """
-    if "activity" not in fence or not any(
-            rows(connection, MAINTAINED, (fence["clock"],))[0][0] for _name, connection in _databases(endpoint, application_name)):
+    if "activity" not in fence or unknown(fence) or not any(
+            connection and rows(connection, MAINTAINED, (fence["clock"],))[0][0]
+            for _name, connection in _databases(endpoint, application_name)):
         return False
     if _written(endpoint, fence, application_name):  # known at once: not worth a wait
         return False
@@ -97,9 +108,11 @@ def _all_reported(endpoint: Endpoint, since: str, application_name: str) -> bool
 
 
 def _written(endpoint: Endpoint, fence: Mapping[str, Any], application_name: str) -> bool:
-    suspects, deleted = grown(fence["activity"], read_activity(endpoint, application_name))
-    return deleted or any(_written_since(connection, oid, fence["value"])
-                          for name, connection in _databases(endpoint, application_name) for oid in suspects.get(name, []))
+    now = read_activity(endpoint, application_name)
+    suspects, deleted = grown(fence["activity"], now)
+    return deleted or None in now.values() or any(
+        connection is None or _written_since(connection, oid, fence["value"])
+        for name, connection in _databases(endpoint, application_name) for oid in suspects.get(name, []))
 
 
 def _written_since(connection: Any, oid: str, value: str) -> bool:
@@ -112,5 +125,10 @@ def _databases(endpoint: Endpoint, application_name: str) -> Iterator[tuple[str,
     with transaction(endpoint, None, None, application_name) as connection:
         names = [row[0] for row in rows(connection, "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template0'")]
     for name in sorted(names):
-        with transaction(endpoint, name, None, application_name) as connection:
-            yield name, connection
+        try:
+            with transaction(endpoint, name, None, application_name) as connection:
+                yield name, connection
+        except MigrationError as error:
+            if "kind" not in error.facts:  # it let us in
+                raise
+            yield name, None

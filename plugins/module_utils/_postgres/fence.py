@@ -60,6 +60,12 @@ def read_fence(endpoint: Endpoint, databases: Sequence[str], application_name: s
             "activity": activity, "clock": clock}
 
 
+def try_fence(endpoint: Endpoint, databases: Sequence[str], application_name: str) -> None:
+    """Read what a fence is made of, but the number, for which nobody may write; raises where the login may not."""
+    read_activity(endpoint, application_name)
+    read_sequences(endpoint, databases, application_name)
+
+
 def read_sequences(endpoint: Endpoint, databases: Sequence[str], application_name: str) -> dict[str, dict[str, list[Any]]]:
     """``[last_value, is_called]`` of each sequence by database and name."""
     found = {}

@@ -25,7 +25,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._manifest import s
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, large_objects, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, passfile_line
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence, try_fence
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_plan import WRITES, Changes, altered, difference, plan
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_rights import require_rights
@@ -258,6 +258,7 @@ class Freeze:
                 raise MigrationError(f"the program {self.method.command[0]} that is to stop the writes was not found {where}")
         taken = self.capture()
         self._require_rights(taken)
+        try_fence(self.endpoint, self.databases, self.application_name)
         with secret_passfile(self.endpoint) as (environment, inherited):
             tried = subprocess.run(["sh", "-s", "--", "--dry-run"], input=self.script(taken), text=True, check=False, timeout=120,
                                    env=_command.environment(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -25,6 +25,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_m
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import Limits
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import owed, run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
 
 
 def arguments(value: Any, option: str) -> list[str]:
@@ -152,6 +153,9 @@ def _fenced(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[
             rule = "fence_moved_rows_equal" if _rows_equal(work, options) else None
         else:
             rule = "fence_moved_by_maintenance" if activity.maintenance_alone(work.endpoint, before, work.application_name) else None
+        if rule is None and activity.unknown(before):
+            differences.append(f"whether that was maintenance alone is unknown where {work.endpoint.user} may not connect: "
+                               f"{names(activity.unknown(before))}")
         if rule is None:
             raise MigrationError(f"{work.endpoint} was written to after the freeze: {'; '.join(differences[:5])}",
                                  fence_before=before["value"], fence_after=after["value"], differences=differences[:20])

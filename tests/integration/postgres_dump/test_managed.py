@@ -9,7 +9,7 @@ import pathlib
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze_module
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import fence, freeze_module
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
 from tests.support.needs import require_postgres
@@ -334,8 +334,14 @@ def freeze(case, check_mode=False, **options):
     return freeze_module.run({**given, **options}, check_mode)
 
 
-def test_a_plain_login_that_is_a_member_of_the_owner_freezes_and_reopens(case):
+def test_a_plain_login_that_is_a_member_of_the_owner_freezes_and_reopens(case, monkeypatch):
     client = case.source.server.connect("shop", "clerk", "canary-clerk")
+    case.source.server.execute("CREATE DATABASE private")  # as a service's own one, into which nobody comes
+    case.source.server.execute("REVOKE CONNECT ON DATABASE private FROM PUBLIC")
+    with monkeypatch.context() as patch:  # what a fence reads is tried before anything stops
+        patch.setattr(fence, "sequences", lambda connection: connection.cursor().execute("SELECT 1 / 0"))
+        with pytest.raises(MigrationError, match="database shop .* could not be read"):
+            freeze(case, check_mode=True)
     assert freeze(case, check_mode=True)["changed"]
     try:
         assert freeze(case)["state"] == "frozen"
@@ -344,8 +350,12 @@ def test_a_plain_login_that_is_a_member_of_the_owner_freezes_and_reopens(case):
         with pytest.raises(Exception, match="permission denied for database"):
             case.source.server.connect("shop", "clerk", "canary-clerk")
         assert freeze(case, state="fenced")["fence"]["value"]
+        case.source.server.execute("ANALYZE", "shop")
+        with pytest.raises(MigrationError, match="whether that was maintenance alone is unknown where migrator may not connect: .*private"):
+            freeze(case, state="fenced")
     finally:
         assert freeze(case, state="open")["state"] == "open"  # proves that all is as before
+        case.source.server.execute("DROP DATABASE private WITH (FORCE)")
     case.source.server.connect("shop", "clerk", "canary-clerk").close()
 
 

@@ -15,6 +15,7 @@ BEFORE = {"crm": {"1": [5, 0, 0], "2": [1, 1, 1]}}
     ({"crm": {"1": [6, 0, 0], "2": [1, 1, 1]}}, {"crm": ["1"]}, False),
     ({"crm": {"1": [5, 0, 0], "2": [1, 1, 2]}}, {"crm": ["2"]}, True),
     ({"crm": {"2": [1, 1, 1]}}, {"crm": ["1"]}, False),
+    ({**BEFORE, "closed": None}, {}, False),
     ({**BEFORE, "other": {"9": [0, 1, 0]}}, {"other": ["9"]}, False),
 ])
 def test_a_table_whose_counts_differ_is_suspect_and_a_deletion_is_told(after, tables, deleted):
