@@ -23,11 +23,19 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, large_objects, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.definitions import digest_of_server, redefined
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, passfile_line
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence, try_fence
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_plan import WRITES, Changes, altered, difference, plan
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_plan import (
+    WRITES,
+    Changes,
+    altered,
+    difference,
+    frozen,
+    plan,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_rights import require_rights
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import NO_LIMITS, Guard, Limits
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import run_in_transaction
@@ -123,7 +131,9 @@ class Freeze:
         for name, changes in plan(taken, self.databases, self.method).items():
             self._execute(name, changes.apply)
         clients = self._quieten()
-        fence = read_fence(self.endpoint, self.databases, self.application_name, self.settle)
+        # Older than the fence, so that nothing changed after it hides in it.
+        server = digest_of_server(self.endpoint, self.databases, self.application_name)
+        fence = dict(read_fence(self.endpoint, self.databases, self.application_name, self.settle), server=server)
         self._capture_late(taken)
         state = {"state": "frozen", "fence": fence, "capture_sha256": sha256_file(self.capture_file)}
         publish_json(self.capture_file + ".state", state)
@@ -179,6 +189,14 @@ class Freeze:
             return changes
         with transaction(self.endpoint, database, None, self.application_name) as connection:
             return changes.without(rows(connection, GONE, tuple(map(list, zip(*relations)))))
+
+    def redefined(self, catalogs: Mapping[str, str | None]) -> list[str]:
+        """What changed since the freeze that is no row; ``catalogs`` are digests of the catalogs that were proved since."""
+        server = self.state.get("fence", {}).get("server")
+        if server is None:
+            return ["what was defined at the freeze is not known"]
+        expected = frozen(self.captured(), self.databases, self.method)
+        return list(redefined(self.endpoint, expected, server, catalogs, self.application_name))
 
     def clients(self) -> list[dict[str, Any]]:
         """Sessions in the databases that are not ours, counted by user, application, address and database."""

@@ -147,15 +147,11 @@ def _fenced(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[
     differences = fences.moved(before, after)
     explained = []
     if differences:
-        if any(not text.startswith("the transaction number") for text in differences):
-            rule = None
-        elif options["proof"]:
-            rule = "fence_moved_rows_equal" if _rows_equal(work, options) else None
-        else:
-            rule = "fence_moved_by_maintenance" if activity.maintenance_alone(work.endpoint, before, work.application_name) else None
-        if rule is None and activity.unknown(before):
-            differences.append(f"whether that was maintenance alone is unknown where {work.endpoint.user} may not connect: "
-                               f"{names(activity.unknown(before))}")
+        rule: str | None = None
+        more: list[str] = []
+        if all(text.startswith("the transaction number") for text in differences):
+            rule, more = _explanation(work, options, before)
+        differences += more
         if rule is None:
             raise MigrationError(f"{work.endpoint} was written to after the freeze: {'; '.join(differences[:5])}",
                                  fence_before=before["value"], fence_after=after["value"], differences=differences[:20])
@@ -182,16 +178,29 @@ def _lifted(work: Freeze, target: Endpoint, check_mode: bool) -> dict[str, Any]:
             "diff": {"before": "", "after": "".join(f"{line}\n" for line in shown)}}
 
 
-def _rows_equal(work: Freeze, options: Mapping[str, Any]) -> bool:
+def _explanation(work: Freeze, options: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+    """The rule that explains why the transaction number moved; and what else is known when there is none."""
+    if options["proof"]:
+        proved = _proved(options["proof"])
+        changed = work.redefined({name: entry.get("catalog") for name, entry in proved.items()})
+        return ("fence_moved_rows_equal" if not changed and _rows_equal(work, proved, options["jobs"]) else None), changed
+    if activity.unknown(before):
+        return None, [f"whether that was maintenance alone is unknown where {work.endpoint.user} may not connect: "
+                      f"{names(activity.unknown(before))}"]
+    return ("fence_moved_by_maintenance" if activity.maintenance_alone(work.endpoint, before, work.application_name) else None), []
+
+
+def _proved(path: str) -> dict[str, Any]:
     try:
-        known = read_json(options["proof"])["databases"]
+        return {name: {"tables": entry["tables"], "catalog": entry.get("catalog")} for name, entry in read_json(path)["databases"].items()}
     except (OSError, ValueError, KeyError):
-        raise MigrationError(f"{options['proof']} cannot be read as a digest file of pg_verify") from None
-    for name in work.databases:
-        found = digest_database(work.endpoint, name, jobs=options["jobs"], application_name=work.application_name)
-        if name not in known or known[name].get("tables") != found:
-            return False
-    return True
+        raise MigrationError(f"{path} cannot be read as a digest file of pg_verify") from None
+
+
+def _rows_equal(work: Freeze, proved: Mapping[str, Any], jobs: int) -> bool:
+    """Whether the tables that were proved hold the same rows; what was left out is not migrated."""
+    return all(name in proved and proved[name]["tables"] == digest_database(
+        work.endpoint, name, jobs=jobs, application_name=work.application_name, tables=proved[name]["tables"]) for name in work.databases)
 
 
 def _shown(result: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +209,7 @@ def _shown(result: dict[str, Any]) -> dict[str, Any]:
         sequences = result["fence"].get("sequences", {})
         result["sequences_sha256"] = fences.digest_of(sequences)
         result["sequences"] = sum(len(values) for values in sequences.values())
-        result["fence"] = {key: value for key, value in result["fence"].items() if key not in ("sequences", "activity", "clock")}
+        result["fence"] = {key: value for key, value in result["fence"].items() if key in ("value", "at", "source")}
     return result
 
 

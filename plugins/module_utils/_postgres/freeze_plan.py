@@ -103,6 +103,20 @@ def plan(taken: Mapping[str, Any], databases: Sequence[str], method: Method) -> 
     return found
 
 
+def frozen(taken: Mapping[str, Any], databases: Sequence[str], method: Method) -> dict[str, dict[str, Any]]:
+    """By database, what the freeze makes of its captured contents."""
+    found = {}
+    for name, changes in plan(taken, databases, method).items():
+        objects = {kind: dict(entries) for kind, entries in taken["databases"][name]["objects"].items()}
+        for one in changes.objects:
+            if one.kind == "COLUMN" and not one.reduced:  # there is an entry only where there are grants
+                del objects["COLUMN"][one.identity]
+            elif one.kind != "DATABASE":
+                objects[one.kind][one.identity] = dict(one.entry, acl=one.reduced)
+        found[name] = dict(taken["databases"][name], objects={kind: entries for kind, entries in objects.items() if entries})
+    return found
+
+
 def difference(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> list[str]:
     """Paths at which two captures differ."""
     found: list[str] = []

@@ -371,7 +371,9 @@ class Verification:
             name: {"target": self.request.on_target(name), "hexadecimal": self.known.hexadecimal.get(name, False),
                    "tables": proved[name], "behind": self.behind[name],
                    **({"outline": self.outlines[name], "rights": self.rights[self.request.on_target(name)]}
-                      if name in self.outlines else {})} for name in self.found}}
+                      if name in self.outlines else {}),
+                   **({"catalog": digest_of(self.known.catalogs[name]["objects"])} if self.request.source and name in self.known.catalogs
+                      else {})} for name in self.found}}
 
     def _journal(self, msg: str, tables: int, total: int, explained: list[dict[str, str]], duration: float) -> dict[str, Any]:
         request = self.request

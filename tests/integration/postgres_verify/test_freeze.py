@@ -19,6 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze, privileges
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
 from ansible_collections.dihya.migration.plugins.module_utils._worker import end_workers, read_stat
 
 from demo.postgres_server import HOST
@@ -179,6 +180,34 @@ def test_what_is_written_beside_maintenance_is_not_explained_by_it(server, run, 
     server.execute(statement, "frozen")
     with pytest.raises(MigrationError, match="was written to"):
         run(state="fenced")
+
+
+def test_a_proof_of_the_rows_explains_no_change_that_rows_do_not_show(server, run, tmp_path):
+    server.execute("CREATE TABLE crm.conf (a int); ALTER EXTENSION plpgsql ADD TABLE crm.conf; UPDATE pg_extension SET "
+                   "extconfig = ARRAY['crm.conf'::regclass::oid], extcondition = ARRAY[''] WHERE extname = 'plpgsql'", "frozen")
+    changes = {"CREATE INDEX late ON crm.customer (id)": "DROP INDEX crm.late",
+               "GRANT DELETE ON crm.customer TO crm_reader": "REVOKE DELETE ON crm.customer FROM crm_reader",
+               "INSERT INTO crm.quick VALUES (77)": "DELETE FROM crm.quick WHERE v = 77",
+               "ALTER ROLE crm_app PASSWORD 'new'": "ALTER ROLE crm_app PASSWORD 'app-secret'"}
+    proof = {"state": "fenced", "proof": str(tmp_path / "digests.json")}
+    run.options.update(method="revoke_connect", command=None, undo=None)
+    try:
+        run()
+        verify(VerifyRequest(source=endpoint_of(server), target=endpoint_of(server), databases=["frozen"], digest_file=proof["proof"],
+                             leave_out=["extension plpgsql"]))
+        # The one changes nothing, the other nothing that migrates.
+        server.execute("ANALYZE crm.customer; INSERT INTO crm.conf VALUES (1)", "frozen")
+        assert [one["rule"] for one in run(**proof)["explained"]] == ["fence_moved_rows_equal"]
+        for change, undo in changes.items():
+            server.execute(change, "frozen")
+            try:
+                with pytest.raises(MigrationError, match="was written to after the freeze"):
+                    run(**proof)
+            finally:
+                server.execute(undo, "frozen")
+    finally:
+        server.execute("UPDATE pg_extension SET extconfig = NULL, extcondition = NULL WHERE extname = 'plpgsql'; "
+                       "ALTER EXTENSION plpgsql DROP TABLE crm.conf; DROP TABLE crm.conf", "frozen")
 
 
 def test_a_transaction_that_still_writes_is_ended_or_refused(server, run):
