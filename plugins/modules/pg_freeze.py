@@ -121,7 +121,10 @@ options:
     description:
       - Seconds for which the source may stay frozen; V(0) sets no limit. After that a timer on this host runs O(reopen_script), whoever
         died meanwhile, unless O(disarm) was faster. It needs neither Ansible nor Python, and ends with a restart of the host.
-      - The timer begins with the first change of O(state=frozen). A source that it opened breaks the fence.
+      - The timer begins with the first change of O(state=frozen). A source that it opened breaks the fence. A timer that does not live
+        any more begins anew when this module is run again.
+      - The passwords that the script needs are kept beside O(capture_file), with mode 0600, for as long as the timer lives; passfiles that
+        are gone before do not keep it from its work.
     type: int
     default: 0
   lease:

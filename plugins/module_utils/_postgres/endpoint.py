@@ -156,10 +156,10 @@ def conninfo(**words: str) -> str:
     return " ".join(f"{name}='{value}'" for name, value in quoted.items())
 
 
-def passfile_line(password: str) -> str:
-    """The line of a libpq password file that gives ``password`` to whoever asks."""
-    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
-    return f"*:*:*:*:{escaped}\n"
+def passfile_line(password: str, host: str = "*", port: int | str = "*", user: str = "*") -> str:
+    """The line of a libpq password file that gives ``password`` to whoever asks, or to those who ask for this login."""
+    host, user, password = (word.replace("\\", "\\\\").replace(":", "\\:") for word in (host, user, password))
+    return f"{host}:{port}:*:{user}:{password}\n"
 
 
 def describe_error(error: Any) -> str:

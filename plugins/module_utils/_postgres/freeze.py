@@ -115,6 +115,7 @@ class Freeze:
         """Freeze and take the fence; a freeze that an earlier run began is finished with that run's capture."""
         state = self.state
         if state["state"] == "frozen":
+            self.guard.renew()
             return dict(state, changed=False, clients=self.clients())
         if state["state"] == "reopened":
             state = self.open()  # proves that all is as before: what is captured next is not a half-frozen source
@@ -125,8 +126,8 @@ class Freeze:
             publish_json(self.capture_file, taken)
             self._write_reopen(taken)
             publish_json(self.capture_file + ".state", {"state": "freezing"})
-            if self.limits.longest:
-                self.guard.arm(self.limits)
+        if self.limits.longest and not self.guard.watching:  # nor does one live where a run died right before it set it
+            self.guard.arm(self.limits, self._passwords())
         self._run(self.method.command)
         for name, changes in plan(taken, self.databases, self.method).items():
             self._execute(name, changes.apply)
@@ -166,7 +167,7 @@ class Freeze:
         if self.state["state"] == "open":
             return {"state": "open", "changed": False, "besides": []}
         taken = read_json(self.capture_file)
-        with self.guard.aside(self.limits):
+        with self.guard.aside():
             changes = {name: self._without_what_is_gone(name, found) for name, found in plan(taken, self.databases, self.method).items()}
             for name, found in changes.items():
                 self._execute(name, found.undo)
@@ -252,6 +253,17 @@ class Freeze:
             name = self.method.name if self.method.words else None
             return _command.run(self.method.on.argv(argv) if self.method.on else list(argv), timeout=timeout, check=check, name=name,
                                 env=environment, pass_fds=inherited)
+
+    def _passwords(self) -> bytes:
+        """What a password file says that undoes the freeze without us: the console first, as the other lines hold for every server."""
+        found = []
+        for login in (self.method.login, self.endpoint):
+            if login and login.password:
+                found.append(passfile_line(login.password, login.host, login.port, login.user).encode())
+            elif login and login.passfile and os.path.exists(login.passfile):
+                with open(login.passfile, "rb") as stream:
+                    found.append(stream.read() + b"\n")
+        return b"".join(dict.fromkeys(found))
 
     def script(self, taken: Mapping[str, Any]) -> str:
         """The text of the script that undoes the freeze."""

@@ -110,6 +110,8 @@ def _lease(options: Mapping[str, Any], check_mode: bool) -> Any:
 
 def _bring(work: Freeze, wanted: str, check_mode: bool) -> dict[str, Any]:
     state = work.state
+    if wanted == "frozen" and state["state"] != "reopened":
+        work.guard.check()
     if state["state"] == wanted:
         result = work.freeze() if wanted == "frozen" and not check_mode else dict(state, changed=False)
         return _shown(dict(result, msg=f"the source is {wanted} already"))
@@ -137,6 +139,8 @@ def _fenced(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[
     if options["disarm"] and not check_mode:
         work.guard.disarm()
     work.guard.check()
+    if not check_mode:
+        work.guard.renew()
     state = work.state
     before = dict(state.get("fence", {}))
     if options["fence"]:

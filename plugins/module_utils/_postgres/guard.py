@@ -3,7 +3,9 @@
 """A timer on this host that reopens the source when a freeze lasts too long, or when the run that made it is no longer heard of.
 
 It is a shell process of its own, which needs neither Ansible nor Python and outlives both, but not a restart of the
-host. One rename decides: the timer or the commit takes the file ``armed`` away, and the other then does nothing.
+host, after which the next run starts it again. One rename decides: the timer or the commit takes the file ``armed`` away,
+and the other then does nothing. It has the passwords in a file of its own, ``pgpass``, which goes with it: those of a run
+are removed with the run.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ while [ "$passed" -lt {longest} ] && [ "$quiet" -lt {lease} ]; do
 done
 [ "$passed" -lt {longest} ] || true >{base}.expired
 mv {base}.armed {base}.fired 2>/dev/null || exit 0
+[ ! -r {base}.pgpass ] || export PGPASSFILE={base}.pgpass
 sh {reopen} >{base}.log 2>&1 && mv {base}.fired {base}.reopened
+rm -f {base}.pgpass
 """
 # The timer is to outlive us, and whoever ends us with all that we started: so it is a child of a shell that is gone.
 START = 'sh "$1" >/dev/null 2>&1 & echo "$!"'
@@ -52,6 +56,7 @@ TOO_LONG = ("the freeze lasted longer than it may, and the source was opened aga
             "with a longer limit or less to move", "migration_freeze_max")
 UNHEARD = ("the run was not heard of for so long that it was taken for dead, and the source was opened again: roll back and try "
            "again, with a longer lease where a step may be quiet for that long", "migration_freeze_lease")
+STUCK = "the timer of the freeze could not open the source, what it tried is told in {path}: roll back"
 
 
 class Limits(NamedTuple):
@@ -90,15 +95,33 @@ class Guard:
         """Whether the timer has opened the source again."""
         return self._there("reopened")
 
-    def arm(self, limits: Limits) -> None:
-        """Start the timer, in place of an earlier one; the script that reopens is there already."""
+    def arm(self, limits: Limits, passwords: bytes = b"") -> None:
+        """Start the timer, in place of an earlier one; the script that reopens is there already.
+
+        ``passwords`` is what a libpq password file says.
+        """
         if not self.reopen_script:
             raise MigrationError("a freeze with a limit needs the script that undoes it: give reopen_script",
                                  subject="migration_freeze_max")
         self.clear()
         script = SCRIPT.format(**limits.script, base=shlex.quote(self.base), reopen=shlex.quote(self.reopen_script))
         publish(f"{self.base}.sh", script.encode(), 0o700)
+        if passwords:
+            publish(f"{self.base}.pgpass", passwords)
         publish(f"{self.base}.armed", f"{limits.longest}\n".encode())
+        self._start()
+
+    @property
+    def watching(self) -> bool:
+        """Whether the timer is set and lives."""
+        return self._there("armed") and bool(self._timer())
+
+    def renew(self) -> None:
+        """Start a timer again that is set and does not live, as after a restart of the host; it begins anew."""
+        if self._there("armed") and not self._timer():
+            self._start()
+
+    def _start(self) -> None:
         with subprocess.Popen(["/bin/sh", "-c", START, "sh", f"{self.base}.sh"], cwd="/", start_new_session=True, text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as starter:
             timer = int(starter.communicate()[0])
@@ -106,6 +129,9 @@ class Guard:
 
     def check(self) -> None:
         """Raise when the timer has begun to open the source."""
+        lives = bool(self._timer())  # looked at first: one that lived may have done it meanwhile
+        if self._there("fired") and not lives:
+            raise MigrationError(STUCK.format(path=f"{self.base}.log"), subject="migration_freeze_max")
         if self._there("fired") or self.reopened:
             message, subject = TOO_LONG if self._there("expired") else UNHEARD
             raise MigrationError(message, subject=subject)
@@ -117,12 +143,12 @@ class Guard:
         self.clear()
 
     @contextlib.contextmanager
-    def aside(self, limits: Limits) -> Iterator[None]:
+    def aside(self) -> Iterator[None]:
         """Keep the timer from opening the source, or wait for it where it has begun: of two that grant the same at once one fails.
 
         It is set again when what is done meanwhile fails.
         """
-        taken = self._take()
+        taken = self._rename("armed", "aside")
         until = time.monotonic() + OPENING
         while self._there("fired") and self._timer():
             if time.monotonic() > until:
@@ -133,7 +159,8 @@ class Guard:
             yield
         except BaseException:
             if taken:
-                self.arm(limits)
+                self._rename("aside", "armed")
+                self.renew()
             raise
 
     def _timer(self) -> dict[str, Any]:
@@ -145,12 +172,16 @@ class Guard:
         found = read_stat(timer["pid"])
         return timer if found and found.start == timer["start"] and boot_id() == timer["boot"] else {}
 
-    def _take(self) -> bool:
-        """Remove the file for which timer and commit race: from here on the timer's process does nothing. False when it was not there."""
+    def _rename(self, old: str, new: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self.base}.armed")
+            os.rename(f"{self.base}.{old}", f"{self.base}.{new}")
             return True
         return False
+
+    def _take(self) -> None:
+        """Remove the file for which timer and commit race: from here on the timer's process does nothing."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.base}.armed")
 
     def clear(self) -> None:
         """End the timer's process and remove its files."""
@@ -159,6 +190,6 @@ class Guard:
         if timer:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(timer["group"], signal.SIGKILL)
-        for name in ("sh", "pid", "seen", "expired", "fired", "reopened", "log"):
+        for name in ("sh", "pid", "pgpass", "aside", "seen", "expired", "fired", "reopened", "log"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.base}.{name}")

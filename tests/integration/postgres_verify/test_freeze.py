@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import stat
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze, privileges
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import Guard
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
 from ansible_collections.dihya.migration.plugins.module_utils._worker import end_workers, read_stat
 
@@ -72,14 +74,17 @@ def test_a_second_freeze_changes_nothing_and_keeps_the_first_capture(run, tmp_pa
     assert not again["changed"] and again["fence"]["value"] == run()["fence"]["value"]
     assert (tmp_path / "f" / "capture.json").read_bytes() == first
     assert stat.S_IMODE((tmp_path / "f" / "capture.json").stat().st_mode) == 0o600
+    (tmp_path / "f" / "capture.json.guard.fired").touch()  # what a timer leaves whose script failed
+    with pytest.raises(MigrationError, match="could not open the source"):
+        run()
+
+
+def die(*_arguments, **_options):
+    raise KeyboardInterrupt
 
 
 def test_a_freeze_that_died_half_way_is_finished_with_its_first_capture_and_opens(server, run, tmp_path, monkeypatch):
     before = normal(server)
-
-    def die(*_arguments, **_options):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr(freeze, "read_fence", die)
         with pytest.raises(KeyboardInterrupt):
@@ -297,8 +302,14 @@ def guard_files(tmp_path):
 def test_a_freeze_that_lasts_too_long_is_undone_by_a_timer_that_needs_nobody(server, limited, tmp_path, eventually):
     before = normal(server)
     assert limited(longest=2)["state"] == "frozen" and normal(server) != before
-    assert len(timers(tmp_path)) == 1
-    assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists)
+    os.kill(int(*timers(tmp_path)), signal.SIGKILL)  # as a restart of the host does
+    assert eventually(lambda: not timers(tmp_path))
+    assert limited(state="fenced")["state"] == "frozen" and len(timers(tmp_path)) == 1
+    secrets = tmp_path / "f" / "capture.json.guard.pgpass"
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
+    (tmp_path / "pgpass").unlink()  # as at the end of a run, whatever became of it
+    assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists) and eventually(lambda: not secrets.exists())
+    passfile(tmp_path, server)
     assert normal(server) == before and (tmp_path / "started again").exists()
     as_application(server, "SELECT 1")
     for changes in ({"state": "fenced"}, {"state": "fenced", "disarm": True}):
@@ -323,9 +334,12 @@ def test_a_run_that_is_no_longer_heard_of_loses_its_freeze_and_one_that_is_keeps
         limited(state="fenced", disarm=True)
 
 
-def test_a_source_that_the_timer_opened_and_its_application_changed_is_opened_and_frozen_anew(server, limited, tmp_path, eventually):
+def test_a_source_that_the_timer_opened_and_its_application_changed_is_frozen_anew(server, limited, tmp_path, eventually, monkeypatch):
     server.execute("CREATE TABLE crm.last_day (a int, b int); GRANT INSERT, UPDATE (b) ON crm.last_day TO crm_app", "frozen")
-    first = limited(longest=1)["fence"]["value"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Guard, "arm", die)
+        limited(longest=1)
+    first = limited(longest=1)["fence"]["value"]  # has a timer although the freeze began without one
     assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists)
     server.execute("CREATE TABLE crm.day (); DROP TABLE crm.last_day; SELECT lo_create(70007); CREATE ROLE hired", "frozen")
     server.execute("ALTER ROLE crm_app CONNECTION LIMIT 21", "frozen")
