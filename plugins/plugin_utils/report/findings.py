@@ -86,7 +86,7 @@ DATABASES = (
     N_("{path} is no file that can be read"),
     N_("{path} can be read by others"),
     N_("{path} opens nothing that is encrypted for the recipients"),
-    N_("a migration that waits at its hold has no password left to undo the freeze with"),
+    N_("nothing is heard of a migration that waits at its hold, so its freeze would be undone"),
     N_("the password of role {name} is not given"),
     N_("the schema tool could not be asked"),
 )

@@ -233,9 +233,17 @@ MISMATCHES = (
     N_("role {name} differs in {what}"),
     N_("{endpoint} was written to after the freeze: {text}"),
     N_("the transaction number went from {before} to {after}"),
+    N_("whether that was maintenance alone is unknown where {user} may not connect: {names}"),
+    N_("what was defined at the freeze is not known"),
+    N_("roles or settings of the server changed"),
+    N_("owners or privileges in database {name} changed: {what}"),
+    N_("objects in database {name} changed"),
+    N_("the proof holds no definitions of database {name}: make it of all, not of rows alone"),
     N_("sequence {name} of database {database} was used"),
-    N_("the source is open again, but {count} things are not as before the freeze: {what}"),
+    N_("the source is open again, but {count} things are not as before the freeze: {what}: set that right, or remove {path} when "
+       "it is meant so"),
     N_("The source is no longer frozen, although the journal says so."),
+    N_("the timer of the freeze could not open the source, what it tried is told in {path}: roll back"),
     N_("the freeze lasted longer than it may, and the source was opened again: roll back and try again, with a longer limit or "
        "less to move"),
     N_("the run was not heard of for so long that it was taken for dead, and the source was opened again: roll back and try again, "
