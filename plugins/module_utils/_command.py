@@ -70,35 +70,48 @@ def run(
     name: str | None = None,
     pass_fds: Sequence[int] = (),
     wraps: bool = False,
+    lifeline: bool = False,
 ) -> Finished:
     """Run ``argv`` to its end and return what it printed.
 
     ``env`` is added to :func:`environment`. ``log`` names a file (published 0600) that keeps the whole output.
     ``on_death`` is the signal that ends it when we die. ``name`` is what messages call the program, when not its file name;
-    ``pass_fds`` are descriptors that it gets. One that ``wraps`` starts others, which end with us too.
+    ``pass_fds`` are descriptors that it gets. One that ``wraps`` starts others, which end with us too. The input of one with a
+    ``lifeline`` says nothing and ends when we do.
     Raises :class:`MigrationError` when the program cannot start, exceeds ``timeout`` seconds (it is killed with its
     process group) or, with ``check``, exits with another status than 0. The message names the program and the
     status only: what a server printed may contain rows, so it stays in ``log``.
     """
     program = name or os.path.basename(argv[0])
     started = time.monotonic()
-    process = start(argv, env=env, on_death=on_death, cwd=cwd, text=True, errors="backslashreplace", pass_fds=pass_fds,
-                    stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        with group_ends_with_us(process) if wraps else contextlib.nullcontext():
-            out, err = process.communicate(stdin, timeout=timeout)
-    except BaseException as error:
-        kill_group(process)
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise MigrationError(f"{program} did not end within {timeout:g} s and was stopped") from None
-        raise
+    with _lifeline() if lifeline else contextlib.nullcontext(subprocess.PIPE if stdin is not None else subprocess.DEVNULL) as source:
+        process = start(argv, env=env, on_death=on_death, cwd=cwd, text=True, errors="backslashreplace", pass_fds=pass_fds,
+                        stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            with group_ends_with_us(process) if wraps else contextlib.nullcontext():
+                out, err = process.communicate(stdin, timeout=timeout)
+        except BaseException as error:
+            kill_group(process)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise MigrationError(f"{program} did not end within {timeout:g} s and was stopped") from None
+            raise
     finished = Finished(tuple(argv), process.returncode, out, err, time.monotonic() - started)
     if log is not None:
         publish(log, (out + err).encode())
     if check and finished.status != 0:
         raise MigrationError(f"{program} failed with exit status {finished.status}" + (f", its output is in {log}" if log else ""))
     return finished
+
+
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """A descriptor to read from, whose other end nobody but us has."""
+    ends = os.pipe()
+    try:
+        yield ends[0]
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def start(argv: Sequence[str], *, env: Mapping[str, str] | None = None, on_death: int = signal.SIGTERM, **popen: Any) -> subprocess.Popen:

@@ -103,6 +103,7 @@ options:
       - The host on which programs of O(method) run, reached by ssh from the host that runs the module; without it they run there.
       - A name, or a dictionary of V(host), V(user), V(port), V(identity) and V(known_hosts), the last two being paths.
         The host key must be known.
+      - What runs there is told to end (C(SIGTERM)) when the module is ended before it.
     type: raw
   keep_readers:
     description:

@@ -251,8 +251,8 @@ class Freeze:
         """What became of a program of the method, run where the method says, with the method's password in a file that it inherits."""
         with secret_passfile(self.method.login) as (environment, inherited):
             name = self.method.name if self.method.words else None
-            return _command.run(self.method.on.argv(argv) if self.method.on else list(argv), timeout=timeout, check=check, name=name,
-                                env=environment, pass_fds=inherited)
+            return _command.run(self.method.on.tied(argv) if self.method.on else list(argv), timeout=timeout, check=check, name=name,
+                                env=environment, pass_fds=inherited, lifeline=bool(self.method.on))
 
     def _passwords(self) -> bytes:
         """What a password file says that undoes the freeze without us: the console first, as the other lines hold for every server."""

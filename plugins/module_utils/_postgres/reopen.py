@@ -49,6 +49,11 @@ END_OF_STATEMENTS
 """
 
 
+# Ends what it runs when its input ends: what was begun over ssh would otherwise go on when whoever began it is gone.
+TIED = ('exec 3<&0; "$@" </dev/null 3<&- & work=$!; { cat <&3; kill "$work"; } >/dev/null 2>&1 & watch=$!; '
+        'wait "$work"; status=$?; kill "$watch" 2>/dev/null; exit "$status"')
+
+
 @dataclass(frozen=True)
 class Remote:
     """A host reached from here by ssh; ``identity`` and ``known_hosts`` are paths here."""
@@ -70,6 +75,10 @@ class Remote:
             options += ["-p", str(self.port)]
         where = f"{self.user}@{self.host}" if self.user else self.host
         return ["ssh", *options, "--", where, shlex.join(command)]
+
+    def tied(self, command: Sequence[str]) -> list[str]:
+        """The same for a command that is to end with the input of this command line."""
+        return self.argv(["sh", "-c", TIED, "sh", *command])
 
 
 def render(endpoint: Endpoint, statements: Mapping[str, Sequence[str]], undo: Sequence[str], on: Remote | None, psql: str,
