@@ -33,13 +33,16 @@ if [ "$dry" = yes ]; then
   echo "dry run: nothing was changed"
   exit 0
 fi
+# What cannot be undone, on a table that was dropped meanwhile for instance, keeps nothing else from it.
+owed=no
 {calls}
+[ "$owed" = no ] || {{ echo "not everything could be undone: see above" >&2; exit 1; }}
 echo "the source is open again"
 """
 FUNCTION = """\
 # {title}
 {name}() {{
-  "$PSQL" -X -q -v ON_ERROR_STOP=1 --single-transaction -d {database} -f - <<'END_OF_STATEMENTS'
+  "$PSQL" -X -q "$@" -d {database} -f - <<'END_OF_STATEMENTS'
 SET default_transaction_read_only = off;
 SET TRANSACTION READ WRITE;
 SET search_path = '';
@@ -89,14 +92,15 @@ def render(endpoint: Endpoint, statements: Mapping[str, Sequence[str]], undo: Se
         functions.append(FUNCTION.format(
             title="database " + " ".join(database.split()), name=f"database_{number}",
             database=shlex.quote(database_argument(database)), statements="\n".join(f"{line};" for line in lines)))
-        calls.append(f"database_{number}")
+        whole = "-v ON_ERROR_STOP=1 --single-transaction"
+        calls.append(f"database_{number} {whole} || {{ database_{number} || true; owed=yes; }}")
         trials.append(f"  echo {shlex.quote(f'would run {len(lines)} statements in database {database}')}")
     for database in sorted(databases):
         trials.append(f"  \"$PSQL\" -X -q -A -t -d {shlex.quote(database_argument(database))} -c 'SELECT 1' >/dev/null")
         trials.append(f"  echo {shlex.quote(f'psql reaches database {database}')}")
     if undo:
         shown = shlex.join(undo)
-        calls.append(shlex.join(on.argv(undo)) if on else shown)
+        calls.append(f"{shlex.join(on.argv(undo)) if on else shown} || owed=yes")
         trials.append(f"  echo {shlex.quote(f'would run: {shown}' + (f' on {on.host}' if on else ''))}")
         trials.append("  " + (f"{shlex.join(on.argv(['true']))} && echo {shlex.quote(f'ssh reaches {on.host}')}" if on
                               else f"command -v {shlex.quote(undo[0])} >/dev/null || {{ echo 'no such program' >&2; exit 1; }}"))

@@ -236,6 +236,7 @@ def test_clients_that_stay_are_named(server, run):
 
 
 def test_the_script_opens_the_source_with_a_shell_alone(server, run, tmp_path):
+    server.execute("CREATE TABLE crm.gone (a int); GRANT INSERT ON crm.gone TO crm_app", "frozen")
     before = normal(server)
     run()
     script = tmp_path / "f" / "reopen"
@@ -249,6 +250,11 @@ def test_the_script_opens_the_source_with_a_shell_alone(server, run, tmp_path):
         subprocess.run(["sh", str(script)], env=environment, check=True)
         assert normal(server) == before
     assert (tmp_path / "started again").exists()
+    # All but what is gone comes back.
+    server.execute("DROP TABLE crm.gone; REVOKE INSERT, DELETE ON crm.customer FROM crm_app", "frozen")
+    tried = subprocess.run(["sh", str(script)], env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    assert tried.returncode == 1 and "not everything could be undone" in tried.stderr
+    assert freeze.difference(before, normal(server)) == ["/databases/frozen/objects/TABLE/crm.gone"]
     assert subprocess.run(["sh", str(script)], env={"PATH": "/usr/bin:/bin"}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           start_new_session=True, check=False).returncode != 0
 
