@@ -219,7 +219,7 @@ held:
   type: bool
 past_commit_point:
   description: Whether a client write may have been admitted to the target in this attempt, what was recorded last included.
-  returned: begin, record
+  returned: begin, record, and by a record that failed where the journal could be read all the same
   type: bool
 previous:
   description: C(outcome), C(time) and C(run_id) of the last run that ended; empty when there was none.

@@ -79,8 +79,8 @@ def record(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     Sources and targets that the facts name are locked first, so that two migrations never share one.
     """
     journal, locks = Journal(params["state_dir"], params["migration_id"]), Locks(params["state_dir"])
-    units = [unit for one in params.get("records") or [params] for unit in _units(one)]
-    with _writing(locks, journal, check_mode):
+    with _writing(locks, journal, check_mode), _telling(journal):
+        units = [unit for one in params.get("records") or [params] for unit in _units(one)]
         holder = _authorize(locks, params, check_mode)
         events = journal.read_intact().events
         attempt, purpose = holder.get("attempt") or resume.next_attempt(events, "migrate"), holder.get("purpose", "migrate")
@@ -152,6 +152,21 @@ def _writing(locks: Locks, journal: Journal, check_mode: bool) -> Iterator[None]
     else:
         with exclusive(locks.directory), exclusive(journal.directory):
             yield
+
+
+@contextlib.contextmanager
+def _telling(journal: Journal) -> Iterator[None]:
+    """Let a record that fails say all the same whether the commit point is behind: what may be undone depends on it."""
+    try:
+        yield
+    except (MigrationError, OSError) as error:
+        failed = error if isinstance(error, MigrationError) else MigrationError(
+            f"{error.filename or 'the journal'} cannot be used: {error.strerror}")
+        with contextlib.suppress(OSError):
+            reading = journal.read()  # as it is now: a write may fail behind its last line
+            if not reading.problem:
+                failed.facts["past_commit_point"] = resume.passed_commit_point(reading.events, resume.last_attempt(reading.events))
+        raise failed from None
 
 
 def _one_of(params: dict[str, Any], name: str, allowed: tuple[str, ...]) -> str:

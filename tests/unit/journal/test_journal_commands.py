@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._journal import commands
+from ansible_collections.dihya.migration.plugins.module_utils._journal import commands, store
 
 Call = Callable[..., dict[str, Any]]
 DEFAULTS: dict[str, Any] = {
@@ -72,6 +72,29 @@ def test_several_records_are_written_in_their_order_and_the_decisions_are_those_
     with pytest.raises(MigrationError, match="never recorded as started"):
         call("record", token=begun["token"], records=[{**between[0], "verb": "verify"}, {**between[2], "verb": "migrate"}])
     assert verbs_of(call)[-1] == "commit_point ok", "all or none"
+
+
+def test_a_record_that_fails_says_whether_the_commit_point_is_behind(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = call("begin")
+    call("record", token=begun["token"])
+    moment = {"stack": "migration", "verb": "commit_point", "status": "ok", "events": [{"host": "state"}]}
+
+    def told(**params: Any) -> Any:
+        with pytest.raises(MigrationError) as failed:
+            call("record", **{"token": begun["token"], "status": "ok", **params})
+        return failed.value.facts.get("past_commit_point")
+
+    refused = [{"host": "mover", "facts": {"summary": "x" * 400}}]
+    assert told(events=refused) is False
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda *_written: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert told(records=[moment]) is False
+    with monkeypatch.context() as full:  # the line is on disk, the head that names it is not
+        full.setattr(store, "publish_json", lambda *_published: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert told(records=[moment]) is True
+    assert [told(events=refused), told(token="another")] == [True, True]
+    (tmp_path / "state" / "crm-1" / "journal.jsonl").write_text("changed\n")
+    assert told(events=refused) is None, "what cannot be read says nothing"
 
 
 def test_files_and_directories_are_private(call: Call, tmp_path: Path) -> None:

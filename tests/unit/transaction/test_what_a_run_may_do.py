@@ -1,0 +1,45 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the role migration makes of the journal's answers: what may be undone by itself."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+ROLE = pathlib.Path(__file__).parents[3] / "roles" / "migration"
+
+
+def ask(name: str, **given: Any) -> Any:
+    """The variable ``name`` of the role, where the variables ``given`` hold."""
+    loader, variables = DataLoader(), {}
+    for part in ("defaults", "vars"):
+        variables.update(loader.load_from_file(str(ROLE / part / "main.yml"), trusted_as_template=True))
+    variables.update(ansible_check_mode=False, migration_purpose="migrate", **given)
+    return Templar(loader, variables).resolve_variable_expression(name)
+
+
+BEFORE, BEHIND, DEAD = {"past_commit_point": False}, {"past_commit_point": True}, {"unreachable": True}
+COMMITTED = {
+    # name: what begin, the last record and that of the failure said, the phase that was reached, expected
+    "failed on its way": (BEFORE, BEFORE, BEFORE, "migrate", False),
+    "failed behind the commit point": (BEFORE, BEHIND, BEHIND, "commit", True),
+    "the record of the failure found it": (BEFORE, {"failed": True}, BEHIND, "commit", True),
+    "committed by an earlier run": (BEHIND, None, None, "preflight", True),
+    "not one record yet": (BEFORE, None, None, "preflight", False),
+    "the journal cannot be written": (BEFORE, {"failed": True, **BEFORE}, {"failed": True, **BEFORE}, "commit", False),
+    "the journal is out of reach in the commit": (BEFORE, DEAD, DEAD, "commit", True),
+    "the journal is out of reach, perhaps by the record of the commit point": (BEFORE, DEAD, {"skipped": True}, "verify", True),
+    "the journal is out of reach in the migration": (BEFORE, DEAD, DEAD, "migrate", False),
+}
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_what_is_committed_or_in_doubt_is_not_undone_by_itself(name: str) -> None:
+    begun, recorded, failure, reached, expected = COMMITTED[name]
+    told = {"migration_begun": begun, "migration_recorded": recorded, "migration_recorded_failure": failure, "migration_reached": reached}
+    assert ask("migration_committed", **{key: value for key, value in told.items() if value is not None}) is expected
