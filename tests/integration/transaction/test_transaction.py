@@ -73,10 +73,15 @@ def test_a_failure_after_the_commit_point_is_not_undone_and_says_so(alone):
     assert done.returncode != 0 and "it has 400 characters" in done.stdout, done.stdout[-2000:]
     assert "alpha rollback" not in alone.trace("mover")
     assert alone.outcome() == "failed_after_commit"
-    assert alone.run("rollback").returncode != 0
-    assert "alpha rollback" not in alone.trace("mover")
     assert alone.run("rollback", migration_restore_data=True).returncode == 0
     assert alone.trace("mover")[-2:] == ["traffic rollback", "alpha rollback"]
+
+
+def test_a_journal_that_cannot_be_used_keeps_no_old_state_from_coming_back(alone):
+    spoil = "grep -qs 'alpha migrate' {{ trace }}.mover && echo spoiled >> {{ migration_state_dir }}/t1/journal.jsonl; echo alpha.migrate.mover"
+    done = alone.run("migrate", fail_at="{{ [lookup('ansible.builtin.pipe', spoil)] }}", spoil=spoil)
+    assert done.returncode != 0
+    assert alone.trace("mover")[-3:] == ["alpha migrate", "beta rollback", "alpha rollback"], done.stdout[-3000:]
 
 
 def test_a_held_migration_waits_and_its_commit_goes_on(alone):

@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the role migration makes of the journal's answers: what may be undone by itself."""
+"""What the role migration makes of the journal's answers: what may be undone by itself, and which runs are refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.dihya.migration.plugins.module_utils._journal import resume
+
+from tests.unit.journal.test_journal_resume import DONE, journal
 
 ROLE = pathlib.Path(__file__).parents[3] / "roles" / "migration"
 
@@ -19,7 +22,7 @@ def ask(name: str, **given: Any) -> Any:
     loader, variables = DataLoader(), {}
     for part in ("defaults", "vars"):
         variables.update(loader.load_from_file(str(ROLE / part / "main.yml"), trusted_as_template=True))
-    variables.update(ansible_check_mode=False, migration_purpose="migrate", **given)
+    variables.update({"ansible_check_mode": False, "migration_purpose": "migrate", **given})
     return Templar(loader, variables).resolve_variable_expression(name)
 
 
@@ -43,3 +46,14 @@ def test_what_is_committed_or_in_doubt_is_not_undone_by_itself(name: str) -> Non
     begun, recorded, failure, reached, expected = COMMITTED[name]
     told = {"migration_begun": begun, "migration_recorded": recorded, "migration_recorded_failure": failure, "migration_reached": reached}
     assert ask("migration_committed", **{key: value for key, value in told.items() if value is not None}) is expected
+
+
+def refusal(purpose: str, *lines: str, **given: Any) -> str:
+    """Why a run of ``purpose`` is refused after what the journal says in ``lines``, empty when it may begin."""
+    begun = resume.situation(journal(*lines), purpose, ["pg"])
+    return ask("migration_refusal", **{"migration_restore_data": False, **given}, migration_begun=begun, migration_purpose=purpose)
+
+
+def test_behind_the_commit_point_a_rollback_has_to_be_meant() -> None:
+    assert "-e migration_restore_data=true" in refusal("rollback", *DONE)
+    assert refusal("rollback", *DONE, migration_restore_data=True) == ""
