@@ -14,8 +14,8 @@ description:
     and C(compliance), and fails with all findings at once.
   - C(backup), C(access), C(rollback_plan) and C(window) count only when a machine observed them. C(rehearsal) needs evidence
     or a waiver. Only C(documentation), C(notification) and C(compliance) can be attested.
-  - What was observed to fail always blocks. What nobody demonstrated blocks with O(profile=audited), and is reported with
-    O(profile=standard).
+  - What was observed to fail always blocks, the window only until O(frozen). What nobody demonstrated blocks with
+    O(profile=audited), and is reported with O(profile=standard).
 options:
   facts:
     description:
@@ -128,6 +128,10 @@ options:
     type: list
     elements: str
     default: []
+  frozen:
+    description: Whether clients may be frozen out already. What becomes of them when the window ends is then decided elsewhere.
+    type: bool
+    default: false
   phase:
     description: How far the migration is. A backup, and what O(planned) names, is not expected with V(before_backup).
     type: str
@@ -250,6 +254,7 @@ def argument_spec() -> dict:
         "planned": {"type": "list", "elements": "str", "default": []},
         "profile": {"type": "str", "choices": ["standard", "audited"], "default": "standard"},
         "phase": {"type": "str", "choices": ["before_backup", "before_freeze", "final"], "default": "final"},
+        "frozen": {"type": "bool", "default": False},
         "now": {"type": "str"},
         "report_only": {"type": "bool", "default": False},
     }

@@ -237,6 +237,10 @@ frozen_since:
   description: Since when this attempt keeps the source frozen (RFC 3339), empty when it does not.
   returned: begin
   type: str
+freeze_begun:
+  description: Whether this attempt came as far as its freeze, of which even a part keeps clients out.
+  returned: begin
+  type: bool
 interrupted_after:
   description: Where an interrupted run stood, C(stack), C(verb), C(host), C(status); empty when the last run ended properly.
   returned: begin

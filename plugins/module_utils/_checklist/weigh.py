@@ -22,7 +22,7 @@ Reader = Callable[[str], Optional[bytes]]
 class Inputs:
     """What is known. ``seconds`` is the predicted time of what is left to do, ``now`` is aware,
     ``copies`` the number of places beside the first in which backups are kept, ``planned`` names items whose evidence a
-    step of this run is to make."""
+    step of this run is to make, ``frozen`` is true once clients may be frozen out."""
 
     now: datetime.datetime
     profile: str = "standard"
@@ -35,6 +35,7 @@ class Inputs:
     seconds: float = 0.0
     copies: int = 0
     planned: list[str] = field(default_factory=list)
+    frozen: bool = False
 
     def comes_later(self, item: str) -> bool:
         """Whether the evidence of ``item`` cannot be there yet, because a step that is still to come makes it."""
@@ -123,12 +124,16 @@ def _details(deciding: list[Observation]) -> dict[str, Any]:
 
 
 def _judge(entry: dict[str, Any], inputs: Inputs) -> list[dict[str, Any]]:
-    """A failed item always blocks; an open one blocks an audited migration, once it could have been shown."""
+    """A failed item always blocks; an open one blocks an audited migration, once it could have been shown.
+
+    The window is the one that only tells once clients are frozen out: to stop there would leave them so.
+    """
     item, verdict = entry["item"], entry["verdict"]
     remedy = texts.REMEDIES[item]
     subject = f"checklist: {item}"
     if verdict == "failed":
-        return [finding(subject, f"failed: {entry['observed'] or entry['expected']}", remedy)]
+        tells = item == "window" and inputs.frozen
+        return [finding(subject, f"failed: {entry['observed'] or entry['expected']}", remedy, blocking=not tells)]
     if verdict != "not_demonstrated":
         return []
     shown = f" ({entry['observed']})" if entry["observed"] else ""

@@ -113,8 +113,14 @@ def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str,
         "created": created(events, attempt),
         "plan_seconds": planned(events, attempt),
         "frozen_since": fences(events, attempt)["frozen_since"],
+        "freeze_begun": freeze_begun(events, attempt),
         "interrupted_after": last_unit(events, unended["run_id"]) if unended else {},
     }
+
+
+def freeze_begun(events: list[Event], attempt: int) -> bool:
+    """Whether an attempt came as far as its freeze, of which even a part keeps clients out."""
+    return any(event["verb"] in AFTER_FREEZE for event in of_attempt(events, attempt) if event["stack"] != RUN)
 
 
 def fences(events: list[Event], attempt: int) -> dict[str, str]:
@@ -156,7 +162,7 @@ def decide(events: list[Event], attempt: int, purpose: str, unit: tuple[str, str
     verb = unit[2]
     if purpose in ("backup", "verify") and verb == purpose:
         return "run"
-    if verb == "preflight" and not any(event["verb"] in AFTER_FREEZE for event in of_attempt(events, attempt) if event["stack"] != RUN):
+    if verb == "preflight" and not freeze_begun(events, attempt):
         return "run"
     mine = [event for event in of_attempt(events, attempt) if (event["host"], event["stack"], event["verb"]) == unit]
     if not mine or mine[-1]["status"] not in SETTLED:

@@ -292,7 +292,8 @@ def _hints(hints: Hints, outcome: str, writes: str, events: list[dict[str, Any]]
     reopen = hints.reopen or (f"sh {shlex.quote(scripts[-1])}" if scripts else "")
     found = {
         "resume": hints.commit if outcome == "waiting" else hints.resume,
-        "rollback": "" if outcome in ("rolled_back", "refused") else hints.rollback,
+        # A run that changed nothing leaves to be undone what those before it did.
+        "rollback": "" if outcome == "rolled_back" or (outcome, writes) == ("refused", "source") else hints.rollback,
         "reopen": reopen if writes in ("nowhere", "uncertain", "unknown") else "",
     }
     return {name: command for name, command in found.items() if command}

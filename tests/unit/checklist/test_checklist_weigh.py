@@ -217,6 +217,10 @@ def test_the_window_is_measured_against_now_and_what_is_left(
     assert entry["verdict"] == verdict
     assert observed in entry["observed"]
     assert result["blocked"] is (verdict == "failed")
+    # Once clients are frozen out, to stop here would leave them so: it is only told.
+    frozen = look(window=window, seconds=seconds, profile=profile, frozen=True)
+    told = [dict(row, blocking=False) for row in result["findings"]]
+    assert frozen == {"items": result["items"], "findings": told, "blocked": False}
 
 
 def test_a_backup_is_expected_only_after_it_was_made_and_only_with_a_second_place() -> None:

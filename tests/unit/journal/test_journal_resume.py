@@ -169,6 +169,11 @@ def test_the_summary_tells_an_operator_where_the_run_stands() -> None:
     assert resume.situation(journal(*frozen, "reopened r1"), "migrate", ["pg"])["frozen_since"] == ""
 
 
+def test_a_part_of_the_freeze_is_known_to_the_run_that_goes_on() -> None:
+    begun = [resume.situation(journal(*lines), "migrate", ["pg"])["freeze_begun"] for lines in (LOOKED, (*LOOKED, "pg.freeze started r1"))]
+    assert begun == [False, True]
+
+
 def test_the_status_lines_tell_the_same_in_words() -> None:
     events = journal("begin r1 migrate", "pg.freeze started r1", "pg.freeze ok r1", "frozen r1", "pg.migrate started r1")
     intact = {"problem": ""}

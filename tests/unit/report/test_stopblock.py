@@ -22,7 +22,10 @@ HINTS = Hints(
 
 
 def block(name: str, language: str = "en") -> list[str]:
-    journal = journals.ALL[name]()
+    return block_of(journals.ALL[name](), language)
+
+
+def block_of(journal: journals.Writer, language: str = "en") -> list[str]:
     data = build(journal.events, journal.chain(), Options(hints=HINTS))
     return lines(data, Words(language), Hints(**data.hints, report=HINTS.report))
 
@@ -68,6 +71,15 @@ def test_rolled_back_offers_no_rollback_and_no_reopening() -> None:
     assert "Without Ansible" not in found
     assert "open again since 2026-11-28" in found
     assert "what this migration made there is gone" in found
+
+
+def test_a_refusal_offers_the_rollback_of_what_an_earlier_run_left_frozen() -> None:
+    assert "To roll back" not in "\n".join(block("refused"))
+    journal = journals.interrupted()
+    journal.run = "20261128T230000Z-bbbbbb"
+    journal.begin(resumed=True)
+    journal.end("refused", {"stack": "migration", "verb": "preflight", "host": "mover", "message": "Nothing was changed."})
+    assert "To roll back: ansible-playbook back.yml" in block_of(journal)
 
 
 def test_after_the_switch_over_rows_would_be_lost() -> None:

@@ -48,6 +48,13 @@ def test_what_is_committed_or_in_doubt_is_not_undone_by_itself(name: str) -> Non
     assert ask("migration_committed", **{key: value for key, value in told.items() if value is not None}) is expected
 
 
+def test_a_resumed_run_holds_the_plan_on_record_against_the_window() -> None:
+    known = {"ansible_play_hosts_all": ["mover"], "hostvars": {"mover": {}}, "migration_begun": {"plan_seconds": 7200.0}}
+    assert ask("migration_plan_seconds", **known) == 7200
+    known["hostvars"] = {"mover": {"migration_plan": [{"seconds": 40.0}, {"seconds": 2.5}]}}
+    assert ask("migration_plan_seconds", **known) == 42.5
+
+
 def refusal(purpose: str, *lines: str, **given: Any) -> str:
     """Why a run of ``purpose`` is refused after what the journal says in ``lines``, empty when it may begin."""
     begun = resume.situation(journal(*lines), purpose, ["pg"])
