@@ -217,6 +217,11 @@ held:
   description: Whether the migration waits before its commit point.
   returned: begin
   type: bool
+unverified:
+  description: The units of this attempt whose last verification failed or did not end, C(STACK on HOST) each.
+  returned: begin
+  type: list
+  elements: str
 past_commit_point:
   description: Whether a client write may have been admitted to the target in this attempt, what was recorded last included.
   returned: begin, record, and by a record that failed where the journal could be read all the same

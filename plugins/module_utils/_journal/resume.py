@@ -76,6 +76,8 @@ def last_moving_end(events: list[Event], attempt: int) -> tuple[str, list[str]]:
         if event["verb"] == "begin":
             begun[event["run_id"]] = event["facts"].get("run", {})
         elif event["verb"] == "end" and begun.get(event["run_id"], {}).get("purpose") in MOVING:
+            if (found[0], event["facts"]["outcome"]) == ("waiting", "refused"):
+                continue  # a refusal changes nothing: what waits goes on waiting
             found = (event["facts"]["outcome"], begun[event["run_id"]].get("stacks", []))
     return found
 
@@ -83,6 +85,13 @@ def last_moving_end(events: list[Event], attempt: int) -> tuple[str, list[str]]:
 def passed_commit_point(events: list[Event], attempt: int) -> bool:
     """Whether a client write may have been admitted to the target in this attempt."""
     return any((event["stack"], event["verb"], event["status"]) == (RUN, "commit_point", "ok") for event in of_attempt(events, attempt))
+
+
+def unverified(events: list[Event], attempt: int) -> list[str]:
+    """The units whose last verification failed or did not end, as ``stack on host``, sorted."""
+    last = {f"{event['stack']} on {event['host']}": event["status"] for event in of_attempt(events, attempt)
+            if event["stack"] != RUN and event["verb"] == "verify"}
+    return sorted(unit for unit, status in last.items() if status not in SETTLED)
 
 
 def created(events: list[Event], attempt: int) -> dict[str, list[dict[str, Any]]]:
@@ -108,6 +117,7 @@ def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str,
         "resumed": not complete and any(event["stack"] != RUN for event in of_attempt(events, attempt)),
         "complete": complete,
         "held": outcome == "waiting" and not passed_commit_point(events, attempt),
+        "unverified": unverified(events, attempt),
         "past_commit_point": passed_commit_point(events, attempt),
         "previous": previous_end(events),
         "created": created(events, attempt),

@@ -12,7 +12,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.dihya.migration.plugins.module_utils._journal import resume
 
-from tests.unit.journal.test_journal_resume import DONE, journal
+from tests.unit.journal.test_journal_resume import DONE, HELD, journal
 
 ROLE = pathlib.Path(__file__).parents[3] / "roles" / "migration"
 
@@ -64,3 +64,15 @@ def refusal(purpose: str, *lines: str, **given: Any) -> str:
 def test_behind_the_commit_point_a_rollback_has_to_be_meant() -> None:
     assert "-e migration_restore_data=true" in refusal("rollback", *DONE)
     assert refusal("rollback", *DONE, migration_restore_data=True) == ""
+
+
+def test_a_held_migration_is_committed_only_after_its_last_verification_was_ok() -> None:
+    again = (*HELD, "begin r2 verify", "pg.verify started r2")
+    assert refusal("commit", *HELD) == ""
+    for lines in (again, (*again, "pg.verify failed r2", "end r2 refused")):
+        why = refusal("commit", *lines)
+        assert "pg on mover" in why and "verify.yml" in why and "rollback.yml" in why, why
+    again = (*again, "pg.verify failed r2", "end r2 refused", "begin r3 commit", "end r3 refused")
+    assert refusal("verify", *again) == "" and "pg on mover" in refusal("commit", *again), "a refusal changes nothing"
+    again = (*again, "begin r2 verify", "pg.verify started r2")
+    assert refusal("commit", *again, "pg.verify ok r2", "end r2 ok") == ""
