@@ -199,7 +199,7 @@ token:
   returned: begin
   type: str
 attempt:
-  description: Number of the attempt. A rollback ends an attempt.
+  description: Number of the attempt. A rollback that came to its end ends an attempt.
   returned: begin, record
   type: int
 resumed:
@@ -211,6 +211,10 @@ complete:
     - Whether this attempt already ended with V(ok) for the same stacks, for purposes V(migrate) and V(commit). Such a run
       only probes; as long as it records nothing new, neither its begin nor its end is written. It ends nevertheless, to
       release the lock.
+  returned: begin
+  type: bool
+going_back:
+  description: Whether the rollback of this attempt began and did not come to its end. Nothing but another rollback goes on from there.
   returned: begin
   type: bool
 held:
@@ -271,7 +275,7 @@ chain:
   type: dict
 status:
   description:
-    - C(attempt), C(outcome), C(running) (run_id), the last event of each of C(stacks),
+    - C(attempt), C(outcome), C(running) (run_id), C(going_back), the last event of each of C(stacks),
       and the times C(frozen_since), C(commit_point), C(last_event).
   returned: status
   type: dict

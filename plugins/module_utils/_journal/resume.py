@@ -29,12 +29,25 @@ def of_attempt(events: Iterable[Event], attempt: int) -> list[Event]:
 
 
 def next_attempt(events: list[Event], purpose: str) -> int:
-    """The attempt of a run that begins now: a rollback, begun or done, ends the attempt for everything but itself."""
+    """The attempt of a run that begins now: a rollback that came to its end ends the attempt for everything but itself."""
     attempt = last_attempt(events)
     if attempt == 0:
         return 1
-    rolled_back = any(event["verb"] == "rollback" for event in of_attempt(events, attempt))
+    rolled_back = any(event["verb"] == "rollback" for event in of_attempt(events, attempt)) and not going_back(events, attempt)
     return attempt + 1 if rolled_back and purpose != "rollback" else attempt
+
+
+def going_back(events: Iterable[Event], attempt: int) -> bool:
+    """Whether the rollback of an attempt began and did not come to its end: what is still to be undone is known by this attempt."""
+    back = False
+    for event in of_attempt(events, attempt):
+        if event["stack"] != RUN:
+            back = back or event["verb"] == "rollback"
+        elif event["verb"] == "reopened":
+            back = False
+        elif event["verb"] == "end":  # of a rollback that could not be put on record the end may be all that is
+            back = {"rolled_back": False, "rollback_incomplete": True}.get(event["facts"]["outcome"], back)
+    return back
 
 
 def unended_run(events: list[Event]) -> Event | None:
@@ -109,14 +122,15 @@ def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str,
     """What a run of ``purpose`` over ``stacks`` that begins now has to know; see RETURN of the module."""
     attempt = next_attempt(events, purpose)
     outcome, moved = last_moving_end(events, attempt)
-    unended = unended_run(events)
+    unended, back = unended_run(events), going_back(events, attempt)
     # A backup, a verification or a rollback that is asked for has its work to do after a complete migration too.
-    complete = purpose in MOVING and outcome == "ok" and unended is None and sorted(moved) == sorted(stacks)
+    complete = purpose in MOVING and outcome == "ok" and not back and unended is None and sorted(moved) == sorted(stacks)
     return {
         "attempt": attempt,
         "resumed": not complete and any(event["stack"] != RUN for event in of_attempt(events, attempt)),
         "complete": complete,
-        "held": outcome == "waiting" and not passed_commit_point(events, attempt),
+        "going_back": back,
+        "held": outcome == "waiting" and not back and not passed_commit_point(events, attempt),
         "unverified": unverified(events, attempt),
         "past_commit_point": passed_commit_point(events, attempt),
         "previous": previous_end(events),
@@ -205,7 +219,9 @@ def status_lines(migration_id: str, state: dict[str, Any], lock: dict[str, Any],
         alive = {True: "alive", False: "dead, the next run goes on", None: "alive or not, that cannot be told from here"}[lock.get("alive")]
         who = f"run {lock['run_id']} of {lock['operator'] or 'unknown'} on {lock['host'] or 'unknown'}"
         lines.append(f"{who} since {lock['since']}: its process is {alive}")
-    elif state["running"]:
+    if state["going_back"] and not lock.get("alive"):
+        lines.append("its rollback did not come to its end: run playbooks/rollback.yml, until then every other run is refused")
+    elif state["running"] and not lock["held"]:
         lines.append(f"run {state['running']} was interrupted: run the playbook again to go on, or playbooks/rollback.yml to undo")
     lines += [f"{stack}: {last['verb']} {last['status']} on {last['host']} at {last['time']}" for stack, last in state["stacks"].items()]
     if state["frozen_since"] and not state["commit_point"]:
@@ -228,6 +244,7 @@ def summary(events: list[Event]) -> dict[str, Any]:
         "attempt": attempt,
         "outcome": "" if unended else previous_end(mine).get("outcome", ""),
         "running": unended["run_id"] if unended else "",
+        "going_back": going_back(mine, attempt),
         "stacks": stacks,
         **fences(events, attempt),
         "last_event": events[-1]["time"] if events else "",

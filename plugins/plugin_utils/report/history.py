@@ -8,6 +8,7 @@ import shlex
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._journal.resume import going_back
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import (
     CHECKLIST,
     OUTCOMES,
@@ -290,10 +291,12 @@ def _hints(hints: Hints, outcome: str, writes: str, events: list[dict[str, Any]]
         return {}
     scripts = [proof["path"] for proof in _collect(events, "proofs") if proof.get("kind") == "reopen_script"]
     reopen = hints.reopen or (f"sh {shlex.quote(scripts[-1])}" if scripts else "")
+    back = going_back(events, events[-1]["attempt"])
+    # A run that changed nothing leaves to be undone what those before it did; a rollback that did not end lets nothing else begin.
+    undone = outcome == "rolled_back" or (outcome, writes) == ("refused", "source")
     found = {
-        "resume": hints.commit if outcome == "waiting" else hints.resume,
-        # A run that changed nothing leaves to be undone what those before it did.
-        "rollback": "" if outcome == "rolled_back" or (outcome, writes) == ("refused", "source") else hints.rollback,
+        "resume": "" if back else hints.commit if outcome == "waiting" else hints.resume,
+        "rollback": hints.rollback if back or not undone else "",
         "reopen": reopen if writes in ("nowhere", "uncertain", "unknown") else "",
     }
     return {name: command for name, command in found.items() if command}

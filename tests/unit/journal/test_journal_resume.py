@@ -40,6 +40,7 @@ INTERRUPTED = ("begin r1 migrate", "pg.backup started r1 i1", "pg.backup ok r1",
 ROLLED_BACK = (
     "begin r1 migrate", "pg.backup started r1 i1", "pg.backup ok r1", "pg.rollback started r1", "pg.rollback ok r1", "end r1 rolled_back",
 )
+PARTLY = ("begin r2 rollback", "pg.rollback started r2", "pg.rollback failed r2", "end r2 rollback_incomplete")
 HELD = ("begin r1 migrate", "pg.verify started r1", "pg.verify ok r1", "end r1 waiting")
 
 SITUATIONS = {
@@ -47,8 +48,12 @@ SITUATIONS = {
     "nothing yet": ((), "migrate", (1, False, False, False, False)),
     "complete": (DONE, "migrate", (1, False, True, False, True)),
     "complete, rolled back on request": (
-        (*DONE, "begin r2 rollback", "pg.rollback started r2"), "migrate", (2, False, False, False, False),
+        (*DONE, *(line.replace("r1", "r2") for line in ROLLED_BACK[3:])), "migrate", (2, False, False, False, False),
     ),
+    "complete, its rollback interrupted": (
+        (*DONE, "begin r2 rollback", "pg.rollback started r2"), "migrate", (1, True, False, False, True),
+    ),
+    "complete, rolled back only in part": ((*DONE, *PARTLY), "migrate", (1, True, False, False, True)),
     "rollback of a complete one": (DONE, "rollback", (1, True, False, False, True)),
     "backup of a complete one": (DONE, "backup", (1, True, False, False, True)),
     "backup alone completes nothing": (
@@ -58,7 +63,16 @@ SITUATIONS = {
     "interrupted, then rolled back": (INTERRUPTED, "rollback", (1, True, False, False, False)),
     "rolled back": (ROLLED_BACK, "migrate", (2, False, False, False, False)),
     "rolled back, rollback again": (ROLLED_BACK, "rollback", (1, True, False, False, False)),
-    "rollback interrupted": (ROLLED_BACK[:-2], "migrate", (2, False, False, False, False)),
+    "rollback interrupted": (ROLLED_BACK[:-2], "migrate", (1, True, False, False, False)),
+    "reopened, then interrupted": ((*ROLLED_BACK[:-1], "reopened r1"), "migrate", (2, False, False, False, False)),
+    "rolled back only in part": ((*INTERRUPTED, *PARTLY), "migrate", (1, True, False, False, False)),
+    "rolled back in part, then refused": (
+        (*INTERRUPTED, *PARTLY, "begin r3 migrate", "end r3 refused"), "rollback", (1, True, False, False, False),
+    ),
+    "rolled back in part, then wholly": (
+        (*INTERRUPTED, *PARTLY, *(line.replace("r1", "r3") for line in ROLLED_BACK[3:])), "migrate", (2, False, False, False, False),
+    ),
+    "waiting, rolled back only in part": ((*HELD, *PARTLY), "commit", (1, True, False, False, False)),
     "waiting": (HELD, "commit", (1, True, False, True, False)),
     "waiting, then committed": ((*HELD, "begin r2 commit", "commit_point r2", "end r2 ok"), "migrate", (1, False, True, False, True)),
     "second attempt complete": (
@@ -185,4 +199,7 @@ def test_the_status_lines_tell_the_same_in_words() -> None:
     ]
     assert "interrupted" in resume.status_lines("crm", resume.summary(events), {"held": False}, intact)[1]
     assert resume.status_lines("crm", resume.summary([]), {"held": False}, intact) == ["migration crm: never begun"]
+    back = resume.summary(journal(*INTERRUPTED, *PARTLY))
+    told = [line for lock in ({"held": False}, held, {**held, "alive": True}) for line in resume.status_lines("crm", back, lock, intact)]
+    assert len([line for line in told if "run playbooks/rollback.yml" in line]) == 2, "not while it is at work"
     assert "THE JOURNAL WAS CHANGED: x" in resume.status_lines("crm", resume.summary([]), {"held": False}, {"problem": "x"})

@@ -82,6 +82,15 @@ def test_a_refusal_offers_the_rollback_of_what_an_earlier_run_left_frozen() -> N
     assert "To roll back: ansible-playbook back.yml" in block_of(journal)
 
 
+def test_a_rollback_that_did_not_end_offers_nothing_but_another_one() -> None:
+    journal = journals.ALL["rollback_incomplete"]()
+    for outcome in ("rollback_incomplete", "refused"):
+        found = "\n".join(block_of(journal))
+        assert ("To go on" in found, "To roll back: ansible-playbook back.yml" in found) == (False, True), outcome
+        journal.begin(resumed=True)
+        journal.end("refused")
+
+
 def test_after_the_switch_over_rows_would_be_lost() -> None:
     found = "\n".join(block("failed_after_commit"))
     assert "Rows lost if rolled back now: whatever users wrote on the new site since 2026-11-28" in found

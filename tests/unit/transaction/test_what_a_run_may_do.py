@@ -12,7 +12,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.dihya.migration.plugins.module_utils._journal import resume
 
-from tests.unit.journal.test_journal_resume import DONE, HELD, journal
+from tests.unit.journal.test_journal_resume import DONE, HELD, PARTLY, journal
 
 ROLE = pathlib.Path(__file__).parents[3] / "roles" / "migration"
 
@@ -76,3 +76,12 @@ def test_a_held_migration_is_committed_only_after_its_last_verification_was_ok()
     assert refusal("verify", *again) == "" and "pg on mover" in refusal("commit", *again), "a refusal changes nothing"
     again = (*again, "begin r2 verify", "pg.verify started r2")
     assert refusal("commit", *again, "pg.verify ok r2", "end r2 ok") == ""
+
+
+@pytest.mark.parametrize("before", [DONE, HELD])
+def test_after_a_rollback_that_did_not_end_nothing_else_begins(before: tuple[str, ...]) -> None:
+    for purpose in ("migrate", "backup", "verify", "commit"):
+        assert "Run rollback.yml until it does" in refusal(purpose, *before, *PARTLY)
+    assert refusal("rollback", *before, *PARTLY, migration_restore_data=True) == ""
+    # A rollback of which not one step could be put on record:
+    assert "Run rollback.yml until it does" in refusal("migrate", *before[:-1], "end r1 rollback_incomplete")
