@@ -217,6 +217,10 @@ going_back:
   description: Whether the rollback of this attempt began and did not come to its end. Nothing but another rollback goes on from there.
   returned: begin
   type: bool
+migrated:
+  description: Whether this attempt already ended with V(ok), for every purpose and whatever its stacks.
+  returned: begin
+  type: bool
 held:
   description: Whether the migration waits before its commit point.
   returned: begin

@@ -12,7 +12,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.dihya.migration.plugins.module_utils._journal import resume
 
-from tests.unit.journal.test_journal_resume import DONE, HELD, PARTLY, journal
+from tests.unit.journal.test_journal_resume import DONE, HELD, INTERRUPTED, PARTLY, ROLLED_BACK, journal
 
 ROLE = pathlib.Path(__file__).parents[3] / "roles" / "migration"
 
@@ -85,3 +85,9 @@ def test_after_a_rollback_that_did_not_end_nothing_else_begins(before: tuple[str
     assert refusal("rollback", *before, *PARTLY, migration_restore_data=True) == ""
     # A rollback of which not one step could be put on record:
     assert "Run rollback.yml until it does" in refusal("migrate", *before[:-1], "end r1 rollback_incomplete")
+
+
+def test_a_migrated_target_can_be_verified_and_its_source_is_backed_up_no_more() -> None:
+    verified = (*DONE, "begin r2 verify", "pg.verify started r2", "pg.verify failed r2", "end r2 refused")
+    for lines, migrated in ((DONE, True), (verified, True), (HELD, True), ((), False), (INTERRUPTED, False), (ROLLED_BACK, False)):
+        assert (refusal("verify", *lines) == "", "The source is fenced" in refusal("backup", *lines)) == (migrated, migrated), lines
