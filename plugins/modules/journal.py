@@ -133,6 +133,11 @@ options:
     type: list
     elements: dict
     default: []
+  not_proved:
+    description: What this run itself could not prove at its end, that its secrets are gone from a host for instance. For O(command=end).
+    type: list
+    elements: str
+    default: []
   state_host:
     description: Inventory name of the state host, for events of the whole run. Set by the action plugin.
     type: str
@@ -334,6 +339,7 @@ SPEC = {
     "outcome": {"type": "str", "choices": list(OUTCOMES)},
     "cause": {"type": "dict"},
     "rollback": {"type": "list", "elements": "dict", "default": []},
+    "not_proved": {"type": "list", "elements": "str", "default": []},
     "state_host": {"type": "str", "default": "state"},
     "holder": {"type": "dict"},
     "dead_runs": {"type": "list", "elements": "str", "default": []},

@@ -110,14 +110,14 @@ def record(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def end(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Write ``end`` (not for a complete run that only probed) and release the locks."""
-    given = {key: params[key] for key in ("outcome", "cause", "rollback") if params[key]}
+    given = {key: params[key] for key in ("outcome", "cause", "rollback", "not_proved") if params.get(key)}
     if isinstance(given.get("cause"), dict):
         given["cause"] = {key: value for key, value in given["cause"].items() if value not in (None, "")}
     facts = END_FACTS(given, "end")
     journal, locks = Journal(params["state_dir"], params["migration_id"]), Locks(params["state_dir"])
     with _writing(locks, journal, check_mode):
         holder = _authorize(locks, params, check_mode)
-        silent = bool(holder.get("pending")) and facts["outcome"] in ("ok", "rolled_back")
+        silent = bool(holder.get("pending")) and facts["outcome"] in ("ok", "rolled_back") and "not_proved" not in facts
         if not check_mode:
             run = {"run_id": holder["run_id"], "attempt": holder["attempt"], "host": params["state_host"]}
             word = "ok" if facts["outcome"] in ("ok", "waiting") else "failed"

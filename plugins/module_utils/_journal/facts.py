@@ -206,6 +206,7 @@ END_FACTS = record({
     "outcome": choice(*OUTCOMES),
     "cause": record({"stack": text, "verb": text, "host": text, "task": text, "message": text}),
     "rollback": listing(record({"stack": text, "host": text, "verdict": text}, ("stack",))),
+    "not_proved": listing(text),  # of the run itself
 }, ("outcome",))
 
 

@@ -47,7 +47,7 @@ def not_proved(data: ReportData, say: Phrases) -> Section:
         if entry["verb"] == "checklist":
             items.append((Strong(sentence_case(kind)), words(": "), say.term(ITEMS, entry["text"])))
         else:
-            place = f" ({say.term(VERBS, entry['verb'])}, {say.place(entry['stack'], entry['host'])})"
+            place = "" if entry["verb"] == "end" else f" ({say.term(VERBS, entry['verb'])}, {say.place(entry['stack'], entry['host'])})"
             items.append((Strong(sentence_case(kind)), place, words(": "), *_why_not(entry, say)))
     items.append(words("A row digest has 64 bits: it detects accidents, not an adversary who chooses the rows."))
     items.append(

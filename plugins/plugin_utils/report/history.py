@@ -64,7 +64,7 @@ def build(events: list[dict[str, Any]], chain: dict[str, Any], options: Options 
         rollback=_rollback(ends, steps),
         rollback_seconds=_rollback_seconds(mine),
         discarded=_discarded(mine),
-        not_proved=_not_proved(steps, checklist),
+        not_proved=_not_proved(steps, checklist, ends),
         proofs=_collect(mine, "proofs"),
         created=_collect(mine, "created"),
         versions=_versions(mine),
@@ -222,7 +222,7 @@ def _discarded(events: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     return [entry for entries in told for entry in entries] if told else None
 
 
-def _not_proved(steps: list[Step], checklist: list[dict[str, Any]]) -> list[dict[str, str]]:
+def _not_proved(steps: list[Step], checklist: list[dict[str, Any]], ends: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Everything a reader might take for proved and that is not."""
     found = []
     for step in steps:
@@ -243,6 +243,9 @@ def _not_proved(steps: list[Step], checklist: list[dict[str, Any]]) -> list[dict
     for entry in checklist:
         if entry["verdict"] in ("not_demonstrated", "waived"):
             found.append({"kind": entry["verdict"], "text": entry["item"], "stack": "", "verb": "checklist", "host": ""})
+    for end in ends[-1:]:  # a later run removes what an earlier one had to leave
+        place = {"stack": RUN_LEVEL, "verb": "end", "host": end["host"]}
+        found += [{"kind": "not_proved", "text": text, **place} for text in (end.get("facts") or {}).get("not_proved") or []]
     return found
 
 

@@ -161,7 +161,7 @@ class Seen:
             begun, self._pending = self._pending, []
             return begun + [self._event(**unit) for unit in _recorded(args, result)]
         if command == "end" and self.run_id and result.get("changed", True):
-            facts = END_FACTS({name: args[name] for name in ("outcome", "cause", "rollback") if args.get(name)}, "end")
+            facts = END_FACTS({name: args[name] for name in ("outcome", "cause", "rollback", "not_proved") if args.get(name)}, "end")
             return [self._event(RUN_LEVEL, "end", "ok" if facts["outcome"] == "ok" else "failed", host, facts)]
         return []
 

@@ -163,6 +163,7 @@ NOT_PROVED = (
     N_("that the target hosts have room for what is installed and built for the release"),
     N_("that the application starts again after a crash or with the machine: the runtime process starts nothing by itself"),
     N_("that {name} starts with the machine: its file does not let it be enabled"),
+    N_("that the secrets and scratch of this run are gone from {host}: remove {path} there"),
     N_("that nothing works any more that cron began from {path} before"),
     N_("restore drill: its time is that of a server on the mover without fsync, not of the target"),
     N_("restore drill: user namespaces are off on this host, so the throw-away server could have reached the network"),

@@ -126,6 +126,13 @@ def test_a_complete_migration_run_again_writes_no_event_and_changes_nothing(call
     assert not call("status")["lock"]["held"]
 
 
+def test_a_run_that_only_probed_but_could_not_remove_its_secrets_is_on_record(call: Call) -> None:
+    whole_run(call, "migrate")
+    call("end", token=call("begin")["token"], not_proved=["that they are gone"])
+    (told,) = [event["facts"] for event in call("show")["events"][-1:]]
+    assert told == {"outcome": "ok", "not_proved": ["that they are gone"]}
+
+
 def test_drift_of_a_complete_migration_is_journaled_with_its_begin(call: Call) -> None:
     whole_run(call, "migrate")
     begun = call("begin")

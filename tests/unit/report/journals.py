@@ -85,8 +85,8 @@ class Writer:
     def begin(self, purpose: str = "migrate", **run: Any) -> None:
         self.add("migration", "begin", run={**RUN, "purpose": purpose, **run})
 
-    def end(self, outcome: str, cause: dict | None = None, rollback: list | None = None) -> None:
-        facts: dict[str, Any] = {"outcome": outcome}
+    def end(self, outcome: str, cause: dict | None = None, rollback: list | None = None, **more: Any) -> None:
+        facts: dict[str, Any] = {"outcome": outcome, **more}
         facts.update({name: value for name, value in (("cause", cause), ("rollback", rollback)) if value})
         self.add("migration", "end", "ok" if outcome in ("ok", "waiting") else "failed", **facts)
 

@@ -205,6 +205,10 @@ def test_what_is_not_proved_is_all_there() -> None:
     assert "64 bits" in text
     assert "que sa fin ait été coupée ne peut se démontrer" in text
     assert journals.ok().events[-1]["hash"] in text
+    journal = journals.ok()
+    journal.end("ok", not_proved=["that the secrets and scratch of this run are gone from new2: remove /work/run there"])
+    said = "**Non prouvé** : que les secrets et les fichiers temporaires de cette exécution aient disparu de new2 : supprimez-y /work/run"
+    assert said in files(journal)["report.md"].replace("\u00a0", " ")
 
 
 def test_a_broken_chain_is_said() -> None:
