@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.compat.version import LooseVersion
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__
 from ansible_collections.dihya.migration.plugins.plugin_utils import effect, inputs
-from packaging.specifiers import SpecifierSet
 
 COLLECTION = Path(__file__).resolve().parents[2]
 ROLES = COLLECTION / "roles"
@@ -109,7 +109,7 @@ def internal_names() -> list[str]:
 def check_core(version: str) -> list[inputs.Finding]:
     """Whether the controller has the ansible-core that the collection needs: Ansible itself only warns."""
     needed = yaml.safe_load((COLLECTION / "meta" / "runtime.yml").read_text(encoding="utf-8"))["requires_ansible"]
-    if SpecifierSet(needed).contains(version, prereleases=True):
+    if LooseVersion(version) >= LooseVersion(needed.lstrip(">=")):
         return []
     return [inputs.finding("ansible-core", f"is {version} on the controller, this collection needs {needed}", "install a newer one there")]
 
