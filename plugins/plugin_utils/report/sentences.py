@@ -148,6 +148,7 @@ NOT_PROVED = (
     N_("definitions of objects in database {name}: a backup holds no catalog to compare with"),
     N_("definitions of objects in database {name}: the baseline holds none to compare with"),
     N_("rows of materialized view {view} in database {name}: they are made again on the target"),
+    N_("rows of the databases: clients write there since the commit point"),
     N_("login of role {role}: no password was given"),
     N_("that the backup can be restored: postgresql_drill is false"),
     N_("free disk space of the target server"),

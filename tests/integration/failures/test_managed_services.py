@@ -98,6 +98,9 @@ def test_rows_written_since_the_commit_are_counted_before_a_rollback_throws_them
     move, before = story
     move.sites.target.execute("INSERT INTO app.client (name) SELECT 'after the commit' FROM generate_series(1, 3);"
                               " UPDATE app.invoice SET amount = 0 WHERE id = 1", move.database)
+    again = move.run("verify")  # logins and definitions; rows are the clients' own now
+    assert (again.rc, move.outcome()) == (0, "ok"), again.output[-3000:]
+    assert "lignes des bases : les clients y écrivent" in move.report().replace("\u00a0", " ")
     back = move.run("rollback", migration_restore_data=True)
     assert (back.rc, move.outcome()) == (0, "rolled_back"), back.output[-3000:]
     (removed,) = [event["facts"] for event in move.events() if "discarded" in event["facts"]]
