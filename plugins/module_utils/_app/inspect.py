@@ -21,14 +21,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._command import en
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, machine
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
-from ansible_collections.dihya.migration.plugins.module_utils._tree import copying
+from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, naming
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import release_digest
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder, scan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 BLOCK = 4096
-# The time in the name of a copy, as module build_copy writes it: what is before it is of which it is a copy.
-_STAMP = re.compile(r"_\d{4}-\d{2}-\d{2}_\d{4}(?:-\d+)?\Z")
 Finding = Optional[tuple[str, str]]
 """What is wrong and how to put it right, None when all is well."""
 
@@ -112,8 +110,7 @@ def _free(look: Look, directory: str) -> int:
 
 def _made(pattern: str) -> int:
     """The room of what ``pattern`` finds, of copies of one name that of the newest."""
-    newest = {_STAMP.sub("", path): path for path in sorted(glob.glob(pattern))}
-    return sum(map(_room, newest.values()))
+    return sum(map(_room, naming.newest_of_each(glob.glob(pattern))))
 
 
 def _room(root: str) -> int:

@@ -186,11 +186,11 @@ def _explanation(work: Freeze, options: Mapping[str, Any], before: Mapping[str, 
     """The rule that explains why the transaction number moved; and what else is known when there is none."""
     if options["proof"]:
         proved = _proved(options["proof"])
-        changed = work.redefined({name: entry.get("catalog") for name, entry in proved.items()})
+        changed = work.redefined({name: entry["catalog"] for name, entry in proved.items()})
         return ("fence_moved_rows_equal" if not changed and _rows_equal(work, proved, options["jobs"]) else None), changed
-    if activity.unknown(before):
-        return None, [f"whether that was maintenance alone is unknown where {work.endpoint.user} may not connect: "
-                      f"{names(activity.unknown(before))}"]
+    closed = activity.unknown(before)
+    if closed:
+        return None, [f"whether that was maintenance alone is unknown where {work.endpoint.user} may not connect: {names(closed)}"]
     return ("fence_moved_by_maintenance" if activity.maintenance_alone(work.endpoint, before, work.application_name) else None), []
 
 

@@ -19,7 +19,8 @@ def pinned(wanted: Iterable[str], settings: Mapping[str, str]) -> list[str]:
 
 def unknown(wanted: Iterable[str], settings: Mapping[str, str]) -> list[str]:
     """The names in ``wanted`` that ``settings`` has not."""
-    return [one for one in wanted if one.lower() not in {name.lower() for name in settings}]
+    known = {name.lower() for name in settings}
+    return [one for one in wanted if one.lower() not in known]
 
 
 def refused(connection: Any, entries: Sequence[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from datetime import datetime
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 STAMP = "%Y-%m-%d_%H%M"
+STAMPED = r"_(\d{4}-\d{2}-\d{2}_\d{4})(?:-(\d{1,6}))?\Z"  # the end of the name of a copy
 RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")
 
 
@@ -41,8 +42,15 @@ def copies(name: str, listing: Iterable[str]) -> list[str]:
 
 
 def _copies(name: str, listing: Iterable[str]) -> list[tuple[str, int, str]]:
-    form = re.compile(re.escape(name) + r"_(\d{4}-\d{2}-\d{2}_\d{4})(?:-(\d{1,6}))?\Z")
+    form = re.compile(re.escape(name) + STAMPED)
     return sorted((match.group(1), int(match.group(2) or 1), item) for item in listing if (match := form.match(item)))
+
+
+def newest_of_each(listing: Iterable[str]) -> list[str]:
+    """Of the copies of one name in ``listing`` the newest, and all that is no copy."""
+    found = set(listing)
+    stems = {re.sub(STAMPED, "", item) for item in found}
+    return sorted(stems & found | {each[-1] for each in (copies(stem, found) for stem in stems) if each})
 
 
 def surplus(ordered: list[str], keep: int | None, protected: Iterable[str]) -> list[str]:

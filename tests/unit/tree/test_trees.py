@@ -101,6 +101,11 @@ def test_copy_names_keep_their_order() -> None:
         "a_2026-01-01_0000", "a_2026-01-01_0000-9", "a_2026-01-01_0000-10"]
 
 
+def test_of_copies_of_one_name_the_newest_is_known_by_its_number_too() -> None:
+    found = ["d/a_2026-01-01_0000-10", "d/a_2026-01-01_0000-9", "d/a_2025-12-31_2359", "d/b_2026-01-01_0000", "d/release"]
+    assert naming.newest_of_each(found) == ["d/a_2026-01-01_0000-10", "d/b_2026-01-01_0000", "d/release"]
+
+
 def test_surplus_spares_the_verified_one() -> None:
     assert naming.surplus(["1", "2", "3", "4"], 2, ["4"]) == ["1", "2"]
     assert naming.surplus(["1", "2", "3", "4"], 1, ["1"]) == ["2", "3", "4"]
