@@ -26,9 +26,14 @@ keydname: CN=repository
 """
 METADATA = "Name: Shop\nCategories: [Money]\nLicense: GPL-3.0-or-later\nSummary: A shop\n"
 FLUTTER = """#!/bin/sh
-# Stands in for flutter: it hands over a package that was built before, and prints what flutter test prints.
+# Stands in for flutter: it hands over a package that was built before where Flutter leaves one, and prints what flutter test prints.
+case "$1 $2" in
+  "build apk") made=flutter-apk/app-release.apk ;;
+  "build appbundle") made=bundle/release/app-release.aab ;;
+  build*) echo "Could not find a subcommand named \"$2\" for \"flutter build\"." >&2; exit 64 ;;
+esac
 case "$1" in
-  build) mkdir -p build/app/outputs/flutter-apk && cp "$STAND_IN_PACKAGE" build/app/outputs/flutter-apk/app-release.apk ;;
+  build) mkdir -p "build/app/outputs/${made%/*}" && cp "$STAND_IN_PACKAGE" "build/app/outputs/$made" ;;
   test) echo '00:01 +3: All tests passed!' ;;
 esac
 """

@@ -33,6 +33,7 @@ BUILDS: dict[str, tuple[dict, str]] = {
     "mover": ({"command": ["sh", "-c", "cat packages && " + MAKES.format("new")], "install": ["touch", "packages"]}, ""),
     "linked": ({"command": ["sh", "-c", "cmp -s page dist/index.html || cp page dist/index.html"]}, ""),
     "installed": ({"command": ["sh", "-c", MAKES.format("new")]}, ""),
+    "npm": ({"command": [NPM, "run", "build"], "environment": UNREACHABLE}, ""),
 }
 
 
@@ -53,6 +54,13 @@ class Builders(Verbs):
         for name in ("unreachable", "installed"):
             (self.project(name) / "package.json").write_text(json.dumps({"name": "page", "dependencies": {"left": "1.0.0"}}))
             (self.project(name) / "package-lock.json").write_text(json.dumps(LOCK))
+        # What lies beside it is asked of nobody.
+        needs = {"name": "page", "dependencies": {"left": "file:left"}}
+        (self.project("npm") / "left").mkdir()
+        (self.project("npm") / "left" / "package.json").write_text(json.dumps({"name": "left", "version": "1.0.0"}))
+        (self.project("npm") / "package.json").write_text(json.dumps({**needs, "scripts": {"build": MAKES.format("new")}}))
+        (self.project("npm") / "package-lock.json").write_text(json.dumps({**LOCK, "packages": {
+            "": needs, "left": {"version": "1.0.0"}, "node_modules/left": {"resolved": "left", "link": True}}}))
         (self.project("installed") / "node_modules").mkdir()
         (self.project("installed") / "node_modules" / ".package-lock.json").write_text("{}")
 
@@ -101,10 +109,12 @@ def test_a_build_that_proves_nothing_fails_in_backup_and_leaves_what_was_there(b
     assert not (built.root / "new").exists()
 
 
-@pytest.mark.parametrize("name, text", [("mover", "new"), ("linked", "yesterday's"), ("installed", "new")])
+@pytest.mark.parametrize("name, text", [("mover", "new"), ("linked", "yesterday's"), ("installed", "new"), ("npm", "new")])
 def test_a_build_is_what_this_run_made_and_nothing_of_the_one_before(built, name, text):
     assert not told(built, name)
     assert built.page(name) == ["index.html", text]
+    if name == "npm":
+        assert (built.project(name) / "node_modules" / "left").is_symlink()  # by `npm ci`, which nobody named
     assert not list(built.root.rglob("*of-an-earlier-build*")) and (built.project("linked") / "dist").is_symlink()
 
 

@@ -30,7 +30,8 @@ NAMES = {
     "make": ["1-members.sql", "2-language.sql"],
 }
 # Commands of one's own beside `make migrate`, as a site writes them.
-OWN = {"backend_schema_status_command": ["make", "status"], "backend_schema_wanted_command": ["ls", "make"], "backend_schema_pattern": r"(\S+)"}
+OWN = {"backend_schema_status_command": ["make", "status"], "backend_schema_wanted_command": ["ls", "make"],
+       "backend_schema_pattern": r"(\S+)"}
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,8 @@ def project(tmp_path_factory):
         cannot_run("node is not installed beside this Python")
     made = tmp_path_factory.mktemp("tools") / "releases" / "r1"
     shutil.copytree(PROJECT, made)
-    subprocess.run([str(BIN / "npm"), "ci", "--include=dev", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts"], cwd=made, check=True,
-                   capture_output=True, timeout=280)
+    subprocess.run([str(BIN / "npm"), "ci", "--include=dev", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts"], cwd=made,
+                   check=True, capture_output=True, timeout=280)
     return made
 
 

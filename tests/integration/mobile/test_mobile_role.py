@@ -201,10 +201,11 @@ def test_a_build_with_another_certificate_or_version_or_none_at_all_is_refused_b
     assert world.digest() == before and not (world.public / "releases" / "stranger").exists()
 
 
-def test_an_app_bundle_is_proved_and_handed_over_once(world):
+def test_an_app_bundle_is_built_proved_and_handed_over_once(world):
     bundle = world.workshop.bundle("bundle", 8, world.key)
     told = world.root / "told"
-    given = {"mobile_distribution": "play", "mobile_release_name": "store", "mobile_apk": str(bundle),
+    given = {"mobile_distribution": "play", "mobile_release_name": "store", "mobile_apk": "", "mobile_artifact": "appbundle",
+             "mobile_flutter": str(world.workshop.flutter()), "mobile_environment": {"STAND_IN_PACKAGE": str(bundle)},
              "mobile_published_apk": str(world.old),
              "mobile_upload_command": ["/bin/sh", "-c", f'cp "$MOBILE_MANIFEST" {told}; echo up >> {told}.log']}
     moved = world.run([*FORWARD, "mobile commit", "mobile rollback"], **given)

@@ -129,3 +129,12 @@ def grant(sshd: Sshd, tmp_path: pathlib.Path) -> Grant:
         return {"host": "127.0.0.1", "user": sshd.user, "port": sshd.port, "identity": pinned["identity"],
                 "known_hosts": pinned["known_hosts_file"]}
     return give
+
+
+def make_files(root: pathlib.Path, number: int, size: int = 100) -> pathlib.Path:
+    """So many files, with that many bytes each or somewhat fewer, in fifty directories."""
+    for index in range(number):
+        directory = root / f"d{index % 50}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"f{index}").write_bytes(f"{index} ".encode() * (size // 5))
+    return root

@@ -29,21 +29,13 @@ from tests.support.durable import watched
 from tests.support.nobody import as_nobody, open_directory
 from tests.support.tmpfs import disk, tmpfs
 
-from .conftest import facts
+from .conftest import facts, make_files
 
 FULL = os.environ.get("CHAOS") == "full"
 
 
 def copy(source: pathlib.Path, dest: pathlib.Path, **options: Any) -> dict:
     return build_copy(Request(str(source), str(dest), **options))
-
-
-def make_files(root: pathlib.Path, number: int, size: int = 100) -> pathlib.Path:
-    for index in range(number):
-        directory = root / f"d{index % 50}"
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / f"f{index}").write_bytes(f"{index} ".encode() * (size // 5))
-    return root
 
 
 def test_copy_is_the_source_exactly(hard_tree: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import stat
@@ -21,7 +22,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.release impo
 from tests.support.durable import watched
 from tests.support.tmpfs import tmpfs
 
-from .conftest import facts, never_missing
+from .conftest import facts, make_files, never_missing
 
 
 @pytest.fixture
@@ -65,6 +66,15 @@ def test_the_life_of_releases(app: pathlib.Path) -> None:
     assert do(app, "rolled_back", "1")["current"] is None
     assert served(app) is None and sorted(os.listdir(app)) == [".releases.json", "releases"]
     assert os.listdir(app / "releases") == []
+
+
+def test_results_never_list_a_whole_tree(app: pathlib.Path) -> None:
+    source = make_files(app.parent / "many", 2_000)
+    for check_mode in (True, False):
+        made = do(app, "present", "many", src=str(source), check_mode=check_mode)
+        assert made["changed"] and len(json.dumps(made)) < 8_000
+    assert made["files"] == 2_000
+    assert len(json.dumps(do(app, "activated", "many"))) < 8_000 and len(json.dumps(do(app, "rolled_back", "many"))) < 8_000
 
 
 def test_one_task_stages_and_activates(app: pathlib.Path) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
@@ -18,7 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.snapshot imp
 
 from tests.support.tmpfs import tmpfs
 
-from .conftest import facts, never_missing
+from .conftest import facts, make_files, never_missing
 
 
 @pytest.fixture
@@ -181,3 +182,13 @@ def test_snapshots_are_listed_and_pruned_by_age_and_only_ours(etc: pathlib.Path)
     assert not snapshot(Request(store, None, "pruned", keep=1))["changed"]
     with pytest.raises(MigrationError, match="at least 1"):
         snapshot(Request(store, None, "pruned", keep=0))
+
+
+def test_results_never_list_a_whole_tree(tmp_path: pathlib.Path) -> None:
+    place, store = make_files(tmp_path / "many", 2_000), str(tmp_path / "snapshots")
+    made = snapshot(Request(store, "s", "present", [str(place)]))
+    shutil.rmtree(place)
+    planned, restored = (snapshot(Request(store, "s", "restored", check_mode=check_mode)) for check_mode in (True, False))
+    assert made["changed"] and restored["changed"] and len(list(place.rglob("f*"))) == 2_000
+    for result in (made, planned, restored, snapshot(Request(store, None, "listed"))):
+        assert len(json.dumps(result)) < 8_000

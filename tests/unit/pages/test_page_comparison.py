@@ -9,7 +9,7 @@ import json
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import check_facts
-from ansible_collections.dihya.migration.plugins.module_utils._pages import audit, scores
+from ansible_collections.dihya.migration.plugins.module_utils._pages import audit, lighthouse, scores
 from ansible_collections.dihya.migration.plugins.module_utils._pages.compare import IMPACTS, Budgets, compare, refusals
 
 
@@ -112,6 +112,19 @@ def test_a_score_may_drop_by_its_points_and_no_further() -> None:
     assert scores.refusals(rows, {"performance": 5.0, "seo": 0.0}, {}) == ["/: seo dropped from 80 to 79, 0 points are allowed"]
     assert scores.refusals(rows, {}, {"performance": 86.0}) == ["/: performance is 85, at least 86 is wanted"]
     assert scores.refusals(scores.rows(None, {"/": {"seo": 1.0}}), {"seo": 0.0}, {}) == []
+
+
+def test_a_drop_past_the_budget_fails_and_the_record_is_kept(tmp_path) -> None:
+    def measured(seo: float) -> dict:
+        return {"lighthouse": "13.0.0", "form_factor": "mobile", "scores": {"/": {"seo": seo}}}
+
+    given = {"dest": str(tmp_path / "after.json"), "categories": ["seo"]}
+    limits: tuple[scores.Scores, scores.Scores] = ({"seo": 5.0}, {})
+    assert lighthouse._result(measured(75.0), measured(80.0), limits, given, 1.0)["journal"]["tests"][0]["verdict"] == "passed"
+    with pytest.raises(MigrationError, match="seo dropped from 80 to 74") as error:
+        lighthouse._result(measured(74.0), measured(80.0), limits, given, 1.0)
+    assert error.value.facts["journal"]["tests"][0]["verdict"] == "failed"
+    assert json.loads((tmp_path / "after.json").read_text())["refused"]
 
 
 def test_scores_are_the_middle_of_the_runs() -> None:
