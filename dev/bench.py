@@ -3,9 +3,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Measures ours beside its peers: ``python dev/bench.py [--area AREA] [--quick]``.
 
-Sets up what is missing, prints every row with its spread, writes docs/benchmarks.md and build/bench.json (medians, one
-object a row). The exit status is 0 unless a measurement itself failed: a figure is never a failure. ``--quick`` shows
-that everything can be measured, in one round over little data, and writes below build/bench-quick only.
+Sets up what is missing (programs of the system where it may, else an area that needs them has no rows), prints every row
+with its spread, writes docs/benchmarks.md and build/bench.json (medians, one object a row). The exit status is 0 unless a
+measurement itself failed: a figure is never a failure. ``--quick`` shows that everything can be measured, in one round
+over little data, and writes below build/bench-quick only.
 """
 
 from __future__ import annotations
@@ -33,17 +34,21 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one round over little data, only to see that it works")
     parser.add_argument("--ready", action="store_true", help="the virtual environment is set up: go on at once")
     arguments = parser.parse_args()
-    if not arguments.ready:
-        return set_up_and_enter()
+    areas = arguments.area or list(AREAS)
     sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
-    return measure(arguments.area or list(AREAS), arguments.quick)
+    return measure(areas, arguments.quick) if arguments.ready else set_up_and_enter(areas)
 
 
-def set_up_and_enter() -> int:
-    """Make the virtual environment ready, then run this script with its interpreter."""
+def set_up_and_enter(areas: list[str]) -> int:
+    """Make the virtual environment ready, and what ``areas`` need of the system, then run this script with its interpreter."""
+    from dev.testing.system import install
+    from dev.testing.tiers import PROXIES
+
     done = subprocess.run([sys.executable, str(ROOT / "dev" / "setup.py"), "demo"], cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         return done.returncode
+    if "traffic" in areas:
+        install(list(PROXIES))
     os.execv(PYTHON, [str(PYTHON), str(ROOT / "dev" / "bench.py"), "--ready", *sys.argv[1:]])
 
 
@@ -74,6 +79,9 @@ def measure_area(area: str, quick: bool) -> None:
         result = module.measure(Bench(directory, quick, int(size) if size else None, lambda text: say("  " + text)))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+    if not result.rows:
+        say(f"{area} has no rows here, and the figures written before stay: {' '.join(result.notes)}")
+        return
     result.notes.append(document.disturbance(max(busy, busy_cores(look))))
     say(f"{area}, {time.monotonic() - begun:.0f} s\n{document.screen(result)}")
     command = f"{f'BENCH_MB={size} ' if size else ''}make bench AREA={area}"

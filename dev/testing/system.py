@@ -37,14 +37,14 @@ class Need:
 
 
 def install(needs: list[Need]) -> None:
-    """Install what is missing, or say what is and why it stays so; tests that need it skip themselves."""
+    """Install what is missing, or say what is and why it stays so; who needs it goes without it."""
     missing = sorted({need.debian for need in needs if not need.met()})
     if not missing:
         return
     prefix = _privilege()
     if prefix is None:
         print(f"  system packages missing: {' '.join(missing)}; not installed (needs apt and root or sudo without a password): "
-              "tests that need them are skipped", flush=True)
+              "what needs them is skipped", flush=True)
         return
     print(f"  system packages: installing {' '.join(missing)}", flush=True)
     environment = ["env", "DEBIAN_FRONTEND=noninteractive"]

@@ -15,10 +15,10 @@ from tests.benchmarks.measure import Result, Row
 
 HEAD = """# Benchmarks
 
-Written by `make bench`; `make bench AREA=postgresql` measures one area and replaces its section, `BENCH_MB=1024` sets the size of the
-database. Ours and its peer run in turn on the same machine, in alternating order; every figure is the median over the rounds, with
-the smallest and the largest in brackets. A ratio is ours over the peer's of the same round. Less is better everywhere. No test
-fails on a figure: `build/bench.json` has them for programs.
+Written by `make bench`; `make bench AREA=postgresql` measures one area and replaces its section, `BENCH_MB` sets the size of its database
+in megabytes (else 1,024 in `postgresql`, 10,240 in `memory`, 256 in `migration`). Ours and its peer run in turn on the same machine, in
+alternating order; every figure is the median over the rounds, with the smallest and the largest in brackets. A ratio is ours over the
+peer's of the same round. Less is better everywhere. No test fails on a figure: `build/bench.json` has them for programs.
 """
 COLUMNS = ("", "ours", "peer", "ratio", "goal", "met")
 

@@ -23,7 +23,7 @@ MODULES = ("pg_dumpall", "pg_restore_cluster", "pg_verify")
 
 def measure(bench: Bench) -> Result:
     """All rows of the area."""
-    wanted = 8 if bench.quick else bench.megabytes or 256
+    wanted = 8 if bench.quick else bench.megabytes or 1024
     bench.say(f"fill a database of about {wanted} MB")
     with servers(bench.directory / "servers", wanted) as both:
         size = f"{both.megabytes():,} MB"

@@ -18,9 +18,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("areas", turn_of((("postgresql", "memory", "report"), ("trees", "report"), ("traffic", "report"))), ids="-".join)
+@pytest.mark.parametrize("areas", turn_of((("postgresql", "memory", "report"), ("trees", "report"), ("traffic", "report"), ("migration",))),
+                         ids="-".join)
 def test_a_quick_run_writes_a_row_of_seven_keys_for_everything_it_measures(areas):
-    # A whole migration takes too long here, and has its own tests.
     require_postgres(16)
     require_postgres(18)
     for name in ("wrk", "nginx", "haproxy"):

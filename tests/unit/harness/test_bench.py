@@ -12,7 +12,8 @@ import sys
 import pytest
 
 from dev import bench
-from tests.benchmarks import document
+from dev.testing import system
+from tests.benchmarks import document, traffic
 from tests.benchmarks.measure import Bench, MeasurementFailed, Result, Row, Tool, run_tools
 
 ROW = Row("ours against theirs (s)", [1.0, 2.0, 9.0], [2.0, 4.0, 3.0], 0.8)
@@ -104,6 +105,28 @@ class TestTheCommand:
         assert "trees could not be measured: ZeroDivisionError" in capsys.readouterr().out
         assert [row["name"] for row in json.loads((tmp_path / "build" / "bench.json").read_text())] == ["earlier", ROW.name]
         assert not list((tmp_path / "build" / "bench").iterdir())
+
+    def test_an_area_whose_programs_cannot_be_had_has_no_rows_and_takes_no_figure_away(self, monkeypatch, tmp_path, capsys):
+        self.area(monkeypatch, "traffic", lambda _bench: Result([ROW]))
+        assert bench.measure(["traffic"], False) == 0
+        written = [tmp_path / "docs" / "benchmarks.md", tmp_path / "build" / "bench.json"]
+        before = [path.read_bytes() for path in written]
+        monkeypatch.setattr(traffic.shutil, "which", lambda name, path: None if name == "wrk" else f"{path}/{name}")
+        self.area(monkeypatch, "traffic", traffic.measure)
+        assert bench.measure(["traffic"], False) == 0
+        assert "traffic has no rows here" in (said := capsys.readouterr().out) and "Not installed: `wrk` (package wrk): nothing" in said
+        assert [path.read_bytes() for path in written] == before
+
+    @pytest.mark.parametrize(("areas", "wanted"), [(["report", "traffic"], [["haproxy", "nginx-light", "wrk"]]), (["report"], [])])
+    def test_what_an_area_needs_of_the_system_is_installed_before_it_is_measured(self, monkeypatch, areas, wanted):
+        installed, entered = [], []
+        monkeypatch.setattr(bench.subprocess, "run", lambda argv, **_options: subprocess.CompletedProcess(argv, 0))
+        monkeypatch.setattr(bench.os, "execv", lambda _program, argv: entered.append(argv))
+        monkeypatch.setattr(system, "install", lambda needs: installed.append([need.debian for need in needs]))
+        monkeypatch.setattr(bench.sys, "path", list(bench.sys.path))
+        monkeypatch.setattr(bench.sys, "argv", ["bench.py", *(f"--area={area}" for area in areas)])
+        bench.main()
+        assert (installed, len(entered)) == (wanted, 1)
 
     def test_a_quick_run_leaves_the_figures_alone(self, monkeypatch, tmp_path):
         self.area(monkeypatch, "trees", lambda found: Result([Row("quick", [float(found.rounds(7))])]))
