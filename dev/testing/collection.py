@@ -16,7 +16,7 @@ import urllib.request
 
 import yaml
 
-from dev.testing.steps import SKIPPED
+from dev.testing.steps import cannot_run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -97,7 +97,7 @@ def sanity() -> int:
     if (ROOT / "tests" / "sanity").is_dir():
         shutil.copytree(ROOT / "tests" / "sanity", COLLECTION / "tests" / "sanity", dirs_exist_ok=True)
     if not get_pip():
-        return SKIPPED
+        return cannot_run("ansible-test cannot set itself up: get-pip.py is out of reach, and .venv has no pip (run dev/setup.py)")
     # ansible-test asks git for the files; ours ignores build/.
     subprocess.run(["git", "init", "--quiet"], cwd=COLLECTION, check=True)
     (COLLECTION / ".git" / "info" / "exclude").write_text("/tests/output/\n__pycache__/\n", encoding="utf-8")
@@ -113,7 +113,7 @@ def sanity() -> int:
 
 
 def get_pip() -> bool:
-    """Put a get-pip.py where ansible-test looks for it; False, with the reason printed, where that cannot be."""
+    """Put a get-pip.py where ansible-test looks for it; False where that cannot be."""
     cache = HOME / ".ansible" / "test" / "cache" / "get_pip_24_2.py"
     cache.parent.mkdir(parents=True, exist_ok=True)
     if cache.exists() and not cache.read_text(encoding="utf-8").startswith("# Stand-in"):
@@ -123,7 +123,6 @@ def get_pip() -> bool:
             cache.write_bytes(answer.read())
     except OSError:
         if subprocess.run([sys.executable, "-m", "pip", "--version"], check=False, capture_output=True).returncode != 0:
-            print("ansible-test cannot set itself up: get-pip.py is out of reach and the virtual environment has no pip (run dev/setup.py)")
             return False
         print("get-pip.py is out of reach: its stand-in uses our own pip")
         cache.write_text(STAND_IN, encoding="utf-8")

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 
-from dev.testing.steps import SKIPPED
+from dev.testing.steps import cannot_run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONF = ROOT / "molecule" / "shared" / "containers.conf"
@@ -44,8 +44,7 @@ def main() -> int:
         environment |= {"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"}
     reason = obstacle(environment)
     if reason:
-        print(reason)
-        return SKIPPED
+        return cannot_run(reason)
     argv = [str(pathlib.Path(sys.executable).parent / "molecule"), command, "-s", scenario, *sys.argv[3:]]
     return subprocess.run(argv, cwd=ROOT, env=environment, check=False).returncode
 

@@ -20,6 +20,12 @@ TAIL = 60  # lines of a failed step's output that are shown
 BEAT = 60.0  # seconds after which a running step says that it is alive
 
 
+def cannot_run(reason: str) -> int:
+    """Say why a step cannot run here; its exit status, which is that of a failure where a skip is one."""
+    print(reason)
+    return 1 if os.environ.get("TEST_NO_SKIP") else SKIPPED
+
+
 @dataclass(frozen=True)
 class Step:
     """A command of the test run.

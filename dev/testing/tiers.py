@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
 from dataclasses import dataclass, replace
 
-from dev.testing.steps import Step
+from dev.testing.steps import SKIPPED, Step
 from dev.testing.system import Need
-from dev.testing.turns import turn_of
+from dev.testing.turns import WAITS, turn_of
 
 PROGRAMS = pathlib.Path(__file__).resolve().parents[2] / ".venv" / "bin"
 PYTHON = str(PROGRAMS / "python")
@@ -48,6 +49,11 @@ def pytest(name: str, *arguments: str, timeout: float, each: int) -> Step:
                        "-rs", *arguments), timeout=timeout, writes_junit=True)
 
 
+def waits(name: str, reason: str = WAITS) -> Step:
+    """In place of a step that a choice leaves out: it counts as skipped."""
+    return Step(name, ("sh", "-c", f"echo {shlex.quote(reason)}; exit {SKIPPED}"))
+
+
 def unit() -> Tier:
     """Needs nothing but the virtual environment."""
     return Tier("unit", (
@@ -78,6 +84,7 @@ LANES = {
 
 
 PAIRS = "integration-postgresql"
+SOURCES = ("16", "15", "18")
 # What moves databases from POSTGRES_SOURCE, mostly, or freezes it.
 OF_PAIRS = ("postgres_dump", "postgres_schema", "postgres_verify/test_freeze.py", "postgres_verify/test_freeze_methods.py",
             "failures/test_failures.py", "failures/test_pgbouncer.py")
@@ -88,16 +95,19 @@ def integration(root: pathlib.Path) -> Tier:
     named = {lane: [f"tests/integration/{name}" for name in names] for lane, names in LANES.items()}
     rest = ["tests/integration", *(f"--ignore={path}" for paths in named.values() for path in paths)]
     lanes = {lane: [pytest(lane, *paths, timeout=4200, each=600)] for lane, paths in {**named, "integration": rest}.items()}
-    first, *others = sources(root)
+    chosen = sources(root)
+    first, *others = chosen
     lanes[PAIRS] = [replace(step, environment={"POSTGRES_SOURCE": first}) for step in lanes[PAIRS]] + [
         replace(pytest(f"{PAIRS}-{other}", *(f"tests/integration/{name}" for name in OF_PAIRS), timeout=4200, each=600),
-                            environment={"POSTGRES_SOURCE": other}) for other in others]
+                            environment={"POSTGRES_SOURCE": other}) for other in others] + [
+        waits(f"{PAIRS}-{other}", "POSTGRES_SOURCE chose another one" if "POSTGRES_SOURCE" in os.environ else WAITS)
+        for other in SOURCES if other not in chosen]
     return Tier("integration", tuple(map(tuple, lanes.values())), needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES))
 
 
 def sources(root: pathlib.Path) -> list[str]:
     """Versions from which databases move to 18: the one of ``POSTGRES_SOURCE``, else that whose turn it is."""
-    return [os.environ["POSTGRES_SOURCE"]] if "POSTGRES_SOURCE" in os.environ else turn_of(("16", "15", "18"), root)
+    return [os.environ["POSTGRES_SOURCE"]] if "POSTGRES_SOURCE" in os.environ else turn_of(SOURCES, root)
 
 
 def chaos() -> Tier:
@@ -121,8 +131,9 @@ def molecule(root: pathlib.Path) -> Tier:
 def browser(root: pathlib.Path) -> Tier:
     """A real browser opens what the demo built; the two longest stories beside it take turns."""
     longest = ("test_measured_role.py", "test_failing_demo.py")
-    others = [f"--ignore=tests/browser/{name}" for name in longest if name not in turn_of(longest, root)]
-    return Tier("browser", ((pytest("browser", "tests/browser", *others, timeout=1200, each=600),),), needs=BROWSERS)
+    others = [name for name in longest if name not in turn_of(longest, root)]
+    ran = pytest("browser", "tests/browser", *(f"--ignore=tests/browser/{name}" for name in others), timeout=1200, each=600)
+    return Tier("browser", ((ran, *(waits(f"browser-{pathlib.Path(name).stem}") for name in others)),), needs=BROWSERS)
 
 
 def tiers(root: pathlib.Path) -> list[Tier]:

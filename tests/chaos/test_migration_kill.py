@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._lease import is_alive
 
-from dev.testing.turns import turn_of
+from dev.testing.turns import parameters
 from tests.support.canaries import find_secrets
 from tests.support.move import Move, Outcome, equal_data
 from tests.support.playbook import kill_with_forks
@@ -48,13 +48,13 @@ ATTACHED = "attached to the living worker of run"
 MODULES = {"copy": "build_copy", "dump": "pg_dumpall", "restore": "pg_restore_cluster", "verify": "pg_verify"}
 
 
-def nights() -> list[list[tuple[str, str, signal.Signals, float]]]:
+def nights() -> list[Any]:
     """Stage, victim, signal for the controller and delay of each kill, by night."""
     dice = random.Random(SEED)
     if not FULL:
-        forms = list(itertools.product(itertools.combinations(list(STAGES)[:3], 2), itertools.permutations(VICTIMS, 2)))
-        return [[(stage, victim, signal.SIGKILL, dice.uniform(0, LONGEST[stage])) for stage, victim in zip(stages, victims)]
-                for stages, victims in turn_of(forms)]
+        forms = itertools.product(itertools.combinations(list(STAGES)[:3], 2), itertools.permutations(VICTIMS, 2))
+        return parameters([([(stage, victim, signal.SIGKILL, dice.uniform(0, LONGEST[stage])) for stage, victim in zip(stages, victims)],)
+                           for stages, victims in forms])
     return [[(stage, victim, dice.choice((signal.SIGKILL, signal.SIGTERM)), dice.uniform(0, LONGEST[stage]))
              for stage, victim in zip(STAGES, dice.sample(VICTIMS * 2, 4))] for _night in range(18)]
 

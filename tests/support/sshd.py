@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.support.needs import cannot_run
+
 
 @dataclass
 class Sshd:
@@ -47,9 +49,9 @@ def serve(home: pathlib.Path) -> Iterator[Sshd]:
     """A real sshd on loopback with its own keys and configuration in ``home``, ended afterwards."""
     program = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if program is None:
-        pytest.skip("NOT TESTED: going over SSH, sshd is not installed here")
+        cannot_run("NOT TESTED: going over SSH, sshd is not installed here")
     if pwd.getpwuid(os.geteuid()).pw_shell.endswith(("nologin", "false")):
-        pytest.skip("NOT TESTED: going over SSH, this account has no login shell and sshd refuses it")
+        cannot_run("NOT TESTED: going over SSH, this account has no login shell and sshd refuses it")
     if os.geteuid() == 0:
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / "host")], check=True)

@@ -11,15 +11,15 @@ import sys
 
 import pytest
 
-from dev.testing.turns import turn_of
+from dev.testing.turns import parameters
 from tests.support.needs import require_postgres, require_program
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+AREAS = (("postgresql", "memory", "report"), ("trees", "report"), ("traffic", "report"), ("migration",))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("areas", turn_of((("postgresql", "memory", "report"), ("trees", "report"), ("traffic", "report"), ("migration",))),
-                         ids="-".join)
+@pytest.mark.parametrize("areas", parameters([(areas,) for areas in AREAS]), ids="-".join)
 def test_a_quick_run_writes_a_row_of_seven_keys_for_everything_it_measures(areas):
     require_postgres(16)
     require_postgres(18)

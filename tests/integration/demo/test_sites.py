@@ -19,9 +19,9 @@ import psycopg2
 import pytest
 
 from demo.judge import Window, judge, read_lines
+from tests.support.needs import cannot_run
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.skipif(not (ROOT / ".tools" / "frontend" / "node_modules").exists(), reason="python3 dev/setup.py was not run")
 
 
 def seven_free_ports() -> int:
@@ -71,6 +71,8 @@ class Demo:
 
 @pytest.fixture(scope="module", name="demo")
 def fixture_demo(tmp_path_factory):
+    if not (ROOT / ".tools" / "frontend" / "node_modules").exists():
+        cannot_run("python3 dev/setup.py was not run")
     demo = Demo(tmp_path_factory.mktemp("demo") / "the state")
     started = demo.run("sites", "start")
     assert started.returncode == 0, started.stderr

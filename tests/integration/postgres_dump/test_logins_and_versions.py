@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
+from tests.support.needs import require_postgres
 from tests.support.postgres_modules import Site
 
 
@@ -86,10 +87,7 @@ def test_privileges_on_what_the_system_or_an_extension_brings_are_equal_whoever_
 
 
 def test_a_database_moves_from_version_15(module, new, tools, tmp_path):
-    try:
-        bin_directory(15)
-    except LookupError as missing:
-        pytest.skip(str(missing))
+    require_postgres(15)
     server = PostgresServer(15, tmp_path / "data").create().start()
     try:
         server.execute("CREATE ROLE app LOGIN PASSWORD 'app'")

@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from demo.postgres_server import HOST, PostgresServer
-from dev.testing.turns import turn_of
+from dev.testing.turns import parameters
 from tests.integration.postgres_dump.conftest import Module
 from tests.support.java_tools import java_tool
 from tests.support.recorder import Recorder
@@ -75,7 +75,7 @@ def no_secret_was_shown(recorder: Recorder, program: str) -> None:
         assert not [text for text in (*call.argv, *call.environ.values()) if PASSWORD in text or "canary" in text]
 
 
-@pytest.mark.parametrize(("tool", "versions", "first", "others"), turn_of((
+@pytest.mark.parametrize(("tool", "versions", "first", "others"), parameters((
     ("liquibase", ["changelog.sql::1-clients::ann", "changelog.sql::2-town::ann"], ["every change in the changelog"], ["schema app"]),
     ("flyway", ["1", "2", "R__towns"], ["1", "2", "R__towns"], ["schema app", "view app.town"]),  # in a whole migration each time
 )))

@@ -15,6 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres import f
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
 from tests.integration.postgres_verify.support import DROP_ROLES, ROLES, fill
+from tests.support.needs import require_postgres
 from tests.support.postgres_modules import SOURCE
 
 NUMBER = itertools.count()
@@ -22,10 +23,7 @@ PSQL = shutil.which("psql") or str(bin_directory(18) / "psql")
 
 
 def started(major, factory):
-    try:
-        bin_directory(major)
-    except LookupError as missing:
-        pytest.skip(str(missing))
+    require_postgres(major)
     server = PostgresServer(major, factory.mktemp(f"postgres{major}") / "data").create()
     return server.start()
 

@@ -26,6 +26,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.backup impor
 from ansible_collections.dihya.migration.plugins.module_utils._tree.system import sync_filesystem
 
 from tests.support.durable import watched
+from tests.support.needs import require_root
 from tests.support.nobody import as_nobody, open_directory
 from tests.support.tmpfs import disk, tmpfs
 
@@ -386,8 +387,7 @@ def test_read_only_target_is_refused_and_named(tmp_path: pathlib.Path, other_dis
 
 
 def test_devices_are_named_with_the_rest(tmp_path: pathlib.Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("NOT TESTED: devices, only root can make them")
+    require_root()
     source = make_files(tmp_path / "s", 1)
     os.mknod(source / "disk", 0o600 | stat.S_IFBLK, os.makedev(7, 200))
     os.mknod(source / "null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))

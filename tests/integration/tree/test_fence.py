@@ -19,6 +19,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.fence import
 from ansible_collections.dihya.migration.plugins.module_utils._tree.placing import Request as Place
 from ansible_collections.dihya.migration.plugins.module_utils._tree.placing import tree_place
 
+from tests.support.needs import require_root
+
 from .conftest import facts
 
 
@@ -167,8 +169,8 @@ def test_place_is_kept_whatever_users_add_and_missed_when_it_is_another(site: Si
     assert not site.stage.exists() and not site.record.exists() and site.path.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_tree_belongs_to_the_user_named(site: Site) -> None:
+    require_root()
     site.place(site.copy(), owner="daemon", group="daemon")
     assert {path.lstat().st_uid for path in [site.path, *site.path.rglob("*")]} == {1}
     assert (site.path / "plain").stat().st_mode & 0o7777 == 0o4751

@@ -20,6 +20,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.backup impor
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request, release
 
 from tests.support.durable import watched
+from tests.support.needs import require_root
 from tests.support.tmpfs import tmpfs
 
 from .conftest import facts, make_files, never_missing
@@ -318,8 +319,7 @@ def test_read_only_place_is_refused_and_named(app: pathlib.Path) -> None:
 
 
 def test_owner_can_be_chosen(app: pathlib.Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("NOT TESTED: another owner, only root can give files away")
+    require_root()
     stage(app, "1", owner="nobody", group="daemon")
     status = os.stat(app / "releases/1/assets/app.js")
     assert (status.st_uid, status.st_gid) == (65534, 1) and os.stat(app / "releases/1").st_uid == 65534
