@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import venv
@@ -129,6 +130,41 @@ def test_a_command_that_fails_says_why_and_where_its_output_is(setup: Any, refus
     said = refused()
     assert f"{program} failed: " in said and words in said and str(setup.TOOLS / "setup.log") in said
     assert not list(setup.VENV.glob("stamp-frontend")) and not (setup.TOOLS / "stamp-frontend").exists()
+
+
+def test_a_step_is_done_again_only_when_what_it_reads_changed_or_it_failed(setup: Any, tmp_path: pathlib.Path,
+                                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    stamp, done = tmp_path / "stamp", []
+
+    def fail() -> None:
+        raise setup.Missing("no luck")
+
+    for wanted in ("first", "first", "second"):
+        setup.step("a step", stamp, wanted, lambda: done.append(len(done)))
+    assert done == [0, 1]
+    assert re.sub(r"\d+ s", "n s", capsys.readouterr().out).splitlines() == [
+        "setup: a step", "setup: a step: done in n s", "setup: a step: ready", "setup: a step", "setup: a step: done in n s"]
+    with pytest.raises(setup.Missing):
+        setup.step("a step", stamp, "third", fail)
+    setup.step("a step", stamp, "second", lambda: done.append(len(done)))
+    assert done == [0, 1, 2]  # what failed half-way may have broken what was there
+
+
+def test_a_second_set_up_does_nothing_and_says_that_all_is_ready(setup: Any, monkeypatch: pytest.MonkeyPatch,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    written: list[list[str]] = []
+
+    def instead(argv: list[str], stdout: Any = None, **_options: Any) -> subprocess.CompletedProcess[str]:
+        if hasattr(stdout, "write"):
+            written.append(argv)
+        return subprocess.CompletedProcess(argv, 0, str(setup.TOOLS) if "sysconfig" in argv[-1] else "", "")
+    instead_of(setup, monkeypatch, instead)
+    assert setup.main(["test"]) == 0
+    first, commands = capsys.readouterr().out, len(written)
+    assert commands >= 3 and first.count(": done in ") == 4
+    assert setup.main(["test"]) == 0
+    assert len(written) == commands
+    assert [line for line in capsys.readouterr().out.splitlines() if not line.endswith(": ready")] == []
 
 
 def test_a_port_that_is_taken_and_a_disk_too_small_are_told_together(monkeypatch: pytest.MonkeyPatch,
