@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where the parts of the demo are: directories below ``demo/state``, private files, and loopback ports."""
+"""Where the parts of the demo are: directories below ``demo/state``, what is kept for the next one, private files, loopback ports."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ ROOT = DEMO.parent
 APP = DEMO / "app"
 STATE = pathlib.Path(os.environ.get("DEMO_STATE", DEMO / "state")).resolve()
 REPORTS = pathlib.Path(os.environ.get("DEMO_REPORTS", ROOT / "reports")).resolve()
+KEPT = pathlib.Path(os.environ.get("DEMO_KEPT", ROOT / ".tools" / "demo")).resolve()
 SOURCE = STATE / "source"
 CERTIFICATES = STATE / "certificates"
 SECRETS = STATE / "secrets.json"

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from demo.layout import APP, OLD, PYTHON, ROOT, SOURCE, DemoError
+from demo.layout import APP, OLD, PYTHON, ROOT, SOURCE, STATE, DemoError
 
 # A release is the first directory with the others laid over it.
 BACKENDS = {
@@ -34,8 +34,10 @@ def assemble() -> None:
 
 def build_page(source: Path) -> Path:
     """``npm run build``; returns the directory built."""
-    path = f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    done = subprocess.run([str(PYTHON), str(PYTHON.parent / "npm"), "run", "build"], cwd=source, env={**os.environ, "PATH": path},
+    # npm writes a log of every run into the user's home.
+    ours = {"PATH": f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "HOME": str(STATE / "home"), "npm_config_update_notifier": "false"}
+    done = subprocess.run([str(PYTHON), str(PYTHON.parent / "npm"), "run", "build"], cwd=source, env={**os.environ, **ours},
                           text=True, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         raise DemoError(f"the page could not be built: {done.stdout[-1500:]}")

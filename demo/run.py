@@ -7,7 +7,7 @@ Usage: python demo/run.py success [ARGUMENT…] | failure [ARGUMENT…] | clean
 success  the application moves from its old site to its new one
 failure  the new release fails its tests, and everything is rolled back; then, from scratch, a failure just after commit,
          which is not rolled back by itself. Exit status 1 when both go as they should, 2 when not
-clean    no process and no file of the demo is left, reports included
+clean    no process and no file of the demo is left, reports and what a next demo would have used again included
 Arguments go to ansible-playbook.
 """
 
@@ -29,7 +29,7 @@ import psycopg2
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from demo import database, judge, sites, traffic
+from demo import caddy, database, judge, processes, saved, sites, traffic
 from demo.layout import CA, DATABASE, DEMO, PUBLIC_PORT, PUBLIC_URL, PYTHON, REPORTS, ROOT, SITES, STATE, DemoError
 from demo.sites import say
 
@@ -75,6 +75,8 @@ def tell(story: Story, arguments: list[str]) -> bool:
     planned = "--check" in arguments
     side = "old" if planned else story.side
     broken = hold_against(side, status, story.ends_well or planned) + ([] if planned else told(story))
+    if planned or story.outcome == "rolled_back":
+        broken += [f"the new site has {name}" for name in left_on_target()]
     verdict = judge_public(story, requests)
     keep_proofs(story, requests)
     show(story, status, verdict, broken + verdict.broken)
@@ -122,26 +124,29 @@ def hold_against(side: str, status: int, ends_well: bool) -> list[str]:
 
 
 def told(story: Story) -> list[str]:
-    """What the report, or the new site after a rollback, holds otherwise than the story."""
+    """What the report holds otherwise than the story."""
     try:
         report = json.loads((REPORTS / story.migration_id / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ["there is no report that can be read"]
-    broken = []
     if (report["outcome"], report["verdict"]) != (story.outcome, "OK" if story.ends_well else "KO"):
-        broken.append(f"the report says {report['outcome']}, {report['verdict']}, expected {story.outcome}")
-    if story.outcome == "rolled_back":
-        broken += [f"the new site still has {name}" for name in left_on_target()]
-    return broken
+        return [f"the report says {report['outcome']}, {report['verdict']}, expected {story.outcome}"]
+    return []
 
 
 def left_on_target() -> list[str]:
-    """Database and roles of the application on the new site."""
-    connection = database.server(SITES["new"]).connect("postgres")
+    """What the new site has of the application: releases, processes, a port, database and roles."""
+    site = SITES["new"]
+    parts = [site.root / part for part in ("backend", "frontend")]
+    found = [str(path.relative_to(site.root)) for part in parts for path in (part / "current", *part.glob("releases/*"))
+             if os.path.lexists(path)]
+    found += [f"process {entry['name']} ({entry['pid']})" for part in parts for entry in processes.working_in(part)]
+    found += [f"an API on port {site.backend}"] if caddy.listens(site.backend) else []
+    connection = database.server(site).connect("postgres")
     with contextlib.closing(connection), connection.cursor() as cursor:
         cursor.execute("SELECT 'database ' || datname FROM pg_database WHERE datname = %s "
                        "UNION ALL SELECT 'role ' || rolname FROM pg_roles WHERE rolname = ANY(%s)", (DATABASE, list(database.ROLES)))
-        return [name for (name,) in cursor.fetchall()]
+        return found + [name for (name,) in cursor.fetchall()]
 
 
 def judge_public(story: Story, requests: Path) -> judge.Verdict:
@@ -194,11 +199,12 @@ def fail_twice(arguments: list[str]) -> int:
 def clean() -> int:
     """No process and no file left."""
     sites.clean()
+    saved.forget()
     for story in STORIES:
         forget(story)
     if REPORTS.exists() and not any(REPORTS.iterdir()):
         REPORTS.rmdir()
-    say("no process and no file of the demo is left (.venv and .tools stay: make clean removes them too)")
+    say("no process and no file of the demo is left (the packages in .venv and .tools stay: make clean removes them too)")
     return 0
 
 

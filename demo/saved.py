@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The filled cluster of the old site, kept below .tools, so that a second demo need not fill it again.
+"""The filled cluster of the old site, kept below .tools until ``make demo-clean``, so that a second demo need not fill it again.
 
 It is a copy of a stopped server, named by the sha256 of everything that it was made from: other sources, another copy.
 The superuser's password beside it is the copy's own; every password is replaced when a copy is put to use.
@@ -14,10 +14,9 @@ import secrets
 import shutil
 from pathlib import Path
 
-from demo.layout import APP, DEMO, ROOT, write_private
+from demo.layout import APP, DEMO, KEPT, ROOT, write_private
 from demo.postgres_server import PostgresServer, set_password
 
-KEPT = ROOT / ".tools" / "demo"
 MADE_FROM = (APP / "backend", APP / "roles.sql", APP / "rows.sql", DEMO / "database.py", DEMO / "postgres_server.py", DEMO / "saved.py")
 PASSWORD = "superuser"
 
@@ -62,3 +61,9 @@ def keep(cluster: PostgresServer) -> str:
     shutil.rmtree(unfinished, ignore_errors=True)
     cluster.start()
     return password
+
+
+def forget() -> None:
+    """Remove every copy."""
+    if KEPT.exists():
+        shutil.rmtree(KEPT)

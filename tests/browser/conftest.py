@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.support.needs import require_program
 from tests.support.page_tools import page_tools
 from tests.support.playbook import ROOT
 from tests.support.recorder import Recorder
+from tests.support.remains import processes_of
 from tests.support.website import Server
 
 PORTS = 7
@@ -46,8 +48,21 @@ def fixture_chromium():
 
 
 def demo_environment(directory: pathlib.Path) -> dict[str, str]:
-    """What keeps a demo apart from others: its state and its reports below ``directory``, ports of its own."""
-    return {"DEMO_STATE": str(directory / "state"), "DEMO_REPORTS": str(directory / "reports"), "DEMO_PORT_BASE": str(free_ports())}
+    """What keeps a demo apart from others: all its files below ``directory``, the user's home too, ports of its own."""
+    (directory / "home").mkdir()
+    # What other demos would use again stays theirs; a copy of it spares the time to fill a database.
+    for kept in (ROOT / ".tools" / "demo").glob("old-database-*"):
+        if "." not in kept.name:
+            shutil.copytree(kept, directory / "kept" / kept.name, symlinks=True)
+    return {"DEMO_STATE": str(directory / "state"), "DEMO_REPORTS": str(directory / "reports"), "DEMO_KEPT": str(directory / "kept"),
+            "DEMO_PORT_BASE": str(free_ports()), "HOME": str(directory / "home")}
+
+
+def clean_demo(environment: dict[str, str], directory: pathlib.Path) -> None:
+    """``make demo-clean``, which leaves no process and no file of the demo, not even in the user's home."""
+    run_demo(environment, "clean")
+    assert [str(path) for path in directory.rglob("*") if path != directory / "home"] == []
+    assert processes_of(directory) == []
 
 
 def traffic(environment: dict[str, str]) -> list[str]:
@@ -66,21 +81,30 @@ def run_demo(environment: dict[str, str], *arguments: str, status: int = 0) -> s
 @pytest.fixture(scope="session", name="moved")
 def fixture_moved(chromium, tmp_path_factory):
     """The demo as ``make demo`` leaves it: what its inventory reads (ports, addresses, authority), ``passwords``, what it ``said`` at -vvv,
-    its ``directory``, and ``recorded``, every start of a module's Python, a shell and a tool of PostgreSQL."""
+    its ``directory``, and ``recorded``, every start of a shell, a tool of PostgreSQL and a program of its virtual environment. Before, it
+    was ``planned`` with --check: what it said then, and the ``files`` that it had afterwards."""
     directory, recorder = tmp_path_factory.mktemp("demo"), Recorder(tmp_path_factory.mktemp("recorder"))
     ours = {**demo_environment(directory), "PATH": recorder.path("sh")}
+    programs = recorder.mirror(pathlib.Path(sys.executable).parent)
+    (programs.parent / "venv").mkdir()
+    (programs.parent / "venv" / "bin").symlink_to(programs)
     given = {
         "demo_traffic": traffic(ours),
-        "ansible_python_interpreter": str(recorder.mirror(pathlib.Path(sys.executable).parent) / "python3"),
+        "ansible_python_interpreter": str(programs / "python3"),
         "postgresql_bin_dir": str(recorder.mirror(bin_directory(18))),
+        "backend_venv": str(programs.parent / "venv"),
+        "demo_programs": str(programs),
     }
 
     try:
+        planned = run_demo(ours, "success", "--check", "--diff", "-e", json.dumps({"demo_traffic": given["demo_traffic"]}))
+        files = sorted(path.name for path in (*directory.iterdir(), *(directory / "state").iterdir()))
         said = run_demo(ours, "success", "-vvv", "--diff", "-e", json.dumps(given))
         found = {name: json.loads((directory / "state" / f"{name}.json").read_text(encoding="utf-8")) for name in ("demo", "secrets")}
-        yield {**found["demo"], "passwords": found["secrets"], "said": said, "directory": directory, "recorded": recorder}
+        yield {**found["demo"], "passwords": found["secrets"], "said": said, "directory": directory, "recorded": recorder,
+               "planned": planned, "files": files}
     finally:
-        run_demo(ours, "clean")
+        clean_demo(ours, directory)
 
 
 @pytest.fixture(name="open_page")

@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import psycopg2
+import pytest
+
 from tests.support.canaries import find_secrets
 
 GIVEN = ("state/secrets.json", "state/new/pgpass", "state/old/pgpass")
@@ -20,6 +25,23 @@ def test_no_password_is_told_by_the_whole_demo(moved, tmp_path):
     # The search finds what is there, and nothing but that.
     assert {str(one.path).partition(f"{moved['directory']}/")[2] for one in found} == {*GIVEN}, found
     calls = moved["recorded"].calls()
-    assert {"python3", "sh", "pg_dump", "pg_restore", "psql"} <= {call.program for call in calls}
+    started = {call.program for call in calls} | {word for call in calls if call.argv[1:2] == ["-m"] for word in call.argv[2:3]}
+    assert {"python3", "sh", "pg_dump", "pg_restore", "psql", "flask", "gunicorn", "pytest", "npm", "node"} <= started
     text = "\0".join(word for call in calls for word in [*call.argv, *call.environ, *call.environ.values()])
     assert [name for name, value in moved["passwords"].items() if value in text] == []
+
+
+def test_every_password_of_the_demo_is_in_use_and_a_wrong_one_is_refused(moved):
+    def log_in(name: str, site: str, password: str) -> None:
+        user = name.removesuffix(f"_{site}")
+        with contextlib.closing(psycopg2.connect(host="127.0.0.1", port=moved[site]["postgresql"], dbname="dihya_demo", user=user,
+                                                 password=password)):
+            pass
+
+    others = {"old": "_new", "new": "_old"}
+    logins = [(name, site) for name in moved["passwords"] for site in others if not name.endswith(others[site])]
+    assert len(logins) == 10
+    for name, site in logins:
+        log_in(name, site, moved["passwords"][name])
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            log_in(name, site, moved["passwords"][name][:-1])

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 
-from tests.browser.conftest import demo_environment, run_demo, traffic
+from tests.browser.conftest import clean_demo, demo_environment, run_demo, traffic
 
 FIGURE = r"^(?:demo: )?{name}\.{{3,}} (.+)$"
 
@@ -22,7 +22,10 @@ def test_both_failures_end_as_they_should_under_the_eyes_of_the_public_and_the_r
         told = {name: (tmp_path / "reports" / name / "report.md").read_text(encoding="utf-8").replace("\u00a0", " ")
                 for name in ("demo-failure", "demo-after-commit")}
         assert all("- Statut final : KO" in text for text in told.values())
+        causes = {name: re.findall("^- Problèmes rencontrés : Échec de l’étape (.+)$", text, re.M)[0] for name, text in told.items()}
+        assert causes["demo-failure"].startswith("« vérification » (backend sur new_site) : backend tests : code de sortie 1, 1 test")
+        assert causes["demo-after-commit"].startswith(
+            f"« bascule » (traffic sur mover) : https://localhost:{ours['DEMO_PORT_BASE']}/ : le texte attendu n’est pas dans la réponse")
         assert "- Rollback effectué : Oui" in told["demo-failure"] and "- Rollback effectué : Non" in told["demo-after-commit"]
     finally:
-        run_demo(ours, "clean")
-    assert not (tmp_path / "state").exists() and not (tmp_path / "reports").exists()
+        clean_demo(ours, tmp_path)

@@ -33,6 +33,12 @@ def test_no_read_failed_and_every_write_that_was_acknowledged_is_there_once(move
     assert "BROKEN" not in moved["said"]
 
 
+def test_its_last_words_say_where_the_report_is_and_who_serves(moved):
+    report = moved["directory"] / "reports" / "demo" / "report"
+    assert f"demo: report: {report}.md, .html, .json\ndemo: the new site serves at {moved['public_url']} " in moved["said"]
+    assert all(report.with_suffix(suffix).stat().st_size for suffix in (".md", ".html", ".json"))
+
+
 def test_the_page_shows_the_migrated_data_from_the_new_site(open_page, moved):
     page = open_page(trusting=True)
     troubles = []
