@@ -28,7 +28,8 @@ SHORTEST = 12  # characters of a canary: a shorter one is found by chance
 DEEPEST = 6  # containers inside containers that are opened
 LARGEST = 1 << 29  # bytes of one unpacked stream
 PIECE = 1 << 16  # bytes that are unpacked at a time
-BASE64 = re.compile(rb"[A-Za-z0-9+/_-](?:[A-Za-z0-9+/_-]|\\?\r?\n|\\n){39,}={0,2}")
+# Where a run of digits is too short, so is what begins within it.
+BASE64 = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-](?:[A-Za-z0-9+/_-]|\\?\r?\n|\\n){39,}={0,2}")
 ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
 
 
