@@ -60,7 +60,8 @@ def make_tree(root: pathlib.Path, word: str, number: int = 200) -> pathlib.Path:
 
 def whole(root: pathlib.Path) -> dict[str, str]:
     """What every file of a tree holds, but for what a release says of itself."""
-    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file() and not path.name.startswith(".release")}
+    files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".release"))
+    return {str(path.relative_to(root)): path.read_text() for path in files}
 
 
 def killed(moment: float, work: list) -> float | None:

@@ -1,6 +1,7 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A back end that is replaced colour by colour behind real nginx, HAProxy and Caddy by turns, while users go on asking."""
+"""A back end that is replaced colour by colour behind real nginx, HAProxy and Caddy, while users go on asking. Three stories, each
+behind another proxy: which one has which changes with the commit."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app import process
 
+from dev.testing.turns import parameters
 from tests.support.proxies import Load, Proxy, get, unused_ports
 from tests.support.site import SITE, empty_database, write_release
 from tests.support.verbs import CANARY, Verbs
@@ -21,6 +23,7 @@ from tests.support.verbs import CANARY, Verbs
 VENV = pathlib.Path(sys.executable).parent.parent
 FORWARD = ["backend backup", "backend migrate", "backend commit"]
 BACK = ["backend rollback"]
+ORDERS = parameters([(("nginx", "haproxy", "caddy"),), (("haproxy", "caddy", "nginx"),), (("caddy", "nginx", "haproxy"),)])
 
 
 class Coloured(Verbs):
@@ -31,6 +34,7 @@ class Coloured(Verbs):
         super().__init__(root, self.ports["blue"])
         shutil.copytree(SITE, root / "build")
         empty_database(root / "app.db")
+        self.proxies: tuple[str, ...] = ()
         self.proxy: Proxy | None = None
 
     def behind(self, kind: str, side: str) -> None:
@@ -90,10 +94,11 @@ class Coloured(Verbs):
             process.stop_processes(process.read_record(str(path)), 5)
 
 
-@pytest.fixture(scope="module", name="live")
-def fixture_live(tmp_path_factory):
-    """Release one is live on the blue port, deployed without colours; the proxies call that side blue."""
+@pytest.fixture(scope="module", name="live", params=ORDERS, ids="-".join)
+def fixture_live(tmp_path_factory, request):
+    """Release one is live on the blue port, deployed without colours; the proxies, one for each story, call that side blue."""
     world = Coloured(tmp_path_factory.mktemp("colours"))
+    world.proxies = request.param
     world.release("one")
     first = world.run(["backend backup", "backend migrate"], "one")
     assert first.rc == 0, first.output[-4000:]
@@ -106,13 +111,14 @@ def fixture_live(tmp_path_factory):
 
 @pytest.fixture
 def site(live, request):
-    """The live site behind the proxy that the test names, with the colour that it names."""
-    live.behind(*request.param)
+    """The live site behind the proxy that has the story with this number, with the colour that the test names."""
+    story, side = request.param
+    live.behind(live.proxies[story], side)
     yield live
     live.proxy.stop()
 
 
-@pytest.mark.parametrize("site", [("nginx", "blue")], indirect=True)
+@pytest.mark.parametrize("site", [(0, "blue")], indirect=True)
 def test_the_new_release_takes_over_without_a_failed_request_and_requests_under_way_are_answered(site):
     site.release("two")
     with site.asked() as load:
@@ -130,7 +136,7 @@ def test_the_new_release_takes_over_without_a_failed_request_and_requests_under_
     assert again.rc == 0 and {counts["changed"] for counts in again.recap().values()} == {0}, again.output[-6000:]
 
 
-@pytest.mark.parametrize("site", [("haproxy", "green")], indirect=True)
+@pytest.mark.parametrize("site", [(1, "green")], indirect=True)
 def test_users_are_back_on_the_old_release_at_once_when_the_new_one_answers_wrongly_in_public(site):
     site.release("four")
     wrong = [{"url": f"{site.proxy.url}/health", "contains": "what it never says"}]
@@ -140,7 +146,7 @@ def test_users_are_back_on_the_old_release_at_once_when_the_new_one_answers_wron
     assert site.public() == "two" and site.listening() == {"green"}
 
 
-@pytest.mark.parametrize("site", [("caddy", "green")], indirect=True)
+@pytest.mark.parametrize("site", [(2, "green")], indirect=True)
 def test_a_rollback_after_the_switch_starts_the_old_colour_again_and_loses_no_request(site):
     site.release("five")
     with site.asked() as load:
