@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The role backend with containers: a real Flask application on two hosts moves from image to image, pinned by digest, and comes back."""
+"""The role backend with containers: a real Flask application on three hosts moves from image to image, pinned by digest, and comes back."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FORWARD = [f"backend {verb}" for verb in ("backup", "migrate", "verify", "commit
 
 
 class Contained(Verbs):
-    """One machine that is mover and both hosts of the new site; release ``two`` serves, and on the second host fails its tests."""
+    """One machine that is mover and all hosts of the new site; release ``two`` serves, and on the last host fails its tests."""
 
     first: Outcome
 
     def __init__(self, root: pathlib.Path, ports: list[int], base: str) -> None:
         super().__init__(root, ports[0])
-        self.ports = dict(zip(("new", "twin"), ports))
+        self.ports = dict(zip(("new", "next", "last"), ports))
         self.images = {}
         for release in ("one", "two"):
             tree = root / release
@@ -47,16 +47,16 @@ class Contained(Verbs):
         """No old site: an image has no tree to back up."""
         found = super().inventory()
         groups = found["all"]["children"]
-        groups["source"], groups["backend"], groups["frontend"] = {"hosts": {}}, {"hosts": {"new": {}, "twin": {}}}, {"hosts": {}}
+        groups["source"], groups["backend"], groups["frontend"] = {"hosts": {}}, {"hosts": dict.fromkeys(self.ports, {})}, {"hosts": {}}
         found["all"]["vars"]["migration_work_dir"] = str(self.root / "work")
         groups["target"] = {"hosts": {host: {"migration_site": "target", **self.of(host)} for host in self.ports}}
         return found
 
     def of(self, host: str) -> dict:
-        """What the two hosts do not have in common."""
+        """What the hosts do not have in common."""
         port = self.ports[host]
         environment = {"DATABASE_URL": f"sqlite:///{self.root}/app.db", "SECRET": f'{CANARY} "é"\n$HOME %n',
-                       "EMPTY": "" if host == "new" else "not", "GUNICORN_CMD_ARGS": f"--bind=127.0.0.1:{port}"}
+                       "EMPTY": "not" if host == "last" else "", "GUNICORN_CMD_ARGS": f"--bind=127.0.0.1:{port}"}
         return {"backend_port": port, "backend_path": str(self.root / host / f"api{port}"), "backend_environment": environment,
                 "migration_work_dir": str(self.root / f"work-{host}")}
 
@@ -80,7 +80,7 @@ class Contained(Verbs):
                 "backend_balancer_pool": "api"}
 
     def running(self) -> dict[str, str]:
-        """Container → image of all containers of both hosts; each of them must run."""
+        """Container → image of all containers of the hosts; each of them must run."""
         names = podman("ps", "--all", "--format={{.Names}}", *(f"--filter=name=api{port}-" for port in self.ports.values())).split()
         seen = json.loads(podman("container", "inspect", *names))
         assert all(one["State"]["Running"] for one in seen)
@@ -99,7 +99,7 @@ def moved(tmp_path_factory):
     """The application after a whole migration of release ``one``."""
     require_podman()
     root = tmp_path_factory.mktemp("containers")
-    made = Contained(root, unused_ports(2), python_image(root / "image", FLASK))
+    made = Contained(root, unused_ports(3), python_image(root / "image", FLASK))
     try:
         made.first = made.run(FORWARD)
         yield made
@@ -132,10 +132,10 @@ def test_secrets_reach_the_application_whole_and_stand_in_no_argument(moved):
     assert environment["SECRET"] == f'{CANARY} "é"\n$HOME %n' and environment["EMPTY"] == ""
     assert CANARY not in json.dumps(seen)
     found = [path for path in moved.root.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
-    assert [path.name for path in found if not path.name.startswith(("variables-", "inventory-"))] == [".env", ".env"]
+    assert [path.name for path in found if not path.name.startswith(("variables-", "inventory-"))] == [".env"] * 3
 
 
-def test_hosts_take_a_release_in_turn_and_when_the_second_one_fails_both_are_back_on_the_digest_of_before(moved, tmp_path):
+def test_hosts_take_a_release_in_turn_and_when_the_last_one_fails_all_are_back_on_the_digest_of_before(moved, tmp_path):
     before, one = secrets(moved), {f"api{port}-one": moved.images["one"] for port in moved.ports.values()}
     balancer = Balancer(tmp_path, moved.ports)
     try:
@@ -144,16 +144,16 @@ def test_hosts_take_a_release_in_turn_and_when_the_second_one_fails_both_are_bac
             failed = moved.run(["backend preflight", "backend backup", "backend migrate"], "two", ["backend rollback"],
                                **moved.rolling(balancer))
         assert failed.rc == 2 and "1 tests failed" in failed.output, failed.output[-4000:]
-        assert [moved.handed_over("backend preflight", host)["findings"] for host in ("mover", *moved.ports)] == [[], [], []]
+        assert [moved.handed_over("backend preflight", host)["findings"] for host in ("mover", *moved.ports)] == [[]] * 4
         balancer.wait(*moved.ports)
     finally:
         balancer.stop()
-    # Users met the release on the first host, where it was well, and lost no request to either of them.
+    # Users met the release on the hosts where it was well, and lost no request to any of them.
     assert load.failed() == [] and {json.loads(body)["release"] for _when, _status, body in load.answers} == {"one", "two"}
-    assert [json.loads(get(port, "/health")[1])["release"] for port in moved.ports.values()] == ["one", "one"]
+    assert [json.loads(get(port, "/health")[1])["release"] for port in moved.ports.values()] == ["one"] * 3
     assert moved.running() == one and secrets(moved) == before
     undone = [moved.handed_over("backend rollback", host)["facts"] for host in moved.ports]
-    assert [(facts["changed"], facts["versions"]["image_id"]) for facts in undone] == [(True, moved.images["one"])] * 2
+    assert [(facts["changed"], facts["versions"]["image_id"]) for facts in undone] == [(True, moved.images["one"])] * 3
 
 
 def test_preflight_refuses_a_tag_and_says_what_to_write_instead(moved):
