@@ -32,3 +32,10 @@ def parameters(forms: Sequence[Sequence[Any]], root: pathlib.Path = ROOT) -> lis
 
     due = turn_of(range(len(forms)), root)
     return [pytest.param(*form, marks=[] if number in due else pytest.mark.skip(reason=WAITS)) for number, form in enumerate(forms)]
+
+
+def in_turn(number: int, of: int, root: pathlib.Path = ROOT) -> Any:
+    """The mark of a test that has the turn with this ``number`` of so many; at other commits it is skipped, as :func:`parameters` skips."""
+    import pytest
+
+    return pytest.mark.skipif(number not in turn_of(range(of), root), reason=WAITS)

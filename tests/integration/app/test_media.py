@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from dev.testing.turns import in_turn
 from tests.support.proxies import unused_ports
 from tests.support.site import SITE, empty_database
 from tests.support.verbs import CANARY, Verbs
@@ -94,6 +95,7 @@ def test_what_was_uploaded_between_the_passes_arrives_and_all_is_proved_equal(mo
     assert not [name for name in moved.left_behind() if name.startswith(".dihya")]
 
 
+@in_turn(0, of=2)
 def test_upload_after_the_second_pass_stops_the_commit_and_everything_comes_back(moved):
     back = moved.run(["backend rollback"])
     assert back.rc == 0 and moved.left_behind() == [], back.output[-3000:]

@@ -77,7 +77,7 @@ def no_secret_was_shown(recorder: Recorder, program: str) -> None:
 
 @pytest.mark.parametrize(("tool", "versions", "first", "others"), parameters((
     ("liquibase", ["changelog.sql::1-clients::ann", "changelog.sql::2-town::ann"], ["every change in the changelog"], ["schema app"]),
-    ("flyway", ["1", "2", "R__towns"], ["1", "2", "R__towns"], ["schema app", "view app.town"]),  # in a whole migration each time
+    ("flyway", ["1", "2", "R__towns"], ["1", "2", "R__towns"], ["schema app", "view app.town"]),  # at the others in a whole migration
 )))
 def test_a_tool_of_java_moves_a_schema_and_what_it_touched_is_told(schema, recorder, monkeypatch, tool, versions, first, others):
     one = schema(tool)

@@ -10,6 +10,7 @@ import pathlib
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._lease import is_alive
 
+from dev.testing.turns import in_turn
 from tests.integration.failures.conftest import Before, Intrusion, tells
 from tests.support.java_tools import java_tool
 from tests.support.move import Move
@@ -35,6 +36,7 @@ def facts(move: Move, verb: str) -> dict:
             if (event["stack"], event["verb"], event["status"]) == ("postgresql", verb, "ok")][-1]
 
 
+@in_turn(0, of=2)  # at the others it moves a schema by the module alone
 def test_flyway_moves_the_schema_after_the_proof_and_what_the_back_end_touches_then_is_told(move, files, run_module):
     (files / "V7__town.sql").write_text(TOWN + "CREATE TABLE app.visit (id int PRIMARY KEY);\n", encoding="utf-8")
     move.variables.update(postgresql_schema_tool="flyway", postgresql_schema_command=java_tool("flyway"))
@@ -67,6 +69,7 @@ def test_flyway_moves_the_schema_after_the_proof_and_what_the_back_end_touches_t
     assert move.leftovers() == []
 
 
+@in_turn(1, of=2)
 def test_rows_in_a_table_that_nobody_named_are_undone_and_what_was_interrupted_is_begun_from_the_restore(move, files, eventually):
     # This role was made beforehand with its password, which has another salt there.
     password = move.passwords[move.reader].replace("'", "''")

@@ -32,8 +32,10 @@ def test_forms_of_a_test_that_wait_are_skipped_with_the_reason_and_all_run_on_de
     first, other = turns.parameters(forms, tmp_path)
     assert (first.values, list(first.marks), other.values) == (*forms[:1], [], *forms[1:])
     assert [(mark.name, mark.kwargs) for mark in other.marks] == [("skip", {"reason": "not this commit's turn, TURNS=all runs it"})]
+    assert [turns.in_turn(number, of=2, root=tmp_path).args for number in range(2)] == [(False,), (True,)]
     environment.setenv("TURNS", "all")
     assert [list(form.marks) for form in turns.parameters(forms, tmp_path)] == [[], []]
+    assert [turns.in_turn(number, of=2, root=tmp_path).args for number in range(2)] == [(False,), (False,)]
 
 
 def test_lanes_and_files_that_wait_are_skipped_steps_and_none_waits_on_demand(tmp_path, environment):
