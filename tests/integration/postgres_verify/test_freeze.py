@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import stat
 import subprocess
@@ -242,7 +243,12 @@ def test_the_script_opens_the_source_with_a_shell_alone(server, run, tmp_path):
     script = tmp_path / "f" / "reopen"
     assert stat.S_IMODE(script.stat().st_mode) == 0o700
     assert server.password not in script.read_text()
-    environment = {"PATH": "/usr/bin:/bin", "PGPASSFILE": passfile(tmp_path, server)}
+    # All that the script finds: a shell, and what the inventory says to start the application again with. psql it names by its path.
+    found = tmp_path / "found"
+    found.mkdir()
+    for program in ("sh", "touch"):
+        (found / program).symlink_to(shutil.which(program))
+    environment = {"PATH": str(found), "PGPASSFILE": passfile(tmp_path, server)}
     frozen = normal(server)
     tried = subprocess.run(["sh", str(script), "--dry-run"], env=environment, stdout=subprocess.PIPE, text=True, check=True)
     assert "nothing was changed" in tried.stdout and normal(server) == frozen
@@ -255,7 +261,7 @@ def test_the_script_opens_the_source_with_a_shell_alone(server, run, tmp_path):
     tried = subprocess.run(["sh", str(script)], env=environment, stderr=subprocess.PIPE, text=True, check=False)
     assert tried.returncode == 1 and "not everything could be undone" in tried.stderr
     assert freeze.difference(before, normal(server)) == ["/databases/frozen/objects/TABLE/crm.gone"]
-    assert subprocess.run(["sh", str(script)], env={"PATH": "/usr/bin:/bin"}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    assert subprocess.run(["sh", str(script)], env={"PATH": str(found)}, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           start_new_session=True, check=False).returncode != 0
 
 
