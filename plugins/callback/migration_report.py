@@ -20,8 +20,8 @@ description:
     its own does this, so that it works for a run that was killed too; a run that is told to stop waits for it, two seconds at most.
   - Where the container or machine of the run is taken away with it, nothing can be written; the playbook
     C(dihya.migration.report) makes the report of any run from the journal.
-  - At the end of a run it says on standard error, below the recap and in plain lines whatever the result format, how the run ended,
-    where users are, where the report is, and what to type to go on or back.
+  - At the end of a run it says on standard error, below the recap and in plain lines whatever the result format, how the run ended
+    or why it was refused, where users are, where the report is, and what to type to go on or back.
   - The playbooks of the collection enable it themselves. It prints nothing else, calls no network, and never fails a run.
 requirements:
   - Babel and Jinja2, for the report
@@ -131,11 +131,15 @@ class CallbackModule(CallbackBase):
 
     @harmless
     def _result(self, result: Any, status: str) -> None:
-        if self.log is None:
-            return
         # The public names are not those of every ansible-core.
         host, task, data = result._host.get_name(), result._task, result._result
         action = name_or_nothing(task.resolved_action or task.action)
+        if (action, status) == (REPORT_ACTION, "ok"):
+            # In check mode it was a look at the journal (playbooks/status.yml), which ends nothing, or a run that did not begin.
+            told = not task.check_mode or (result._task_fields.get("args") or {}).get("refused")
+            self.last_words = list(data.get("stop_block") or []) if told else []
+        if self.log is None:
+            return
         role = name_or_nothing(task._role.get_name()) if task._role else ""
         self.log.write(
             "task",
@@ -157,8 +161,6 @@ class CallbackModule(CallbackBase):
                 self._attend()
         elif action == REPORT_ACTION:
             self.reported = True
-            # In check mode it was a look at the journal (playbooks/status.yml), which ends nothing.
-            self.last_words = [] if result._task.check_mode else list(data.get("stop_block") or [])
 
     def _open(self, play: Any) -> None:
         """Begin the log when the play belongs to a migration: some host of it knows a ``migration_id``."""

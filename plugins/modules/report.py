@@ -39,6 +39,14 @@ options:
     description: Whether to return the lines that tell an operator what stopped, where users are and what to type.
     type: bool
     default: true
+  refused:
+    description:
+      - Why a run was refused before it began, or how a complete migration no longer holds. The stop block then says this, and
+        how the migration stands besides.
+      - In check mode, which is how a run asks that is on no record, it is no failure that the journal cannot be read. The block then
+        says what this controller saw of the migration, if it saw any.
+    type: str
+    default: ''
   reopen:
     description: The command that undoes the freeze without Ansible, for the stop block.
     type: str
@@ -133,7 +141,8 @@ def main() -> None:
             "state_dir": {"type": "path", "required": True}, "migration_id": {"type": "str", "required": True},
             "report_dir": {"type": "path", "default": "reports"}, "language": {"type": "str", "default": "fr"},
             "attempt": {"type": "int", "default": 0}, "stop_block": {"type": "bool", "default": True},
-            "reopen": {"type": "str", "default": ""}, "run_id": {"type": "str"}, "files": {"type": "dict", "default": {}},
+            "reopen": {"type": "str", "default": ""}, "refused": {"type": "str", "default": ""}, "run_id": {"type": "str"},
+            "files": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -17,6 +18,19 @@ from ansible_collections.dihya.migration.plugins.module_utils._journal.commands 
 from ansible_collections.dihya.migration.plugins.modules.journal import REQUIRED_IF, SPEC
 
 MODULE = "dihya.migration.journal"
+
+
+def ask_journal(action: ActionBase, command: str, args: dict[str, Any], variables: dict[str, Any] | None) -> dict[str, Any]:
+    """The result of a reading ``command`` (show, status); empty where the state host does not answer, or not as it should."""
+    host = action._task.delegate_to or (variables or {}).get("inventory_hostname")
+    if host not in (variables or {}).get("groups", {}).get("all", []):
+        return {}  # no machine that the inventory does not name is asked
+    asked = {"command": command, "state_dir": args["state_dir"], "migration_id": args["migration_id"]}
+    try:
+        answer = run_journal(action, asked, variables)
+    except AnsibleConnectionFailure:
+        return {}
+    return {} if answer.get("failed") or answer.get("unreachable") else answer
 
 
 def run_journal(action: ActionBase, args: dict[str, Any], variables: dict[str, Any] | None) -> dict[str, Any]:

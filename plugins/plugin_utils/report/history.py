@@ -290,15 +290,16 @@ def _resumes(events: list[dict[str, Any]]) -> bool:
 
 def _hints(hints: Hints, outcome: str, writes: str, events: list[dict[str, Any]]) -> dict[str, str]:
     """The commands that are open to the reader; without one from the caller, the script that reopens is the journal's."""
-    if outcome == "ok":
+    if outcome == "ok" and writes in ("source", "target"):
         return {}
     scripts = [proof["path"] for proof in _collect(events, "proofs") if proof.get("kind") == "reopen_script"]
     reopen = hints.reopen or (f"sh {shlex.quote(scripts[-1])}" if scripts else "")
     back = going_back(events, events[-1]["attempt"])
     # A run that changed nothing leaves to be undone what those before it did; a rollback that did not end lets nothing else begin.
     undone = outcome == "rolled_back" or (outcome, writes) == ("refused", "source")
+    held = outcome == "waiting" or (outcome, writes) == ("ok", "nowhere")  # what is held may be verified again, and stays so
     found = {
-        "resume": "" if back else hints.commit if outcome == "waiting" else hints.resume,
+        "resume": "" if back else hints.commit if held else hints.resume,
         "rollback": hints.rollback if back or not undone else "",
         "reopen": reopen if writes in ("nowhere", "uncertain", "unknown") else "",
     }

@@ -72,6 +72,13 @@ def events_of(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{key: line[key] for key in kept} for line in lines if line["event"] == "journal"]
 
 
+def last_attempt(directory: str) -> list[dict[str, Any]]:
+    """The events of the last attempt that the logs in ``directory`` know of, in the order of their runs."""
+    events = [event for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.jsonl"))) for event in events_of(read(path))]
+    last = max((event["attempt"] for event in events), default=0)
+    return [event for event in events if event["attempt"] == last]
+
+
 def lacks_report(lines: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a run began in the journal and no report task of it succeeded."""
     began = False

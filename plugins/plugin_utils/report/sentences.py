@@ -305,6 +305,22 @@ REMEDIES = (
     N_("look in the log of the application that serves this address"),
     N_("check which site answers at this address"),
 )
+REFUSALS = (
+    N_("Nothing was changed"),
+    N_("nothing was changed"),
+    N_("{count} input(s) must be corrected"),
+    N_("Out of reach: {what}"),
+    N_("Start the host, correct its ansible_host or its credentials, or take it out of the inventory"),
+    N_("No command runs on: {what}"),
+    N_("Correct ansible_become, its password or its sudo rule there"),
+    N_("A migration is one transaction, {option} would leave a part of it out"),
+    N_("{what}: a migration runs as a whole or not at all, nothing was changed"),
+    N_("Leave the option away"),
+    N_("choose parts of the application with migration_stacks"),
+    N_("{what} is locked by run {run} of migration {name}, operator {user}, since {time} (controller {host}, pid {pid}): wait for its end, "
+       "or, when it is certain that it no longer runs, take over with -e migration_takeover={id}"),
+    N_("The migration was complete, but no longer holds: {reason}"),
+)
 NAMES = (
     N_("restore drill"),
     N_("login as application roles"),
@@ -318,5 +334,5 @@ NAMES = (
 )
 SENTENCES: tuple[str, ...] = (
     TEXTS + NOTHING_TO_DO + RESULTS + OBSERVED + NOT_PROVED + NOT_CARRIED + FAILURES + MISMATCHES + TOOLS + REMEDIES + FINDINGS
-    + BUCKETS + MOBILE
+    + BUCKETS + MOBILE + REFUSALS
 )

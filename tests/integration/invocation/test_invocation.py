@@ -58,6 +58,10 @@ def test_the_installed_collection_moves_a_database_with_the_smallest_inventory_a
     assert f"is locked by run {begun['run_id']}" in refusal, output[-3000:]
     assert f"operator {begun['facts']['run']['operator']}, since {begun['time'][:16]}" in refusal, output[-3000:]
     assert f"migration_takeover={begun['run_id']}" in refusal
+    told = output.replace("\u00a0", " ").strip().splitlines()
+    at_work = f"Le lancement {begun['run_id']} de {begun['facts']['run']['operator']} est au travail depuis "
+    assert told[-7] == f"{move.id} : KO (refus avant tout changement)" and told[-5].startswith(at_work), output[-3000:]
+    assert not [line for line in told if line.startswith(("Pour ", "Sans Ansible"))], "whoever waits for a run must not undo it"
     output, _none = first.communicate(timeout=290)
     assert first.returncode == 0, output[-3000:]
     assert {event["run_id"] for event in move.events()} == {begun["run_id"]}
@@ -110,7 +114,12 @@ def test_a_starter_project_runs_once_filled_in_and_then_tells_how_it_stands(move
     assert rc != 0, output[-3000:]
     assert f"database {move.database} on 127.0.0.1:{move.sites.target.port} is not the one that was restored" in " ".join(output.split())
     # What is left of the success has not the last word.
-    assert move.outcome() == "refused" and output.strip().splitlines()[-1].startswith("mover "), output[-2000:]
+    told = output.replace("\u00a0", " ").strip().splitlines()
+    told = told[told.index(f"{move.id} : KO (refus avant tout changement)"):]
+    assert told[1].startswith("Pourquoi : La migration était terminée, mais elle ne tient plus : "), told
+    assert "Les utilisateurs lisent et écrivent sur le nouveau site." in told, told
+    assert told[-1] == f"Rapport : {move.directory}/reports/{move.id}/report.md"
+    assert move.outcome() == "refused"
 
 
 def fill_in(project: pathlib.Path, move: Move) -> list[str]:

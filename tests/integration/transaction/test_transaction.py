@@ -21,6 +21,12 @@ def last_words(done: subprocess.CompletedProcess[str]) -> list[str]:
     return done.stdout.replace("\u00a0", " ").partition("PLAY RECAP")[2].partition("\n\n")[2].strip().splitlines()
 
 
+def message(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines of the last failed task's message."""
+    before = done.stdout.replace("\u00a0", " ").partition("PLAY RECAP")[0]
+    return [line.strip() for line in before.rpartition("msg: |-")[2].strip().splitlines()]
+
+
 def test_all_stacks_finish_a_phase_before_the_next_begins_and_a_second_run_changes_nothing(migration):
     done = migration.run("migrate")
     assert done.returncode == 0, done.stdout[-2000:]
@@ -87,7 +93,7 @@ def test_a_journal_that_cannot_be_used_keeps_no_old_state_from_coming_back(alone
 
 
 def test_a_held_migration_waits_and_its_commit_goes_on(alone):
-    done = alone.run("migrate", migration_commit="hold")
+    done = waiting = alone.run("migrate", migration_commit="hold")
     assert done.returncode == 0, done.stdout[-2000:]
     assert alone.outcome() == "waiting"
     assert "alpha commit" not in alone.trace("mover")
@@ -99,6 +105,20 @@ def test_a_held_migration_waits_and_its_commit_goes_on(alone):
     status = alone.run("status")
     told = status.stdout.replace("\u00a0", " ")
     assert all(line in told for line in (go_on, back, report, "Source : gelée depuis")) and last_words(status) == [], told[-3000:]
+    # At night a run that is refused says that users cannot write, and what to do: with the journal, and without its host too.
+    before, frozen = alone.events(), next(line for line in last_words(waiting) if line.startswith("Source : gelée depuis"))
+    for extra, what, note in (({"migration_window": "tonight"}, "1 entrée(s) à corriger ; rien n’a été changé ; migration_window", []),
+                              ({"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1},
+                               "Rien n’a été changé. Hors d’atteinte : mover.", ["Le journal ne peut pas être lu"])):
+        refused = alone.run("commit", **extra)
+        told = last_words(refused)
+        assert refused.returncode != 0 and told[0] == "t1 : KO (refus avant tout changement)", refused.stdout[-3000:]
+        assert told[1].startswith(f"Pourquoi : {what}"), told
+        assert {frozen, go_on, back, report} < set(told) and len(told) <= 12, told
+        assert [line[:30] for line in told if line.startswith("Le journal")] == note, told
+        assert f"Sans Ansible, pour rouvrir l’ancien site : sh {alone.directory}/work/mover/postgresql/reopen" in told, told
+        assert message(refused) == told, refused.stdout[-3000:]
+    assert alone.events() == before
     done = alone.run("commit")
     assert done.returncode == 0, done.stdout[-2000:]
     assert alone.trace("mover")[-2:] == ["alpha commit", "beta commit"]
@@ -115,12 +135,23 @@ def test_a_rollback_on_demand_undoes_a_held_migration_and_the_next_run_is_a_new_
     assert alone.events()[-1]["attempt"] == 2
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--limit", "mover"], ["--tags", "x"], ["--skip-tags", "always"], ["--start-at-task", "Keep the outcome"],
-])
-def test_a_partial_run_is_refused_before_any_change(migration, arguments):
-    done = migration.run("migrate", *arguments)
-    assert [done.returncode != 0 or "no hosts" in done.stdout, migration.events(), migration.trace("mover")] == [True, [], []]
+WHOLE = ("{} : une migration s’exécute en entier ou pas du tout, rien n’a été changé. Retirer l’option ; "
+         "choisir les parties de l’application par migration_stacks")
+ONE = "Rien n’a été changé. Une migration est une seule transaction, {} en laisserait une partie de côté"
+
+
+@pytest.mark.parametrize(("option", "value", "why"), [
+    ("--limit", "mover", WHOLE), ("--tags", "x", WHOLE), ("--skip-tags", "always", ONE), ("--start-at-task", "Keep the outcome", ONE),
+], ids=["limit", "tags", "skip-tags", "start-at-task"])
+def test_a_partial_run_is_refused_before_any_change_and_says_how_things_stand(alone, option, value, why):
+    run = alone.directory / "work" / "mover" / "run"  # of another run, which is at work
+    run.mkdir(parents=True)
+    done = alone.run("migrate", option, value)
+    assert [done.returncode != 0, alone.events(), alone.trace("mover"), run.exists()] == [True, [], [], True], done.stdout[-3000:]
+    assert last_words(done) == [
+        "t1 : KO (refus avant tout changement)", f"Pourquoi : {why.format(option)}",
+        "Les utilisateurs lisent et écrivent sur l’ancien site.", "Source : ouverte, jamais gelée", "Cible : hors service, intacte",
+        f"Pour continuer : ansible-playbook playbooks/migrate.yml -i {alone.directory}/inventory.json"], done.stdout[-3000:]
 
 
 def test_check_mode_shows_the_plan_and_writes_nothing(alone):
@@ -138,6 +169,8 @@ def test_every_malformed_input_is_shown_at_once_and_nothing_is_touched(alone):
     for name in ("migration_id", "migration_stack ", "migration_backup_dir", "migration_strategy", "migration_window.end"):
         assert name in done.stdout
     assert "Zq9secret" not in done.stdout
+    status, why = last_words(done)  # of what has no name nobody can say how it stands
+    assert status == "migration : KO (refus avant tout changement)" and why.startswith("Pourquoi : 5 entrée(s) à corriger ; "), why
     assert not (alone.directory / "state").exists()
 
 
@@ -151,6 +184,7 @@ def test_hosts_out_of_reach_are_all_named_before_anything_starts(migration):
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
     assert "Out of reach: new1, new2." in said and "No command runs on: old. Correct ansible_become" in said, done.stdout[-2000:]
+    assert last_words(done)[1].startswith("Pourquoi : Rien n’a été changé. Hors d’atteinte : new1, new2. "), done.stdout[-2000:]
     assert migration.events() == []
 
 
@@ -162,10 +196,10 @@ def test_what_stopped_a_run_stops_the_next_one_until_it_is_mended(alone):
         refused = run("migrate")
         assert refused.returncode != 0 and "made to be found" in refused.stdout, refused.stdout[-2000:]
         assert (alone.outcome(), alone.trace("mover").count("alpha backup")) == ("refused", 0)
-        # The whole block has the last word, once; the failed task, which is what AWX shows of it, says the cause in one line.
-        said, users = refused.stdout.replace("\u00a0", " "), "Les utilisateurs lisent et écrivent sur l’ancien site."
+        # The whole block has the last word, and is the message of the failed task too, which is what AWX shows of it.
+        said, users = refused.stdout, "Les utilisateurs lisent et écrivent sur l’ancien site."
         assert last_words(refused)[:3] == ["t1, tentative 1 : KO (refus avant tout changement)", "Pourquoi : Made to be found", users], said
-        assert f"msg: '{' — '.join(last_words(refused)[:2])}'" in said and said.count(users) == 1, said[-3000:]
+        assert message(refused) == last_words(refused), said[-3000:]
     obstacle.unlink()
     done = alone.run("backup")
     assert done.returncode == 0 and alone.outcome() == "ok", done.stdout[-2000:]

@@ -12,7 +12,7 @@ from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog impor
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import command_for
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.history import build
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Hints, Options
-from ansible_collections.dihya.migration.plugins.plugin_utils.report.stopblock import lines
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.stopblock import Stand, lines, refusal
 
 from tests.unit.report import journals
 
@@ -105,6 +105,49 @@ def test_ok_is_short() -> None:
     ]
 
 
+def refused(journal: journals.Writer | None, why: str = "Nothing was changed. Out of reach: new1.", **stand) -> list[str]:
+    options = Options(hints=HINTS, complete=stand.get("whole", True))
+    data = build(journal.events, journal.chain(), options) if journal else None
+    return refusal("crm-2026", why, Stand(data, **stand), Words("en"), HINTS)
+
+
+def test_a_run_that_did_not_begin_says_that_the_source_is_frozen_and_what_to_do() -> None:
+    assert refused(journals.interrupted()) == [
+        "crm-2026: KO (refused before it began)",
+        "Why: Nothing was changed. Out of reach: new1",
+        *block("interrupted")[2:],
+    ]
+
+
+def test_one_that_cannot_read_the_journal_says_what_this_controller_saw_or_that_it_is_not_known() -> None:
+    seen = refused(journals.interrupted(), whole=False)
+    assert "\nThe journal cannot be read: this is what this controller saw of it until 2026-11-28 21:0" in "\n".join(seen)
+    assert [line for line in seen if "cannot be read" not in line] == refused(journals.interrupted()) and len(seen) <= 12
+    assert refused(None, whole=False)[2:] == [
+        "What users can do is not known here: the playbook status reads it from the journal.", "To go on: ansible-playbook go.yml",
+        "Without Ansible, to reopen the old site: sh /run/reopen", "Report: reports/crm-2026/report.md"]
+
+
+def test_one_beside_a_run_that_is_at_work_offers_nothing_that_would_disturb_it() -> None:
+    holder = {"run_id": "r-1", "operator": "amel", "since": "2026-11-28T21:00:00Z"}
+    at_work = refused(journals.interrupted(), holder={**holder, "alive": True})
+    assert "Run r-1 of amel is at work since 2026-11-28 21:00:00Z." in at_work
+    assert not [line for line in at_work if line.startswith(("To ", "Without"))] and len(at_work) <= 12
+    perhaps = refused(journals.interrupted(), holder={**holder, "alive": None})
+    assert "Whether run r-1 of amel is still at work since 2026-11-28 21:00:00Z cannot be told from here." in perhaps
+    assert [line for line in perhaps if line.startswith("Without")] and len(perhaps) <= 12
+
+
+def test_one_of_a_complete_migration_says_where_users_are_and_offers_to_go_on_only() -> None:
+    assert refused(journals.ok())[2:] == [
+        "Users read and write on the new site.",
+        "Source: closed to writes since 2026-11-28 21:00:39Z, unchanged up to fence 0/3A1F2B8",
+        "Target: in use since 2026-11-28 21:02:37Z",
+        "Rows lost if rolled back now: whatever users wrote on the new site since 2026-11-28 21:02:37Z; "
+        "the rollback counts it per table first",
+        "To go on: ansible-playbook go.yml", "Report: reports/crm-2026/report.md"]
+
+
 def test_journal_text_cannot_make_lines() -> None:
     journal = journals.Writer()
     journal.begin()
@@ -133,6 +176,19 @@ def test_commands_follow_how_the_run_was_started(tmp_path: pathlib.Path) -> None
 
 def test_waiting_for_the_switch_over_goes_on_with_commit() -> None:
     assert "To go on: ansible-playbook commit.yml" in block("waiting")
+
+
+def test_what_is_held_stays_so_when_it_is_verified_once_more() -> None:
+    journal = journals.ALL["waiting"]()
+    journal.run = "20261128T230000Z-bbbbbb"
+    journal.begin("verify", resumed=True)
+    journal.step("backend", "verify", "new1")
+    journal.end("ok")
+    found = block_of(journal)
+    assert found[1] == "Why: What was asked for is done (verification only); nothing was switched over."
+    assert {"Users read the old site; their writes are refused (write freeze).", "To go on: ansible-playbook commit.yml",
+            "To roll back: ansible-playbook back.yml", "Without Ansible, to reopen the old site: sh /run/reopen"} < set(found)
+    assert refused(journal)[2:] == found[2:]
 
 
 @pytest.mark.parametrize("name", journals.ALL)
