@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import pathlib
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from demo.postgres_server import bin_directory, free_port
-from tests.support.move import Move, Outcome, contents_state
+from demo.postgres_server import PostgresServer, bin_directory, free_port
+from tests.support.move import Move, Outcome, Sites, contents_state
 from tests.support.needs import cannot_run, require_root
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -87,7 +88,8 @@ def occupied(move: Move, variables: dict[str, Any]) -> None:
 
 
 def tiny(move: Move, variables: dict[str, Any]) -> None:
-    """Backups of some megabytes go to a file system of 256 kB, and front end and back end to one that has room for either."""
+    """Backups of some megabytes go to a file system of 256 kB, the restore to one of which the new server leaves 1 MB, and front end and
+    back end to one that has room for either."""
     require_root()
     filler = "CREATE TABLE app.filler AS SELECT n, repeat(md5(n::text), 9) FROM generate_series(1, 20000) n"
     move.sites.source.execute(filler, move.database)
@@ -97,10 +99,18 @@ def tiny(move: Move, variables: dict[str, Any]) -> None:
     for name in ("page/index.html", "api/requirements.txt"):
         with (move.directory / name).open("wb") as stream:
             stream.truncate(13 << 20)
-    for place, size in ((move.backup, "256k"), (move.directory / "site", "40m")):
+    small = PostgresServer(18, move.directory / "data", settings={"autovacuum": "off"})
+    if small.sheltered:
+        cannot_run("a server that runs as nobody cannot be given a file system of its own")
+    small.directory.mkdir(mode=0o700)
+    for place, size in ((move.backup, "256k"), (move.directory / "site", "40m"), (small.directory, "200m")):
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "dihya-test", str(place)]
         if subprocess.run(mount, capture_output=True, check=False).returncode:
             cannot_run(f"a file system of {size} cannot be mounted here")
+    move.sites = Sites(move.sites.source, small.create().start())
+    used = shutil.disk_usage(small.directory).used
+    subprocess.run(["mount", "-o", f"remount,size={used + (1 << 20)}", str(small.directory)], check=True)
+    variables["postgresql_target"] = move.endpoint(small, small.password)
     move.children = {name: {"hosts": {"new": move.mover}} for name in ("target", "frontend", "backend")}
     variables.update(migration_stacks=["postgresql", "backend", "frontend"], frontend_release_path=str(move.directory / "page"),
                      frontend_path=str(move.directory / "site" / "page"), backend_release_path=str(move.directory / "api"),
@@ -108,14 +118,17 @@ def tiny(move: Move, variables: dict[str, Any]) -> None:
 
 
 def same(move: Move, variables: dict[str, Any]) -> None:
-    """Both endpoints are one server, both hosts one machine and both trees one directory, each under two names."""
+    """Both endpoints are one server, both hosts one machine and both trees one directory, each under two names; what is to be put
+    there is the source of a page that nobody built."""
     variables["postgresql_target"] = {**variables["postgresql_source"], "host": "localhost"}
     (move.directory / "site").mkdir()
     (move.directory / "site" / "index.html").touch()
     (move.directory / "new").symlink_to("site")
     move.children = {side: {"hosts": {f"{side}_host": move.mover}} for side in ("source", "target")}
     move.children["frontend"] = {"hosts": {"source_host": {}, "target_host": {}}}
-    variables.update(migration_stacks=["postgresql", "frontend"], frontend_release_path=str(move.directory / "site"),
+    (move.directory / "unbuilt").mkdir()
+    (move.directory / "unbuilt" / "package.json").touch()
+    variables.update(migration_stacks=["postgresql", "frontend"], frontend_release_path=str(move.directory / "unbuilt"),
                      frontend_source_path=str(move.directory / "site"), frontend_path=str(move.directory / "new"))
 
 
@@ -146,9 +159,12 @@ def fixture_refusals(sites, tmp_path_factory) -> Iterator[Callable[[str], Refusa
 def attempt(move: Move, change: Change, stack: contextlib.ExitStack) -> Refusal:
     """Run a migration with one change, and look at what it left behind."""
     move.fill()
-    for place in (move.backup, move.directory / "site"):
-        stack.callback(subprocess.run, ["umount", str(place)], capture_output=True, check=False)
+    for name in ("backup", "site", "data"):
+        stack.callback(subprocess.run, ["umount", str(move.directory / name)], capture_output=True, check=False)
+    shared = move.sites.target
     change(move, move.variables)
+    if move.sites.target is not shared:
+        stack.callback(move.sites.target.stop, "immediate")
     before = look(move)
     done = move.run(environment={"ANSIBLE_ROLES_PATH": str(HERE / "roles")})
     after = look(move)
