@@ -171,9 +171,13 @@ def test_a_document_elsewhere_is_taken_by_its_digest() -> None:
         ({"path": None}, "not_demonstrated", "needs a file"),
     ],
 )
-def test_evidence_is_picked_with_jmespath_from_a_file_that_has_its_digest(change: dict[str, Any], verdict: str, why: str) -> None:
-    result = look(evidence=[rehearsed(**change)])
-    assert verdicts(result)["rehearsal"] == verdict
+@pytest.mark.parametrize("item", texts.FROM_FILES)
+def test_evidence_is_picked_with_jmespath_from_a_file_that_has_its_digest(
+    item: str, change: dict[str, Any], verdict: str, why: str,
+) -> None:
+    others = [rehearsed()] if item != "rehearsal" else []
+    result = look(facts={**COMPLETE.facts, item: []}, evidence=[*others, rehearsed(item=item, **change)])
+    assert verdicts(result)[item] == verdict
     assert why in "\n".join(entry["finding"] for entry in result["findings"])
     assert result["blocked"] is (verdict != "proved")
 

@@ -267,6 +267,18 @@ def test_the_summary_quotes_what_going_back_takes_and_loses() -> None:
     assert "tout ce que les utilisateurs ont écrit sur le nouveau site depuis" in files(journals.ok())["report.md"]
 
 
+def test_the_summary_quotes_how_long_the_restore_took_that_was_tried_beforehand() -> None:
+    journal = journals.ok()
+    drill = "restore drill of 1 databases in 9.4 s"
+    for verdict, told in (("proved", True), ("not_demonstrated", False)):
+        for event in journal.events:
+            for entry in event["facts"].get("checklist", []):
+                if entry["item"] == "rollback_plan":
+                    entry.update(observed=drill, verdict=verdict)
+        summary = render(journal.events, journal.chain(), Options(language="en"))[1]["report.md"].partition("\n## Summary\n")[2]
+        assert (f"| Restore tried beforehand (RTO) | {drill} |" in summary.partition("\n## ")[0]) is told
+
+
 def test_a_refused_run_shows_everything_that_stops_it_with_its_remedy_and_apart_what_is_only_to_be_known() -> None:
     journal = journals.stopped()
     text = render(journal.events, journal.chain(), Options(language="en"))[1]["report.md"]
