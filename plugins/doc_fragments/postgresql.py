@@ -31,6 +31,8 @@ options:
   progress_file:
     description:
       - File in which the module says where it is, replaced at most twice a second.
+      - A dump counts the bytes of the tables that were read, of one under way too (servers before PostgreSQL 14 tell whole tables only).
+        A restore counts the tables and indexes that are there again, in the sizes of the source; indexes of an encrypted backup at its end.
       - What the client tools print is kept beside it, in files that only their owner can read.
     type: path
   lease_file:

@@ -43,6 +43,10 @@ class Progress:
         """Add ``amount`` to what is done."""
         self.reach(int(self.state["done"]) + amount)
 
+    def approach(self, done: int) -> None:
+        """Set how much is done as far as one can tell: never less than before, and never all, which only the next step tells."""
+        self.reach(max(int(self.state["done"]), min(done, int(self.state["total"]) - 1)))
+
     @contextlib.contextmanager
     def timed(self, step: str) -> Iterator[None]:
         """Go on to a step that tells nothing of itself, and tell meanwhile how long it has taken."""

@@ -43,6 +43,11 @@ def extensions_in(listing: str) -> set[str]:
     return set(re.findall(r"^\d+; 3079 \d+ EXTENSION - (\S+) *$", listing, re.MULTILINE))
 
 
+def indexes_in(listing: str) -> int:
+    """How many entries of an archive build an index: those of primary keys are constraints."""
+    return len(re.findall(r"^\d+; \d+ \d+ (?:INDEX|CONSTRAINT) ", listing, re.MULTILINE))
+
+
 def check_leave_out(items: Iterable[str]) -> None:
     """Raise unless every item is a kind of ``KINDS`` and a name."""
     wrong = [item for item in items if not any(item.startswith(kind + " ") and item != kind + " " for kind in KINDS)]

@@ -15,10 +15,10 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._age import SUFFIX, check_sealed, version
 from ansible_collections.dihya.migration.plugins.module_utils._command import find_tool, run
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import indexes_in
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import ALGORITHM
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_plain import check_complete
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import (
-    DumpMeter,
     DumpRequest,
     digest_all,
     encoding_option,
@@ -30,6 +30,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_req
     tables_of,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import database_argument, libpq_environment
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.meters import Dumped, DumpMeter, Log
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import keep_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import Work, compression_of, run_all
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
@@ -41,19 +42,23 @@ def dump_archives(request: DumpRequest, cluster: dict[str, Any], staging: str) -
     keep_part(request.seal, staging, "globals.json", cluster["globals"])
     dump_globals(request, staging, cluster["globals"]["passwords"])
     compression = compression_of(request.bin_dir, request.compression)
-    progress = Progress(request.progress_file, "dump", sum(sizes_of(cluster).values()), "bytes")
+    progress = Progress(request.progress_file, "dump")
     plan = plan_workers(sizes_of(cluster), request.jobs)
     ending = ".dump" + SUFFIX if request.seal else ""
     paths = {name: os.path.join("databases", f"{number}{ending}") for number, (name, _workers) in enumerate(plan, 1)}
     with contextlib.ExitStack() as stack:
-        moments = {name: stack.enter_context(exported_snapshot(request, name)) for name, _workers in plan}
+        held = {name: stack.enter_context(exported_snapshot(request, name)) for name, _workers in plan}
+        moments = {name: moment for name, (moment, _session) in held.items()}
         snapshots = {name: moment["id"] for name, moment in moments.items()}
         works = [dump_work(request, name, os.path.join(staging, paths[name]), workers,
                            [f"--compress={compression}", f"--snapshot={snapshots[name]}", *encoding_option(cluster, name)])
                  for name, workers in plan]
-        meter = DumpMeter({work.log: cluster["relations"][name] for work, (name, _workers) in zip(works, plan)}, progress)
-        with kept_catalogs(request, snapshots, staging):
-            run_all(works, request.jobs, meter.look)
+        dumps = [Dumped(Log(work.log), cluster["relations"][name], work.workers, held[name][1])
+                 for work, (name, _workers) in zip(works, plan)]
+        meter = DumpMeter(dumps, progress)
+        progress.begin("dump", meter.total, "bytes")
+        with kept_catalogs(request, snapshots, staging), meter:
+            run_all(works, request.jobs)
         digests = digest_all(request, snapshots, progress)
     progress.begin("checksums", 0, "files")
     facts = {"databases": {name: describe(request, cluster, name, staging, paths[name]) for name in paths},
@@ -96,16 +101,16 @@ def describe(request: DumpRequest, cluster: dict[str, Any], name: str, staging: 
     frame = next(frame for frame in cluster["globals"]["databases"] if frame["name"] == name)
     facts = dict(frame, directory=path, objects=cluster["objects"][name], needs=cluster["needs"][name])
     if request.seal is None:
-        return dict(facts, entries=list_archive(request, os.path.join(staging, path), name))
+        return dict(facts, **list_archive(request, os.path.join(staging, path), name))
     check_sealed(os.path.join(staging, path), request.seal)
     facts.pop("comment")  # somebody's words; they are in the encrypted globals
     return facts
 
 
-def list_archive(request: DumpRequest, directory: str, name: str) -> int:
-    """How many entries pg_restore finds in an archive: it must be able to read what pg_dump wrote."""
+def list_archive(request: DumpRequest, directory: str, name: str) -> dict[str, int]:
+    """How many ``entries`` pg_restore finds in an archive, and ``indexes`` among them: it must be able to read what pg_dump wrote."""
     listed = run([find_tool("pg_restore", request.bin_dir), "--list", directory], check=False)
     entries = [line for line in listed.stdout.splitlines() if line and not line.startswith(";")]
     if listed.status != 0 or not entries:
         raise MigrationError(f"pg_restore cannot read the archive of database {name} that was just written")
-    return len(entries)
+    return {"entries": len(entries), "indexes": indexes_in(listed.stdout)}

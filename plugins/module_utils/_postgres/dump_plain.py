@@ -66,7 +66,7 @@ def dump_plain(request: DumpRequest, cluster: dict[str, Any], staging: str) -> d
     restrict = restrict_option(request)
     append(path, "-- PostgreSQL database cluster dump\n" + SESSION + roles_text(source, cluster["server"]["version_num"]))
     with contextlib.ExitStack() as stack:
-        moments = {name: stack.enter_context(exported_snapshot(request, name)) for name in cluster["databases"]}
+        moments = {name: stack.enter_context(exported_snapshot(request, name))[0] for name in cluster["databases"]}
         snapshots = {name: moment["id"] for name, moment in moments.items()}
         with kept_catalogs(request, snapshots, staging):
             for number, name in enumerate(cluster["databases"], 1):
@@ -77,7 +77,7 @@ def dump_plain(request: DumpRequest, cluster: dict[str, Any], staging: str) -> d
                              f"--dbname={database_argument(name)}"],
                             libpq_environment(request.source, request.application_name), request.log(f"pg_dump.{number}"),
                             f"database {name}", output=path)
-                run_all([work], 1, lambda: progress.reach(min(os.path.getsize(path), int(progress.state["total"]))))
+                run_all([work], 1, lambda _running: progress.approach(os.path.getsize(path)))
                 check_complete(path, PART_END)
                 append(path, closing_text(source, name))
         digests = digest_all(request, snapshots, progress)

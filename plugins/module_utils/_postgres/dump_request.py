@@ -1,12 +1,11 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a dump is asked for, and what its formats share: snapshots, digests, the capture, progress."""
+"""What a dump is asked for, and what its formats share: snapshots, digests, the capture."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -85,8 +84,8 @@ def plan_workers(sizes: dict[str, int], jobs: int) -> list[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def exported_snapshot(request: DumpRequest, database: str) -> Iterator[dict[str, Any]]:
-    """A snapshot that dump and digests share, held open as long as the context: ``id`` and what else tells its moment.
+def exported_snapshot(request: DumpRequest, database: str) -> Iterator[tuple[dict[str, Any], Any]]:
+    """A snapshot that dump and digests share, as long as the context: ``id`` with what else tells its moment, and its session.
 
     That is ``transactions`` (the snapshot as the server prints it), ``lsn`` (of just before it, None where the server tells
     none) and ``time`` (the server's, RFC 3339).
@@ -97,7 +96,7 @@ def exported_snapshot(request: DumpRequest, database: str) -> Iterator[dict[str,
         with connection.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         transactions = "pg_current_snapshot" if connection.server_version >= 130000 else "txid_current_snapshot"
-        yield dict(rows(connection, MOMENT.format(transactions=transactions))[0], lsn=lsn)
+        yield dict(rows(connection, MOMENT.format(transactions=transactions))[0], lsn=lsn), connection
 
 
 def _lsn(connection: Any) -> str | None:
@@ -134,28 +133,6 @@ def kept_catalogs(request: DumpRequest, snapshots: dict[str, str], staging: str)
     yield
     note_use(kept, request.source, request.application_name)
     keep_part(request.seal, staging, PART, whole(kept))
-
-
-class DumpMeter:
-    """Turns what pg_dump says while it works into bytes done: the sizes of the tables it has begun."""
-
-    BEGUN = re.compile(r'dumping contents of table "(.*)"\n')
-
-    def __init__(self, relations: dict[str, list[dict[str, Any]]], progress: Progress) -> None:
-        self._sizes = {log: {f"{one['schema']}.{one['name']}": one["bytes"] for one in found} for log, found in relations.items()}
-        self._read = dict.fromkeys(relations, 0)
-        self._progress = progress
-
-    def look(self) -> None:
-        """Read what was printed since the last look."""
-        for log, sizes in self._sizes.items():
-            if not os.path.exists(log):
-                continue
-            with open(log, encoding="utf-8", errors="replace") as stream:
-                stream.seek(self._read[log])
-                text = stream.read()
-                self._read[log] = stream.tell()
-            self._progress.advance(sum(sizes.get(name.replace('"', ""), 0) for name in self.BEGUN.findall(text)))
 
 
 def encoding_option(cluster: dict[str, Any], name: str) -> list[str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from dataclasses import dataclass
 
 from ansible_collections.dihya.migration.plugins.module_utils._age import opening
@@ -17,6 +16,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import plan_workers
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import connect, database_argument, libpq_environment
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.load_settings import SILENT
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.meters import Filled, Log, RestoreMeter
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import moves
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import RestorePlan
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import Backup, RestoreRequest
@@ -48,9 +48,9 @@ class Load:
         # Tables are moved while they are empty.
         empty = [self._work(f"{number}.tables", name, workers, EMPTY) for number, (name, workers) in numbered if moved[name][0]]
         full = [self._work(str(number), name, workers, REST if moved[name][0] else ()) for number, (name, workers) in numbered]
-        meter = RestoreMeter([work.log for work in empty + full], progress)
-        progress.begin("restore", sum(one.entries for one in self.plan.databases), "objects")
-        run_all(empty, request.jobs, meter.look)
+        meter = RestoreMeter([self._filled(work, name) for work, (name, _workers) in zip(full, ordered)], progress)
+        progress.begin("restore", meter.total, "bytes")
+        run_all(empty, request.jobs)
         for name, (tables, _indexes) in moved.items():
             self._move(name, tables)
         run_all(full, request.jobs, meter.look)
@@ -82,6 +82,14 @@ class Load:
             return Work(opening(path, str(request.identity)), environment, log, f"database {name}", then=argv, harmless=True)
         return Work([*argv, f"--jobs={workers}", path], environment, log, f"database {name}", workers)
 
+    def _filled(self, work: Work, name: str) -> Filled:
+        """What tells how far ``work`` is."""
+        planned = next(one for one in self.plan.databases if one.source == name)
+        manifest = self.backup.manifest
+        files = sum(entry["size"] for entry in manifest["files"] if (entry["path"] + "/").startswith(planned.directory + "/"))
+        return Filled(Log(work.log), work.workers, files, planned.bytes,
+                      sum(table["index_bytes"] for table in manifest["tables"][name].values()), manifest["databases"][name].get("indexes"))
+
     def _chosen(self, name: str, archive: str, label: str) -> list[str]:
         """The option that leaves out what is not to be restored, with its list in a 0600 file beside the logs."""
         request = self.request
@@ -97,23 +105,3 @@ class Load:
         if statements:
             with contextlib.closing(connect(self.request.target, self.working[name], self.request.application_name)) as connection:
                 execute(connection, statements, f"tablespaces of database {name}")
-
-
-class RestoreMeter:
-    """Counts what pg_restore says it begins."""
-
-    BEGUN = re.compile(r"^pg_restore: (?:creating|processing data for|executing) ", re.MULTILINE)
-
-    def __init__(self, logs: list[str], progress: Progress) -> None:
-        self._read = dict.fromkeys(logs, 0)
-        self._progress = progress
-
-    def look(self) -> None:
-        """Read what was printed since the last look."""
-        for log, position in self._read.items():
-            if os.path.exists(log):
-                with open(log, encoding="utf-8", errors="replace") as stream:
-                    stream.seek(position)
-                    begun = len(self.BEGUN.findall(stream.read()))
-                    self._read[log] = stream.tell()
-                self._progress.reach(min(int(self._progress.state["done"]) + begun, int(self._progress.state["total"])))

@@ -127,8 +127,8 @@ def compression_of(bin_dir: str | None, wanted: str = "auto") -> str:
     return "gzip:1"
 
 
-def run_all(works: Sequence[Work], slots: int, tick: Callable[[], None] = lambda: None) -> None:
-    """Run every work, in order and at most ``slots`` workers at once, calling ``tick`` while they run.
+def run_all(works: Sequence[Work], slots: int, tick: Callable[[Sequence[Running]], None] = lambda _running: None) -> None:
+    """Run every work, in order and at most ``slots`` workers at once, calling ``tick`` with those that run.
 
     The first exit status other than 0 ends the others and raises :class:`MigrationError` with facts ``log`` and ``subject``.
     """
@@ -139,11 +139,11 @@ def run_all(works: Sequence[Work], slots: int, tick: Callable[[], None] = lambda
         while waiting or running:
             while waiting and (not running or sum(each.work.workers for each in running) + waiting[0].workers <= slots):
                 running.append(_start(waiting.pop(0)))
+            tick(running)
             time.sleep(min(POLL, 0.01 + (time.monotonic() - began) / 20))
             for each in [each for each in running if each.over()]:
                 running.remove(each)
                 _check(each)
-            tick()
     finally:
         for each in running:
             each.end()

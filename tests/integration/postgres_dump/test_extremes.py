@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -155,11 +159,35 @@ def test_a_source_restarted_while_it_is_dumped_ends_in_an_error_and_no_backup(sc
     moved(name, module.run("pg_dumpall", **given))
 
 
-def test_a_target_restarted_while_it_is_filled_is_filled_by_the_next_run(scratch, module, old, new, tools, tmp_path, eventually):
+def told(process: subprocess.Popen, path: pathlib.Path, step: str) -> tuple[dict, list[int], int]:
+    """The result of a module, and how much it had done of how much in all, at the moments at which its progress was looked at."""
+    seen: list[dict] = []
+    while process.poll() is None:
+        with contextlib.suppress(FileNotFoundError):
+            seen.append(json.loads(path.read_text()))
+        time.sleep(0.02)
+    found = [one for one in seen if one["step"] == step and one["total"]]
+    assert {one["unit"] for one in found} == {"bytes"}, seen
+    return json.loads(process.communicate()[0]), [one["done"] for one in found], found[0]["total"]
+
+
+def part_of(done: list[int], total: int) -> bool:
+    """Whether a part was done at some moment, and never all."""
+    return any(0 < one < total * 0.97 for one in done) and max(done) < total
+
+
+def test_a_target_restarted_while_it_is_filled_is_filled_by_the_next_run_and_both_tell_how_far_they_are(
+        scratch, module, old, new, tools, tmp_path, eventually):
+    """Dump and restore of one table tell bytes that are really done: ever more of them, and all at the end only."""
     name = scratch("refilled", BULK.replace("150000", "600000"), "CREATE INDEX ON t (word)", "CREATE INDEX ON t (n)")
-    dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools, digests=True)
+    progress = tmp_path / "progress.json"
+    process = module.start("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools,
+                           compression="gzip:1", progress_file=str(progress))
+    dumped, done, total = told(process, progress, "dump")
+    assert done == sorted(done) and part_of(done, total) and total > 50_000_000, (dumped, done, total)
     before = new.names()
-    options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools, "application_name": OURS}
+    options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools, "application_name": OURS,
+               "progress_file": str(progress)}
     process = module.start("pg_restore_cluster", backup=dumped["path"], **options)
     copies = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{OURS}' AND query LIKE 'COPY %'"
     assert eventually(lambda: new.execute(copies) != [(0,)], 30)
@@ -167,8 +195,9 @@ def test_a_target_restarted_while_it_is_filled_is_filled_by_the_next_run(scratch
     new.server.start()
     out, _err = process.communicate(timeout=60)
     assert '"failed": true' in out, out
-    again = module.run("pg_restore_cluster", backup=dumped["path"], **options)
+    again, done, total = told(module.start("pg_restore_cluster", backup=dumped["path"], **options), progress, "restore")
     assert again.get("changed"), again
+    assert done == sorted(done) and part_of(done, total) and total > 80_000_000, (done, total)
     assert new.execute("SELECT count(*) FROM t", name) == [(600_000,)]
     assert module.run("pg_restore_cluster", state="absent", **options)["changed"] and new.names() == before
 

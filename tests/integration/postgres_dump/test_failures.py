@@ -13,8 +13,12 @@ import time
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import sha256_file
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import meters
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import DumpRequest, exported_snapshot
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 
 @pytest.fixture
@@ -243,3 +247,17 @@ def test_a_freeze_of_the_source_does_not_travel(module, options, old, new, tools
         for statement in undo:
             old.execute(statement)
         module.run("pg_restore_cluster", state="absent", **options)
+
+
+def test_progress_that_a_server_refuses_neither_fails_a_dump_nor_ends_its_snapshot(old, tmp_path, monkeypatch):
+    monkeypatch.setattr(Progress, "INTERVAL", 0.01)
+    monkeypatch.setattr(meters, "UNDER_WAY", "SELECT nobody()")
+    source, log = Endpoint.from_options(old.endpoint), tmp_path / "log"
+    with exported_snapshot(DumpRequest(source, ["shop"], str(tmp_path)), "shop") as (moment, session):
+        dump = meters.Dumped(meters.Log(str(log)), [{"schema": "app", "name": "customer", "bytes": 9, "kind": "r"}], 1, session)
+        with meters.DumpMeter([dump], Progress(None, "dump", 9)):
+            log.write_text('pg_dump: dumping contents of table "app.customer"\n')
+            time.sleep(0.2)
+        assert dump.connection is None
+        with transaction(source, "shop", moment["id"], "dihya"):
+            pass
