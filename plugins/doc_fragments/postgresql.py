@@ -11,7 +11,9 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   jobs:
-    description: How many workers may be busy at once, in all databases together.
+    description:
+      - How many workers may be busy at once, in all databases together, each with a connection of its own to each server that is read.
+      - As many as the smaller server has cores are the fastest. A server does not tell its cores, so they are not found by themselves.
     type: int
     default: 2
   bin_dir:
