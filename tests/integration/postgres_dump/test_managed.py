@@ -342,9 +342,12 @@ def test_a_plain_login_that_is_a_member_of_the_owner_freezes_and_reopens(case, m
         patch.setattr(fence, "sequences", lambda connection: connection.cursor().execute("SELECT 1 / 0"))
         with pytest.raises(MigrationError, match="database shop .* could not be read"):
             freeze(case, check_mode=True)
-    assert freeze(case, check_mode=True)["changed"]
+    tried = freeze(case, check_mode=True)
+    assert tried["changed"] and "shop: REVOKE CONNECT" in tried["diff"]["after"]
     try:
         assert freeze(case)["state"] == "frozen"
+        tried = freeze(case, state="open", check_mode=True)
+        assert tried["changed"] and tried["state"] == "frozen" and "GRANT CONNECT" in tried["diff"]["after"]
         with pytest.raises(Exception, match="closed|terminat"):
             client.cursor().execute("SELECT 1")
         with pytest.raises(Exception, match="permission denied for database"):

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
+import psycopg2
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import lead
@@ -22,6 +24,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt im
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import check_leave_out, extensions_in, without
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_rights import lacking
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import closed_extensions
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import managed
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import passwords_in, without_password
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.settle import default_statements, owner_statements, schema_of
@@ -282,3 +285,28 @@ def test_each_role_whose_password_must_be_set_anew_is_named():
     given["logins"] = ["crm"]
     given["target"]["globals"]["roles"].append({"name": "clerk"})
     assert "passwords" not in str(list(managed(given)))
+
+
+class Service:
+    """A login of a managed service: it may create ``given``, as the service's own extension of the server has it."""
+
+    def __init__(self, given: str) -> None:
+        self.given, self.said = given, []
+
+    def cursor(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext(self)
+
+    def execute(self, sql: str) -> None:
+        self.said.append(sql)
+        if "EXTENSION" in sql and self.given not in sql:
+            raise psycopg2.errors.InsufficientPrivilege
+
+
+def test_an_extension_that_a_service_lets_its_login_create_is_not_closed_and_trying_it_leaves_nothing():
+    contents = {"crm": {"extensions": [{"name": name} for name in ("hstore", "postgis", "plperlu", "pg_cron")]}}
+    target = {"superuser_only": ["postgis", "plperlu", "pg_cron", "adminpack"], "server": {"login": {"superuser": False}}}
+    service = Service("postgis")
+    assert closed_extensions(contents, target, service, ["extension pg_cron"]) == ["plperlu"]
+    assert service.said[0] == "BEGIN" and service.said[-1] == "ROLLBACK" and service.said.count("ROLLBACK") == 2
+    target["server"]["login"]["superuser"] = True
+    assert closed_extensions(contents, target, service, []) == ["pg_cron", "plperlu", "postgis"]
