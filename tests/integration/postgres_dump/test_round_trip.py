@@ -49,6 +49,8 @@ def test_everything_arrives(restored, new, odd, extension):
     assert new.execute("SELECT count FROM app.total", "shop") == [(20000,)]
     assert new.execute("SELECT convert_from(lo_get(4711), 'UTF8')", "shop") == [("large object",)]
     assert new.execute("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'", "shop") == [(extension,)]
+    statistics = "SELECT attname FROM pg_stats WHERE schemaname = 'app' AND tablename = 'customer' ORDER BY 1"
+    assert new.execute(statistics, "shop") == [("id",), ("name",), ("up",)]  # nobody else gathers them here: autovacuum is off
 
 
 def test_roles_and_the_frame_of_a_database_arrive(restored, new, old):
@@ -79,8 +81,10 @@ LOST = {
 }
 
 
-def test_what_is_no_row_is_proved_by_the_backup_alone_and_what_is_lost_is_named(restored, backup, copy, new, module):
-    proof = {"target": new.endpoint, "databases": ["all"], "scope": "catalog"}
+def test_what_is_no_row_is_proved_by_the_backup_alone_and_what_is_lost_is_named(restored, backup, copy, new, module, tmp_path):
+    """In check mode, in which a comparison is the same and writes no file."""
+    proof = {"target": new.endpoint, "databases": ["all"], "scope": "catalog", "check": True,
+             **{kind: str(tmp_path / kind) for kind in ("digest_file", "differences_file")}}
     proved = module.run("pg_verify", manifest=backup["path"], **proof)
     assert proved.get("equal"), proved
     assert proved["not_proved"] == ["rows of materialized view app.total in database shop: they are made again on the target"]
@@ -88,6 +92,7 @@ def test_what_is_no_row_is_proved_by_the_backup_alone_and_what_is_lost_is_named(
         new.execute(statement, "shop")
     named = module.run("pg_verify", manifest=backup["path"], **proof)
     assert named["failed"] and {f"database shop: {one}" for one in LOST.values()} <= set(named["differences"]), named
+    assert not list(tmp_path.glob("*_file"))
     part, manifest = copy / "catalog.json", copy / "manifest.json"
     part.write_text(part.read_text().replace("by_name", "by_nome"))
     damaged = module.run("pg_verify", manifest=str(copy), **proof)
@@ -114,10 +119,13 @@ def test_a_setting_of_every_role_that_was_changed_since_survives_the_removal_of_
         new.execute("ALTER ROLE ALL RESET app.shared")
 
 
-def test_a_second_run_changes_nothing(restored, backup, module):
+def test_a_second_run_changes_nothing_nor_does_a_removal_that_is_tried(restored, backup, new, module):
     _result, options = restored
     again = module.run("pg_restore_cluster", backup=backup["path"], **options)
     assert again["changed"] is False, again
+    tried = module.run("pg_restore_cluster", check=True, state="absent", **options)
+    assert tried["changed"] and "database shop\n" in tried["diff"]["before"] and tried["diff"]["after"] == "", tried
+    assert "shop" in new.names()["databases"]
 
 
 def test_a_restore_under_another_name_leaves_roles_and_others_alone(backup, new, module, tools, tmp_path):
@@ -175,6 +183,8 @@ def test_tablespaces_take_the_place_of_others_and_what_has_no_counterpart_is_tol
         old.execute(statement, name)
     old.execute(f"ALTER DATABASE {name} SET TABLESPACE slow")
     dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "backups"), bin_dir=tools)
+    by_hand = (pathlib.Path(dumped["path"]) / "globals.sql").read_text()
+    assert "\nCREATE TABLESPACE fast OWNER " in by_hand and "\nCREATE ROLE shop;" in by_hand and "PASSWORD 'SCRAM-SHA-256$" in by_hand
     places = {"fast": "quick", "slow": "vast"}
     options = {"target": new.endpoint, "created_file": str(tmp_path / "created.json"), "bin_dir": tools}
     try:

@@ -96,6 +96,9 @@ def test_parts_and_connections_do_not_change_the_digest(postgres18, new_database
     postgres18.execute("CREATE TABLE t AS SELECT g AS id, repeat('x', 100) AS v FROM generate_series(1, 20000) g", database)
     whole = digest.digest_database(endpoint_of(postgres18), database, jobs=1)
     monkeypatch.setattr(digest.ranges, "__defaults__", (32,))
+    with digest.transaction(endpoint_of(postgres18), database, None, "dihya") as connection:
+        parts = [part.sql for part in digest.RowDigest(connection).plan(["public.t"])]
+    assert len(parts) == len(set(parts)) > 10 and all("WHERE ctid >= '(" in sql for sql in parts)
     parted = digest.digest_database(endpoint_of(postgres18), database, jobs=3)
     assert whole == parted and whole["public.t"]["rows"] == 20000
 
