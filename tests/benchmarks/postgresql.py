@@ -7,6 +7,7 @@ each in a process of its own with two jobs. The peers prove nothing. A server-si
 from __future__ import annotations
 
 import os
+import pathlib
 import shutil
 import statistics
 from typing import Any
@@ -105,11 +106,9 @@ def ours(bench: Bench, both: Servers, database: str) -> dict[str, Ran]:
 
 def tools(bench: Bench, both: Servers) -> dict[str, float]:
     """Seconds of the programs that dump and restore run, as bare as they can be run, and of :func:`hash_all` on both sides."""
-    dump, old, new = bench.directory / "tools", both.environment(both.source), both.environment(both.target)
-    compression = f"--compress={compression_of(str(both.target.bin))}"
+    dump, new = bench.directory / "tools", both.environment(both.target)
     seconds = {
-        "dump": run_tools(Tool([both.tool("pg_dumpall"), "--globals-only"], old),
-                          Tool([both.tool("pg_dump"), "-Fd", f"-j{JOBS}", compression, "-f", str(dump), DATABASE], old)),
+        "dump": dump_alone(both, dump),
         "restore": run_tools(Tool([both.tool("createdb"), "-T", "template0", DATABASE], new),
                              Tool([both.tool("pg_restore"), "-e", f"-j{JOBS}", "-d", DATABASE, str(dump)], new),
                              Tool([both.tool("psql"), "-qc", "ANALYZE", DATABASE], new)),
@@ -117,6 +116,13 @@ def tools(bench: Bench, both: Servers) -> dict[str, float]:
     drop(both)
     shutil.rmtree(dump)
     return seconds
+
+
+def dump_alone(both: Servers, path: pathlib.Path) -> float:
+    """Seconds of the programs that a dump runs, as bare as they can be run; the archive ``path`` is left."""
+    compression, old = f"--compress={compression_of(str(both.target.bin))}", both.environment(both.source)
+    return run_tools(Tool([both.tool("pg_dumpall"), "--globals-only"], old),
+                     Tool([both.tool("pg_dump"), "-Fd", f"-j{JOBS}", compression, "-f", str(path), DATABASE], old))
 
 
 def through_file(bench: Bench, both: Servers) -> float:
