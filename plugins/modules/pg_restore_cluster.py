@@ -12,9 +12,11 @@ author: Dihya Migration contributors (@dihya)
 description:
   - Checks every file of a backup of M(dihya.migration.pg_dumpall), then creates roles and databases and restores in parallel.
   - Before anything is made, everything is looked for that the target cannot take of the backup (extensions, locales, its version, values
-    that another build or another C(lc_monetary) reads otherwise, space where it is known), and whether C(pg_restore) is older than what
-    made the backup, in check mode too, and all of it is told at once. A backup of an older version of this collection does not say which
-    extensions and types it needs.
+    that another build or another C(lc_monetary) reads otherwise, more tables than its lock table holds, space where it is known), and
+    whether C(pg_restore) is older than what made the backup, in check mode too, and all of it is told at once. A backup of an older
+    version of this collection does not say which extensions and types it needs.
+  - What does not stand against it but makes equality say less (bytes without an encoding, values that point into the old server, MD5
+    hashes where the target asks for SCRAM) is in C(not_proved).
   - Stops at the first error.
   - A database is filled under a random name and takes its own when it is complete. A failed restore removes everything it made.
   - While it is filled, all its sessions together may use as much memory to build indexes as the server gives to its shared buffers
@@ -144,6 +146,11 @@ left:
   type: list
   elements: str
   returned: when something was restored or removed
+not_proved:
+  description: What is to be known of the restored databases and roles that no comparison shows.
+  type: list
+  elements: str
+  returned: O(state=present)
 settled:
   description: Whether owners and privileges came from the capture, as they do where the login is no superuser or roles stay behind.
   type: bool

@@ -16,6 +16,9 @@ AVAILABLE = "SELECT name, pg_catalog.array_agg(version) AS versions, pg_catalog.
 COLLATIONS = """
 SELECT collprovider::text AS provider, collcollate AS collate, collctype AS ctype FROM pg_catalog.pg_collation
 UNION SELECT {provider}, datcollate, datctype FROM pg_catalog.pg_database"""
+RULES = """
+SELECT DISTINCT auth_method AS method, (SELECT pg_catalog.substr(o, 5) FROM pg_catalog.unnest(options) o WHERE o ~ '^map=') AS map
+FROM pg_catalog.pg_hba_file_rules WHERE type <> 'local' AND error IS NULL"""
 # Types whose values depend on the build or on the cluster they live in, however deep they lie in the type of a column.
 TYPES = """
 WITH RECURSIVE columns AS (
@@ -50,8 +53,8 @@ def read_needs(connection: Any) -> dict[str, Any]:
 def read_offer(connection: Any, endpoint: Endpoint, server: dict[str, Any]) -> dict[str, Any]:
     """What the server of ``connection`` has; ``server`` is of :func:`read_server`.
 
-    ``available`` extensions (versions by name), those that are ``superuser_only``, ``collations``, ``icu``, ``xml``, and ``local_data``
-    (free space and device of its data, None when they are on another machine).
+    ``available`` extensions (versions by name), those that are ``superuser_only``, ``collations``, ``icu``, ``xml``, ``local_data``
+    (free space and device of its data, None when they are on another machine), ``hba`` and ``maps`` (of its rules for who may log in).
     """
     provider = "datlocprovider::text" if connection.server_version >= 150000 else "'c'"
     free = "trusted OR NOT superuser" if connection.server_version >= 130000 else "NOT superuser"
@@ -62,7 +65,18 @@ def read_offer(connection: Any, endpoint: Endpoint, server: dict[str, Any]) -> d
         "collations": rows(connection, COLLATIONS.format(provider=provider)),
         # Builds without ICU know a collation of that provider too, but none of those that initdb takes from the library.
         "icu": bool(rows(connection, "SELECT 1 AS one FROM pg_catalog.pg_collation WHERE collname = 'und-x-icu'")),
-        "xml": _can(connection, "SELECT '<a/>'::pg_catalog.xml"), "local_data": _local_data(endpoint, server)}
+        "xml": _can(connection, "SELECT '<a/>'::pg_catalog.xml"), "local_data": _local_data(endpoint, server),
+        **_rules(connection)}
+
+
+def _rules(connection: Any) -> dict[str, list[str] | None]:
+    """Authentication methods (``hba``) and ``maps`` of user names in the server's remote rules, None where the login may not read them."""
+    psycopg2 = import_psycopg2()
+    try:
+        found = rows(connection, RULES)
+    except psycopg2.Error:
+        return {"hba": None, "maps": None}
+    return {"hba": sorted({row["method"] for row in found}), "maps": sorted({row["map"] for row in found} - {None})}
 
 
 def _can(connection: Any, sql: str) -> bool:

@@ -63,9 +63,6 @@ SUBSCRIPTIONS = "SELECT 'subscription' AS kind, subname AS name, subenabled AS e
 # Its launcher connects to the database whose jobs it runs, whether the extension is made there or not.
 SCHEDULERS = "SELECT DISTINCT backend_type AS name FROM pg_catalog.pg_stat_activity WHERE datname = current_database()" \
              " AND backend_type ~ '^pg_cron'"
-RULES = """
-SELECT DISTINCT auth_method AS method, (SELECT pg_catalog.substr(o, 5) FROM pg_catalog.unnest(options) o WHERE o ~ '^map=') AS map
-FROM pg_catalog.pg_hba_file_rules WHERE type <> 'local' AND error IS NULL"""
 UNREADABLE = """
 SELECT n.nspname || '.' || c.relname AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'S') AND c.relpersistence <> 't'
@@ -196,7 +193,7 @@ def _side(stack: contextlib.ExitStack, endpoint: Endpoint, request: PreflightReq
         facts.update(
             server=server, globals=read_globals(connection), clients=rows(connection, CLIENTS), pending=rows(connection, PENDING),
             tablespaces={row["name"]: row["may"] for row in rows(connection, TABLESPACES)},
-            **read_offer(connection, endpoint, server), **_rules(connection),
+            **read_offer(connection, endpoint, server),
             standby=rows(connection, "SELECT pg_catalog.pg_is_in_recovery() AS is")[0]["is"], reachable=True)
     except psycopg2.Error as error:
         return dict(facts, reachable=False, error=f"{endpoint} could not be read: {describe_error(error)}", kind="read"), None
@@ -295,16 +292,6 @@ def _takes_option(connection: Any, option: str) -> bool:
         finally:
             cursor.execute("ROLLBACK")
     return True
-
-
-def _rules(connection: Any) -> dict[str, list[str] | None]:
-    """Authentication methods (``hba``) and ``maps`` of user names in the server's remote rules, None where the login may not read them."""
-    psycopg2 = import_psycopg2()
-    try:
-        found = rows(connection, RULES)
-    except psycopg2.Error:
-        return {"hba": None, "maps": None}
-    return {"hba": sorted({row["method"] for row in found}), "maps": sorted({row["map"] for row in found} - {None})}
 
 
 def _try_create_role(connection: Any) -> bool:

@@ -49,7 +49,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove i
     own_session,
     remove_created,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_check import obstacles, old_tools
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_check import look, old_tools
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import Backup, RestoreRequest, open_backup
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import (
@@ -90,7 +90,8 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
         needed = {} if request.roles == "skip" else assumed(backup.manifest["capture"], [one.source for one in plan.databases])
         refuse_closed(needed, plan, connection, backup.change.limits)
         if check_mode:
-            return {"changed": True, "msg": f"would restore {len(plan.databases)} databases", "diff": {"before": "", "after": plan.text()}}
+            return {"changed": True, "msg": f"would restore {len(plan.databases)} databases", "not_proved": plan.unproved,
+                    "diff": {"before": "", "after": plan.text()}}
         private_directory(os.path.dirname(os.path.abspath(request.created_file)))
         record.open(server["system_identifier"], backup.seal, databases={one.source: one.name for one in plan.databases},
                     session=own_session(connection))
@@ -134,9 +135,8 @@ def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: 
         with contextlib.closing(connect(request.target, name, request.application_name)) as other:
             pin_session(other)
             objects[name] = count_objects(other)
-    against = old_tools(backup.manifest, pg_restore) + obstacles(
-        backup.manifest, request.databases or backup.manifest["databases"], connection, request.target, server, request.leave_out,
-        request.pin_settings)
+    found = look(request, backup, connection, server, {role["name"] for role in target["roles"]})
+    against = [*old_tools(backup.manifest, pg_restore), *(f"{one['finding']}: {one['remedy']}" for one in found if one["blocking"])]
     plan = plan_restore(backup.manifest, backup.globals, target, objects,
                         wanted=request.databases, rename=request.rename, roles=request.roles, against=against)
     plan = plan.beside(backup.manifest["capture"], cluster(connection, []), request.roles)
@@ -144,7 +144,7 @@ def make_plan(request: RestoreRequest, backup: Backup, connection: Any, server: 
               for name in without_password(plan.roles, request.target)]
     astray = [f"tablespace {name} of database {one.source}: what lay there lies in the default one" for one in plan.databases
               for name in without_counterpart(backup.placed(one.source), request.tablespaces)]
-    return replace(plan, left=[*plan.left, *backup.left, *silent, *astray])
+    return replace(plan, left=[*plan.left, *backup.left, *silent, *astray], unproved=[one["finding"] for one in found])
 
 
 @contextlib.contextmanager
@@ -245,6 +245,9 @@ def _result(record: Record, plan: RestorePlan | None, changed: bool, started: fl
     journal = {"summary": summary, "changed": changed, "duration": duration, "counts": counts, "created": created, "versions": versions}
     if plan is not None and plan.left:
         journal["skipped"] = plan.left
+    if plan is not None and plan.unproved:
+        journal["not_proved"] = plan.unproved
     return {"changed": changed, "msg": summary, "databases": record.state["databases"], "created": created, "counts": counts,
             "settled": record.state.get("settled", False), "existing_roles": plan.existing_roles if plan else [],
-            "left": plan.left if plan else [], "duration": duration, "versions": versions, "journal": journal}
+            "left": plan.left if plan else [], "not_proved": plan.unproved if plan else [], "duration": duration, "versions": versions,
+            "journal": journal}

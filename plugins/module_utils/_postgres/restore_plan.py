@@ -26,13 +26,14 @@ class DatabasePlan:
 
 @dataclass(frozen=True)
 class RestorePlan:
-    """Databases to make, roles to create, and names of what exists and is left as it is."""
+    """Databases to make, roles to create, names of what exists and is ``left`` as it is, and what equality will not show (``unproved``)."""
 
     databases: list[DatabasePlan]
     roles: list[dict[str, Any]]
     memberships: list[dict[str, Any]]
     existing_roles: list[str]
     left: list[str] = field(default_factory=list)
+    unproved: list[str] = field(default_factory=list)
     everybody: Everybody = Everybody()
 
     def beside(self, source: dict[str, Any], target: dict[str, Any], roles: str) -> RestorePlan:

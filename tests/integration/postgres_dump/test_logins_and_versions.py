@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import psycopg2
 import pytest
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
@@ -88,9 +91,14 @@ def test_privileges_on_what_the_system_or_an_extension_brings_are_equal_whoever_
 
 def test_a_database_moves_from_version_15(module, new, tools, tmp_path):
     require_postgres(15)
-    server = PostgresServer(15, tmp_path / "data").create().start()
+    server = PostgresServer(15, tmp_path / "data").create()
+    rules = server.directory / "pg_hba.conf"
+    rules.write_text(rules.read_text().replace("scram-sha-256", "md5"))
+    server.start()
     try:
         server.execute("CREATE ROLE app LOGIN PASSWORD 'app'")
+        hashed = hashlib.md5(b"secretlegacy").hexdigest()  # as servers before 14 keep passwords
+        server.execute(f"CREATE ROLE legacy LOGIN PASSWORD 'md5{hashed}'")
         server.execute("CREATE DATABASE crm OWNER app")
         server.execute("CREATE TABLE t AS SELECT n, md5(n::text) AS m FROM generate_series(1, 1000) n", "crm")
         server.execute('CREATE TABLE sorted (a text COLLATE "fr-x-icu")', "crm")
@@ -105,6 +113,8 @@ def test_a_database_moves_from_version_15(module, new, tools, tmp_path):
         }
         looked = module.run("pg_preflight", dump_bin_dir=str(bin_directory(15)), **look)
         assert ["ICU" in one["finding"] for one in looked["findings"] if one["blocking"]] == [True], looked["findings"]
+        weak = "the passwords of legacy are md5 hashes: where the target asks for SCRAM they cannot log in"
+        assert weak in [one["finding"] for one in looked["findings"]]
         server.execute("DROP TABLE sorted", "crm")
         # Security releases store an option with every column that tools from before write into their dumps.
         optioned = server.execute("SELECT 1 FROM pg_attribute WHERE attrelid = 't'::regclass AND attoptions IS NOT NULL", "crm")
@@ -121,10 +131,13 @@ def test_a_database_moves_from_version_15(module, new, tools, tmp_path):
         refused = module.run("pg_restore_cluster", backup=dumped["path"], pin_settings=["time_zone", "max_connections"], **options)
         assert len(refused["findings"]) == 2 and not (tmp_path / "created.json").exists(), refused
         restored = module.run("pg_restore_cluster", backup=dumped["path"], pin_settings=["timezone", "DateStyle"], **options)
-        assert restored.get("changed"), restored
+        assert restored["not_proved"] == [weak], restored
+        server.connect("crm", "legacy", "secret").close()
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            new.server.connect("crm", "legacy", "secret")
         assert new.execute("SELECT count(*) FROM t", "crm") == [(1000,)]
         assert new.execute("SHOW timezone", "crm") == server.execute("SHOW timezone")
         assert (new.execute("SHOW datestyle", "crm"), new.execute("SHOW datestyle")) == ([("ISO, DMY",)], [("ISO, MDY",)])
-        assert module.run("pg_restore_cluster", state="absent", **options)["removed"] == ["database crm", "role app"]
+        assert module.run("pg_restore_cluster", state="absent", **options)["removed"] == ["database crm", "role app", "role legacy"]
     finally:
         server.remove()
