@@ -103,6 +103,14 @@ options:
     type: list
     elements: str
     default: []
+  accept_settings:
+    description:
+      - Names of settings that may differ although the same statement will mean something else on the target (C(TimeZone), C(DateStyle),
+        C(default_text_search_config) and the like). Such a difference stands against the move unless the setting is pinned, comes with
+        every database, or is named here; then C(not_proved) of RV(journal) tells it.
+    type: list
+    elements: str
+    default: []
   logins:
     description:
       - Passwords of roles by name. They need not be read on the source; roles without one are named in a finding.
@@ -189,6 +197,7 @@ SPEC = dict(
     identity={"type": "path", "no_log": False},  # a path, not a secret
     restores={"type": "bool", "default": True},
     pin_settings={"type": "list", "elements": "str", "default": []},
+    accept_settings={"type": "list", "elements": "str", "default": []},
     logins={"type": "dict", "default": {}, "no_log": True},
     **ADAPT_SPEC,
     **PLACEMENT_SPEC,

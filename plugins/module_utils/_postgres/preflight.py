@@ -16,6 +16,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.prefligh
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, chosen_frames, good, major
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_roles import everybody, existing_roles
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_settings import (
+    accepted_settings,
     access,
     capacity,
     passwords,
@@ -300,6 +301,8 @@ def not_proved(facts: dict[str, Any]) -> list[str]:
                if facts[side]["reachable"] and facts[side]["hba"] is None]
     points += [f"that the target has the files of text search dictionary {one} of database {name}" for name, content in good(facts).items()
                for one in content["dictionaries"]]
+    if facts["source"]["reachable"] and target["reachable"]:
+        points += accepted_settings(facts)
     return points
 
 

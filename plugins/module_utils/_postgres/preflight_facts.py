@@ -109,6 +109,7 @@ class PreflightRequest:
     leave_out: Sequence[str] = ()
     tablespaces: dict[str, str] = field(default_factory=dict)
     pin_settings: Sequence[str] = ()
+    accept_settings: Sequence[str] = ()
     logins: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -123,7 +124,7 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
         "drill": look_at_directory(request.drill_dir) if request.drill_dir else None,
         "sealing": problems(request.seal, request.identity, needed=request.restores),
         "logins": list(request.logins), "leave_out": request.leave_out, "tablespaces": request.tablespaces,
-        "pins": request.pin_settings,
+        "pins": request.pin_settings, "accepted": request.accept_settings,
     }
     connections: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:

@@ -10,8 +10,8 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.pinned import unknown
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, good
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import CAPACITY, MEANING
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import CAPACITY, CONDUCT, MEANING
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain
 
 WAL_LEVELS = ("minimal", "replica", "logical")
 BYTES = {"shared_buffers": 8192, "work_mem": 1024, "maintenance_work_mem": 1024}  # a server of usual build counts in these
@@ -45,12 +45,53 @@ def access(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def settings(facts: dict[str, Any]) -> Iterator[Finding]:
-    """Settings under which the same statement will mean something else."""
+    """Settings under which the same statement will mean something else, unless somebody accepted it, and those that change no value."""
+    for name in unknown(facts["accepted"], dict.fromkeys((*MEANING, *CONDUCT), "")):
+        yield finding("postgresql_accept_settings", f"{name} is no setting that is compared", "correct the name, or take it off the list")
+    accepted = {name.lower() for name in facts["accepted"]}
+    for name in differing(facts):
+        remedy = f"set it on the target, or pin it to the restored databases (pin_settings: [{name}])"
+        if name in MEANING and name.lower() not in accepted:
+            yield finding(TARGET, _difference(name, facts), f"{remedy}, or accept it (postgresql_accept_settings: [{name}])")
+        else:
+            yield finding(TARGET, _difference(name, facts), remedy, False)
+
+
+def accepted_settings(facts: dict[str, Any]) -> Iterator[str]:
+    """What is not proved because somebody accepted it, as sentences."""
+    accepted = {name.lower() for name in facts["accepted"]}
+    yield from (f"that a statement means the same: {_difference(name, facts)}, as accepted" for name in differing(facts)
+                if name.lower() in accepted)
+
+
+def differing(facts: dict[str, Any]) -> list[str]:
+    """Settings that restored databases will have otherwise: neither pinned, nor brought by every database or for every role."""
     one, other = (facts[side]["server"]["settings"] for side in ("source", "target"))
-    for name in MEANING:
-        if one.get(name) is not None and one.get(name) != other.get(name):
-            yield finding(TARGET, f"{name} is {one[name] or 'empty'} on the source and {other.get(name) or 'empty'} on the target",
-                          f"set it on the target, or pin it to the restored databases (pin_settings: [{name}])", False)
+    brought = {name.lower() for name in facts["pins"]} | _brought(facts)
+    return [name for name in (*MEANING, *CONDUCT) if one.get(name) is not None and name.lower() not in brought
+            and _meant(name, one[name]) != _meant(name, other.get(name) or "")]
+
+
+def _difference(name: str, facts: dict[str, Any]) -> str:
+    before, after = (facts[side]["server"]["settings"].get(name) or "empty" for side in ("source", "target"))
+    return f"{name} is {before} on the source and {after} on the target"
+
+
+def _meant(name: str, value: str) -> str:
+    """``value`` in one of the spellings that mean the same."""
+    if name == "TimeZone":
+        zone = value.lower().replace("etc/", "")
+        return "utc" if zone in ("utc", "uct", "zulu", "universal", "gmt", "greenwich") else zone
+    return plain(value) if name.startswith("lc_") else value
+
+
+def _brought(facts: dict[str, Any]) -> set[str]:
+    """Settings that a restore brings: those of every database that moves, and those of every role where the target has none."""
+    def named(side: str, database: str | None) -> set[str]:
+        return {entry.partition("=")[0].lower() for one in facts[side]["globals"]["settings"]
+                if one["role"] is None and one["database"] == database for entry in one["settings"]}
+    own = [named("source", name) for name in good(facts)]
+    return (named("source", None) - named("target", None)) | (set.intersection(*own) if own else set())
 
 
 def pins(facts: dict[str, Any]) -> Iterator[Finding]:

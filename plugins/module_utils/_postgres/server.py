@@ -12,10 +12,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 
 # Settings under which the same statement means another value: they do not travel in a dump.
-MEANING = ("TimeZone", "DateStyle", "IntervalStyle", "lc_messages", "lc_monetary", "lc_numeric", "lc_time",
-           "default_text_search_config", "default_transaction_isolation", "search_path", "xmlbinary", "bytea_output",
-           "password_encryption", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
-           "standard_conforming_strings", "array_nulls", "extra_float_digits", "timezone_abbreviations")
+MEANING = ("TimeZone", "DateStyle", "IntervalStyle", "lc_monetary", "lc_numeric", "lc_time", "default_text_search_config",
+           "default_transaction_isolation", "search_path", "xmlbinary", "xmloption", "bytea_output", "standard_conforming_strings",
+           "array_nulls", "transform_null_equals", "extra_float_digits", "timezone_abbreviations")
+# Settings that change how long something may take, how the server speaks and how it keeps new passwords, but no value.
+CONDUCT = ("lc_messages", "password_encryption", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
+           "idle_session_timeout", "transaction_timeout")
 # Settings of which the target needs no less than the source.
 CAPACITY = ("max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_worker_processes", "max_replication_slots",
             "max_wal_senders", "shared_buffers", "work_mem", "maintenance_work_mem", "wal_level")
@@ -52,7 +54,7 @@ def system_identifier(connection: Any) -> str | None:
 def read_server(connection: Any) -> dict[str, Any]:
     """``version``, ``version_num``, ``system_identifier``, ``settings`` and what the login may do, of a cluster."""
     settings = rows(connection, "SELECT name, reset_val AS value FROM pg_catalog.pg_settings WHERE name = ANY (%s)",
-                    ([*MEANING, *CAPACITY, *PLACE],))
+                    ([*MEANING, *CONDUCT, *CAPACITY, *PLACE],))
     login = rows(connection, """
         SELECT r.rolname AS name, r.rolsuper AS superuser, r.rolcreatedb AS createdb, r.rolcreaterole AS createrole
         FROM pg_catalog.pg_roles r WHERE r.rolname = current_user""")[0]

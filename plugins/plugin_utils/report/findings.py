@@ -46,6 +46,7 @@ DATABASES = (
     N_("the passwords of {what} are md5 hashes: where the target asks for SCRAM they cannot log in"),
     N_("{setting} is {before} on the source and {after} on the target"),
     N_("{setting} is no setting that can be pinned"),
+    N_("{setting} is no setting that is compared"),
     N_("user {user} cannot pin {setting} on the target: {reason}"),
     N_("database {name} has xml columns, the target was built without XML"),
     N_("database {name} has money columns and lc_monetary differs: amounts would change"),
@@ -155,6 +156,8 @@ ADVICE = (
     N_("install the same or a newer version there"),
     N_("set these passwords anew before the migration"),
     N_("set it on the target, or pin it to the restored databases (pin_settings: [{name}])"),
+    N_("set it on the target, or pin it to the restored databases (pin_settings: [{name}]), or accept it "
+       "(postgresql_accept_settings: [{name}])"),
     N_("set it on the target as it is on the source, and take it off the list"),
     N_("commit it or roll it back before the freeze: a dump does not see it"),
     N_("its consumer must be pointed at the target by hand"),

@@ -24,6 +24,8 @@ SETTINGS = {
     "max_prepared_transactions": "0",
     "TimeZone": "UTC",
     "lc_monetary": "C",
+    "lc_messages": "C",
+    "lc_time": "fr_FR.UTF-8",
     "wal_level": "logical",
     "work_mem": "8000",
 }
@@ -78,7 +80,7 @@ def sound() -> dict[str, Any]:
             }
         },
         server={"version": "16.4", "version_num": 160004, "system_identifier": "1", "settings": dict(SETTINGS), "login": dict(LOGIN)},
-        globals={"passwords": True, "roles": [dict(ROLE)], "databases": [dict(FRAME)]},
+        globals={"passwords": True, "roles": [dict(ROLE)], "databases": [dict(FRAME)], "settings": []},
     )
     target = dict(
         side,
@@ -86,7 +88,7 @@ def sound() -> dict[str, Any]:
         create_role=True,
         objects={},
         server={"version": "18.1", "version_num": 180001, "system_identifier": "2", "settings": dict(SETTINGS), "login": dict(LOGIN)},
-        globals={"passwords": True, "roles": [], "databases": []},
+        globals={"passwords": True, "roles": [], "databases": [], "settings": []},
     )
     return copy.deepcopy(
         {
@@ -106,7 +108,8 @@ def sound() -> dict[str, Any]:
             "logins": [],
             "leave_out": [],
             "tablespaces": {},
-            "pins": ["timezone"],
+            "pins": [],
+            "accepted": [],
         }
     )
 
@@ -179,7 +182,9 @@ CASES = [
     (put("source/globals/databases/0/encoding", "SQL_ASCII"), "SQL_ASCII", False),
     (put("source/contents/crm/icu_columns", 2), "columns in database crm need ICU", True),
     (put("source/globals/roles/0/password", "md5abc"), "the passwords of crm are md5 hashes", False),
-    (put("target/server/settings/TimeZone", "Europe/Paris"), "TimeZone is UTC on the source", False),
+    (put("target/server/settings/TimeZone", "Europe/Paris"), "TimeZone is UTC on the source", True),
+    (put("target/server/settings/lc_messages", "fr_FR.UTF-8"), "lc_messages is C on the source", False),
+    (put("accepted", ["time_zone"]), "time_zone is no setting that is compared", True),
     (put("target/server/settings/max_connections", "50"), "max_connections is lower on the target (50) than on the source (100)", False),
     (put("target/server/settings/wal_level", "replica"), "wal_level is lower on the target (replica)", False),
     (put("target/server/settings/work_mem", "4096"), "work_mem is lower on the target (4.2 MB) than on the source (8.2 MB)", False),
@@ -207,6 +212,30 @@ def test_a_fact_that_stands_against_it_is_found(change, text, blocking):
     found = [one for one in found_after(change) if text in one["subject"] + " " + one["finding"]]
     assert found and all(one["remedy"] for one in found)
     assert blocking is None or [one["blocking"] for one in found] == [blocking]
+
+
+def test_a_setting_that_changes_meaning_stops_unless_it_comes_along_or_is_accepted():
+    def told(change: Callable[[dict[str, Any]], None], zone: str = "Africa/Algiers") -> list[tuple[str, bool]]:
+        facts = sound()
+        facts["target"]["server"]["settings"].update(TimeZone=zone, lc_time="fr_FR.utf8")  # the latter is another spelling only
+        change(facts)
+        said = [one[len("that a statement means the same: "):-len(", as accepted")] for one in not_proved(facts)]
+        return [(one["finding"], one["blocking"]) for one in findings(facts)] + [(one, "not proved") for one in said]
+
+    zone = "TimeZone is UTC on the source and Africa/Algiers on the target"
+    own, theirs = ({"database": name, "role": None, "settings": ["TimeZone=UTC"]} for name in ("crm", None))
+    assert told(put("jobs", 2)) == [(zone, True)]
+    assert told(put("jobs", 2), "Etc/UTC") == []
+    assert told(put("accepted", ["timezone"])) == [(zone, False), (zone, "not proved")]
+    assert told(put("accepted", ["timezone"]), "UTC") == []
+    for comes in (put("pins", ["timezone"]), put("source/globals/settings", [own]), put("source/globals/settings", [theirs])):
+        assert told(comes) == []
+    assert told(put("source/globals/settings", [dict(own, role="crm"), dict(own, database="other")])) == [(zone, True)]
+    facts = sound()
+    facts["target"]["server"]["settings"]["TimeZone"] = "Africa/Algiers"
+    for side, settings in (("source", "TimeZone=UTC"), ("target", "TimeZone=Africa/Algiers")):
+        facts[side]["globals"]["settings"] = [dict(theirs, settings=[settings])]
+    assert [one["finding"] for one in findings(facts)] == [zone]  # the target keeps what it has for every role
 
 
 def test_an_existing_target_database_is_named_with_its_owner():
