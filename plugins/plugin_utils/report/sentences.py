@@ -234,6 +234,8 @@ MISMATCHES = (
     N_("role {name} is missing on the target"),
     N_("role {name} is on the target only"),
     N_("role {name} differs in {what}"),
+    N_("role {role} cannot log in: {reason}"),
+    N_("role {role} logs in to database {name} as another role"),
     N_("{endpoint} was written to after the freeze: {text}"),
     N_("the transaction number went from {before} to {after}"),
     N_("whether that was maintenance alone is unknown where {user} may not connect: {names}"),

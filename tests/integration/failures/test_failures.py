@@ -14,11 +14,15 @@ from tests.support.playbook import kill_with_forks
 TABLE, SEQUENCE = "table app.client", "sequences"
 
 
-def test_a_row_of_a_superuser_that_is_in_no_dump_is_found(move, intrusion, before):
-    intrusion.plan("before the proof", move.sites.source, ["INSERT INTO app.client (name) VALUES ('slipped in')"])
+def test_a_role_that_cannot_log_in_to_equal_databases_fails_the_verification(move, intrusion, before):
+    move.variables["postgresql_roles"] = "{{ vault_roles }}"
+    intrusion.plan("migrate", move.sites.target, [f"ALTER ROLE {move.owner} PASSWORD 'another one'"])
     done = intrusion.run()
-    tells(move, done, "app.client")
-    before.is_back(TABLE, SEQUENCE)
+    steps = [event["status"] for event in move.events() if (event["stack"], event["verb"]) == ("postgresql", "verify")]
+    assert steps == ["started", "failed"]
+    tells(move, done, f"role {move.owner} cannot log in", f"le rôle {move.owner} ne peut pas se connecter")
+    assert f"role {move.reader} cannot" not in done.output
+    before.is_back()
 
 
 def test_a_row_of_an_owner_who_grants_himself_the_right_again_is_found_though_it_is_in_the_dump(move, intrusion, before):
