@@ -45,6 +45,8 @@ CREATE TABLE crm.events (at date NOT NULL, what text) PARTITION BY RANGE (at);
 CREATE TABLE crm.events_2025 PARTITION OF crm.events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE crm.events_rest PARTITION OF crm.events DEFAULT;
 CREATE INDEX ON crm.events (at);
+CREATE TABLE crm.listed (region text, v int) PARTITION BY LIST (region);
+CREATE TABLE crm.listed_south PARTITION OF crm.listed FOR VALUES IN ('south', 'sud', NULL);
 CREATE TABLE crm.hashed (k crm.colour, v int) PARTITION BY HASH (k);
 CREATE TABLE crm.hashed_0 PARTITION OF crm.hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE crm.hashed_1 PARTITION OF crm.hashed FOR VALUES WITH (MODULUS 2, REMAINDER 1);
@@ -75,6 +77,7 @@ CREATE VIEW crm.window AS SELECT id, rank() OVER (PARTITION BY colour ORDER BY a
 CREATE VIEW crm.dated AS SELECT EXTRACT(year FROM at) AS y, at::timestamptz AT TIME ZONE 'UTC' AS t FROM crm.events;
 CREATE MATERIALIZED VIEW crm.totals AS SELECT colour, sum(amount) AS total FROM crm.customer GROUP BY colour;
 CREATE INDEX ON crm.totals (total);
+CREATE MATERIALIZED VIEW crm.stale AS SELECT count(*) AS rows FROM crm.listed;
 CREATE MATERIALIZED VIEW crm.later AS SELECT 1 AS one WITH NO DATA;
 CREATE TEXT SEARCH DICTIONARY crm.plain (TEMPLATE = simple, accept = false);
 CREATE TEXT SEARCH CONFIGURATION crm.french (COPY = pg_catalog.french);
@@ -142,3 +145,4 @@ INSERT INTO crm.events SELECT date '2025-06-01' + g, 'e' FROM generate_series(1,
 INSERT INTO crm.hashed SELECT colour, number FROM crm.customer; INSERT INTO crm.child VALUES (1, 2); INSERT INTO crm.quick VALUES (1);
 INSERT INTO crm."Näme with ""quotes"" 100%" VALUES (1), (2); INSERT INTO crm.empty DEFAULT VALUES;
 REFRESH MATERIALIZED VIEW crm.totals;
+INSERT INTO crm.listed VALUES (NULL, 1);

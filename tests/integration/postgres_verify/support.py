@@ -9,7 +9,11 @@ import pathlib
 import subprocess
 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump import dump
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import DumpRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import restore
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import RestoreRequest
 
 from demo.postgres_server import HOST, bin_directory
 
@@ -60,6 +64,17 @@ def move(source, target, database):
         target.execute(f"ALTER ROLE crm_app PASSWORD '{verifier}'")
     subprocess.run([str(client / "pg_restore"), "-h", HOST, "-p", str(target.port), "-U", "postgres", "-C", "-e", "-d", "postgres"],
                    env={**environment, "PGPASSWORD": target.password}, input=dump, check=True)
+
+
+def move_by_modules(source, target, database, directory):
+    """The same by a backup and its restore, as the modules make them; returns what the restore says."""
+    ends = []
+    for server in (source, target):
+        own = directory / str(server.port)
+        own.mkdir()
+        ends.append(endpoint_of(server, password=None, passfile=passfile(own, server)))
+    dumped = dump(DumpRequest(ends[0], [database], str(directory), bin_dir=str(bin_directory(source.major))))
+    return restore(RestoreRequest(ends[1], str(directory / "created.json"), dumped["path"], bin_dir=str(bin_directory(18))))
 
 
 def passfile(directory, server, *more):
