@@ -87,7 +87,7 @@ PAIRS = "integration-postgresql"
 SOURCES = ("16", "15", "18")
 # What moves databases from POSTGRES_SOURCE, mostly, or freezes it.
 OF_PAIRS = ("postgres_dump", "postgres_schema", "postgres_verify/test_freeze.py", "postgres_verify/test_freeze_methods.py",
-            "failures/test_failures.py", "failures/test_pgbouncer.py")
+            "postgres_verify/test_freeze_timer.py", "failures/test_failures.py", "failures/test_pgbouncer.py")
 
 
 def integration(root: pathlib.Path) -> Tier:

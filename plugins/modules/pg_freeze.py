@@ -59,6 +59,7 @@ options:
       - V(frozen) stops the writes; done before, it changes nothing.
       - V(open) undoes that and fails unless everything captured is as before; not frozen, it changes nothing. What others made or
         dropped meanwhile, and whatever they did since the timer of O(longest) opened the source, is no failure; RV(explained) names it.
+      - Where the server refuses a statement of that, all others are run, and O(undo) too, before it fails.
       - V(fenced) changes nothing and fails when anything was written since O(fence).
       - V(lifted) gives the same databases on O(target) the owners and privileges of before the freeze, whose reduced ones
         travelled in a dump made behind it.

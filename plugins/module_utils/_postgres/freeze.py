@@ -64,6 +64,8 @@ SELECT x.kind, x.identity FROM unnest(%s::text[], %s::text[], %s::text[], %s::te
 WHERE to_regclass(x.relation) IS NULL OR (x.attribute <> '' AND NOT EXISTS (SELECT FROM pg_attribute a
   WHERE a.attrelid = to_regclass(x.relation) AND quote_ident(a.attname) = x.attribute AND NOT a.attisdropped))
 """
+NOT_OPEN = "the source could not be opened in full"
+STARTED = ", but its application was started all the same"
 
 
 class Freeze:
@@ -122,6 +124,7 @@ class Freeze:
         taken = self.captured()
         self._require_rights(taken)
         if state["state"] == "open":
+            self.guard.clear()  # one whose freeze is undone must not undo this one
             private_directory(os.path.dirname(self.capture_file))
             publish_json(self.capture_file, taken)
             self._write_reopen(taken)
@@ -168,20 +171,43 @@ class Freeze:
             return {"state": "open", "changed": False, "besides": []}
         taken = read_json(self.capture_file)
         with self.guard.aside():
-            changes = {name: self._without_what_is_gone(name, found) for name, found in plan(taken, self.databases, self.method).items()}
-            for name, found in changes.items():
-                self._execute(name, found.undo)
-            self._run(self.method.undo)
+            changes = self._undo(plan(taken, self.databases, self.method))
         after = self.capture()
         differing = [f"{name}: {one}" for name, found in changes.items() for one in found.owed(after["databases"][name])]
         if not differing and not self.guard.reopened:
             differing = altered(taken, after)
         if differing:
+            self.guard.take()
             raise MigrationError(f"the source is open again, but {len(differing)} things are not as before the freeze: {differing[0]}: "
                                  f"set that right, or remove {self.capture_file}.state when it is meant so", differing=differing[:20])
         publish_json(self.capture_file + ".state", {"state": "open"})
         self.guard.clear()
         return {"state": "open", "changed": True, "capture_sha256": sha256_file(self.capture_file), "besides": difference(taken, after)}
+
+    def _undo(self, planned: Mapping[str, Changes]) -> dict[str, Changes]:
+        """Undo all that can be undone of ``planned``, what is gone excepted, and let the application go on.
+
+        It goes on although the server refused something: that it can only read, or not everything, is better than that it stands.
+        Raises with all that could not be undone.
+        """
+        done: dict[str, Changes] = {}
+        failed: list[str] = []
+        for name, found in planned.items():
+            try:
+                done[name] = self._without_what_is_gone(name, found)
+                self._execute(name, done[name].undo)
+            except MigrationError as error:
+                failed.append(error.message)
+                self._execute_each(name, done[name].undo if name in done else ())
+        try:
+            self._run(self.method.undo)
+        except MigrationError as error:
+            if not failed:
+                raise
+            raise MigrationError(f"{NOT_OPEN}: {'; '.join([*failed, error.message])}") from None
+        if failed:
+            raise MigrationError(f"{NOT_OPEN}{STARTED if self.method.undo else ''}: {'; '.join(failed)}")
+        return done
 
     def _without_what_is_gone(self, database: str, changes: Changes) -> Changes:
         relations = [(one.kind, one.identity, one.entry.get("table", one.identity), one.entry.get("column", ""))
@@ -242,6 +268,15 @@ class Freeze:
 
     def _execute(self, database: str, statements: Sequence[str]) -> None:
         run_in_transaction(self.endpoint, database, statements, self.application_name)
+
+    def _execute_each(self, database: str, statements: Sequence[str]) -> None:
+        """Run those of ``statements`` that the server takes; where it answers no more, the rest is not tried."""
+        for statement in statements:
+            try:
+                self._execute(database, [statement])
+            except MigrationError as error:
+                if "kind" in error.facts:
+                    return
 
     def _run(self, argv: Sequence[str]) -> None:
         if argv:

@@ -45,7 +45,20 @@ while [ "$passed" -lt {longest} ] && [ "$quiet" -lt {lease} ]; do
   fi
 done
 [ "$passed" -lt {longest} ] || true >{base}.expired
-mv {base}.armed {base}.fired 2>/dev/null || exit 0
+# Whether somebody opens the source, who has put the file armed aside meanwhile; one who died at it leaves it to us.
+opens() {{
+  read -r pid start 2>/dev/null <{base}.holder || return 1
+  set -- $(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null)
+  [ "${{20:-}}" = "$start" ] && [ "$1" != Z ]
+}}
+until mv {base}.armed {base}.fired 2>/dev/null; do
+  [ -e {base}.aside ] || exit 0
+  if ! opens && mv {base}.aside {base}.fired 2>/dev/null; then
+    opens || break
+    mv {base}.fired {base}.aside
+  fi
+  sleep 1
+done
 [ ! -r {base}.pgpass ] || export PGPASSFILE={base}.pgpass
 sh {reopen} >{base}.log 2>&1 && mv {base}.fired {base}.reopened
 rm -f {base}.pgpass
@@ -117,7 +130,12 @@ class Guard:
         return self._there("armed") and bool(self._timer())
 
     def renew(self) -> None:
-        """Start a timer again that is set and does not live, as after a restart of the host; it begins anew."""
+        """Start a timer again that is set and does not live, as after a restart of the host; it begins anew.
+
+        One that somebody put aside who died since is set too.
+        """
+        if self._holder() is None:
+            self._rename("aside", "armed")
         if self._there("armed") and not self._timer():
             self._start()
 
@@ -138,7 +156,7 @@ class Guard:
 
     def disarm(self) -> None:
         """Take the timer away for good; raises when it was faster."""
-        self._take()
+        self.take()
         self.check()
         self.clear()
 
@@ -146,9 +164,10 @@ class Guard:
     def aside(self) -> Iterator[None]:
         """Keep the timer from opening the source, or wait for it where it has begun: of two that grant the same at once one fails.
 
-        It is set again when what is done meanwhile fails.
+        It is set again when what is done meanwhile fails, and opens the source by itself when we die at it.
         """
-        taken = self._rename("armed", "aside")
+        publish(f"{self.base}.holder", f"{os.getpid()} {start_time(os.getpid())}\n".encode())
+        self._rename("armed", "aside")
         until = time.monotonic() + OPENING
         while self._there("fired") and self._timer():
             if time.monotonic() > until:
@@ -158,9 +177,8 @@ class Guard:
         try:
             yield
         except BaseException:
-            if taken:
-                self._rename("aside", "armed")
-                self.renew()
+            self._rename("aside", "armed")
+            self.renew()
             raise
 
     def _timer(self) -> dict[str, Any]:
@@ -172,24 +190,35 @@ class Guard:
         found = read_stat(timer["pid"])
         return timer if found and found.start == timer["start"] and boot_id() == timer["boot"] else {}
 
+    def _holder(self) -> int | None:
+        """The process that keeps the timer aside, None when there is none that lives."""
+        try:
+            with open(f"{self.base}.holder", encoding="utf-8") as stream:
+                pid, start = map(int, stream.read().split())
+        except (OSError, ValueError):
+            return None
+        found = read_stat(pid)
+        return pid if found and found.start == start and pid != os.getpid() else None
+
     def _rename(self, old: str, new: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
             os.rename(f"{self.base}.{old}", f"{self.base}.{new}")
             return True
         return False
 
-    def _take(self) -> None:
+    def take(self) -> None:
         """Remove the file for which timer and commit race: from here on the timer's process does nothing."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self.base}.armed")
+        for name in ("armed", "aside"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.base}.{name}")
 
     def clear(self) -> None:
         """End the timer's process and remove its files."""
-        self._take()
+        self.take()
         timer = self._timer()
         if timer:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(timer["group"], signal.SIGKILL)
-        for name in ("sh", "pid", "pgpass", "aside", "seen", "expired", "fired", "reopened", "log"):
+        for name in ("sh", "pid", "pgpass", "holder", "seen", "expired", "fired", "reopened", "log"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.base}.{name}")

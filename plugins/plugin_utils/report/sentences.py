@@ -247,6 +247,8 @@ MISMATCHES = (
     N_("sequence {name} of database {database} was used"),
     N_("the source is open again, but {count} things are not as before the freeze: {what}: set that right, or remove {path} when "
        "it is meant so"),
+    N_("the source could not be opened in full: {text}"),
+    N_("the source could not be opened in full, but its application was started all the same: {text}"),
     N_("The source is no longer frozen, although the journal says so."),
     N_("the timer of the freeze could not open the source, what it tried is told in {path}: roll back"),
     N_("the freeze lasted longer than it may, and the source was opened again: roll back and try again, with a longer limit or "

@@ -88,3 +88,19 @@ def passfile(directory, server, *more):
 def normal(server):
     """What a freeze captures of the database ``frozen``, as it is now."""
     return capture(endpoint_of(server), ["frozen"])
+
+
+def as_application(server, statement):
+    """What ``statement`` returns to the application of the database ``frozen``."""
+    connection = server.connect("frozen", "crm_app", "app-secret")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def die(*_arguments, **_options):
+    """In place of a function at which a process is to die."""
+    raise KeyboardInterrupt
