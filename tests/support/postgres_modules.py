@@ -27,7 +27,7 @@ with patch_module_args(json.load(open(sys.argv[2]))):
     importlib.import_module('ansible_collections.dihya.migration.plugins.modules.' + sys.argv[1]).main()
 """
 VERBS = {"pg_preflight": "preflight", "pg_dumpall": "backup", "pg_restore_cluster": "migrate", "pg_restore_drill": "backup",
-         "pg_schema": "migrate", "pg_verify": "verify"}
+         "pg_freeze": "freeze", "pg_schema": "migrate", "pg_verify": "verify"}
 
 
 def dump_tools(major: int) -> str:

@@ -170,7 +170,7 @@ def test_an_extension_that_is_left_out_leaves_its_rows_and_privileges_behind(mod
         module.run("pg_restore_cluster", state="absent", **there)
 
 
-def test_jobs_of_pg_cron_stop_preflight_and_so_does_its_launcher_alone(module, cron, new, tools):
+def test_jobs_of_pg_cron_stop_preflight_and_freeze_and_so_does_its_launcher_alone(module, cron, new, tools, tmp_path):
     options = {"source": cron.endpoint, "target": new.endpoint, "databases": ["jobs"], "bin_dir": tools}
 
     def stopped() -> list[bool]:
@@ -178,6 +178,10 @@ def test_jobs_of_pg_cron_stop_preflight_and_so_does_its_launcher_alone(module, c
         return [one["blocking"] for one in looked["findings"] if "pg_cron works in database jobs" in one["finding"]]
 
     assert stopped() == [True]
+    freeze = {"source": cron.endpoint, "databases": ["jobs"], "method": "revoke_connect", "capture_file": str(tmp_path / "capture.json")}
+    frozen = module.run("pg_freeze", state="frozen", **freeze)
+    assert frozen["failed"] and "pg_cron launcher works in a frozen database" in frozen["msg"], frozen
+    assert module.run("pg_freeze", state="open", **freeze)["changed"]
     cron.execute("DROP EXTENSION pg_cron", "jobs")
     deadline = time.monotonic() + 30
     while not cron.execute("SELECT 1 FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher' AND datname = 'jobs'"):

@@ -67,7 +67,7 @@ def test_privileges_on_what_the_system_or_an_extension_brings_are_equal_whoever_
     try:
         source = Site(server, tmp_path / "pass")
         before = new.names()
-        source.execute("CREATE ROLE readers; CREATE ROLE other SUPERUSER; CREATE ROLE crm")
+        source.execute("CREATE ROLE readers; CREATE ROLE other SUPERUSER; CREATE ROLE crm; GRANT readers TO crm WITH ADMIN OPTION")
         source.execute("CREATE DATABASE crm OWNER crm")
         source.execute("REVOKE EXECUTE ON FUNCTION pg_sleep(float8) FROM PUBLIC; GRANT EXECUTE ON FUNCTION pg_read_file(text) TO readers;"
                        "SET ROLE other; CREATE EXTENSION vector; GRANT EXECUTE ON FUNCTION l2_distance(vector, vector) TO readers", "crm")
@@ -78,6 +78,9 @@ def test_privileges_on_what_the_system_or_an_extension_brings_are_equal_whoever_
             proof = {"source": source.endpoint, "target": new.endpoint, "databases": ["crm"], "bin_dir": tools}
             proved = module.run("pg_verify", **proof)
             assert proved.get("equal"), proved
+            # Granted there by a superuser whom this server has not.
+            assert new.execute("SELECT grantor::regrole::text, admin_option FROM pg_auth_members WHERE member = 'crm'::regrole") == [
+                ("postgres", True)]
             new.execute("REVOKE EXECUTE ON FUNCTION l2_distance(vector, vector) FROM readers", "crm")
             assert module.run("pg_verify", **proof)["differences"] == [
                 "database crm: routine public.l2_distance(public.vector, public.vector) differs in privileges changed from the initial "

@@ -4,7 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import psycopg2
 import pytest
+from psycopg2.extras import PhysicalReplicationConnection
+
+from demo.postgres_server import HOST
 
 
 @pytest.fixture
@@ -131,6 +137,20 @@ def test_types_are_found_however_deep_and_so_is_what_a_restore_computes_by_funct
     assert "database deep has columns of type pg_lsn, which point into the old server" in told
     assert ("the restore of database deep calls functions of its own for domain public.positive (check above), index public.few, "
             "materialized view public.seen, table public.asked (check good), table public.asked (generated column b)") in told
+
+
+def test_what_a_dump_leaves_out_or_brings_in_name_only_is_told(look, scratch, old):
+    scratch("loose", "CREATE UNLOGGED TABLE quick (a int)", "CREATE FOREIGN DATA WRAPPER other",
+            "CREATE SERVER there FOREIGN DATA WRAPPER other", "CREATE FOREIGN TABLE far (a int) SERVER there")
+    old.execute("SELECT pg_create_physical_replication_slot('waits', true)")
+    login = {"host": HOST, "port": old.server.port, "user": "postgres", "password": old.server.password, "application_name": "second"}
+    try:
+        with contextlib.closing(psycopg2.connect(connection_factory=PhysicalReplicationConnection, **login)) as standby:
+            standby.cursor().start_replication(slot_name="waits")
+            told = {one["finding"] for one in look(databases=["loose"])["findings"] if not one["blocking"]}
+    finally:
+        assert old.execute("SELECT pg_drop_replication_slot('waits')")
+    assert told >= {"replication slot: waits", "standby: second", "unlogged table: loose: public.quick", "foreign table: loose: public.far"}
 
 
 def test_an_unknown_client_and_settings_that_change_meaning_are_told(look, old, new):
