@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -104,6 +105,18 @@ def test_no_request_of_the_public_failed_while_releases_took_each_others_place(a
         answers = [line.rpartition(" ") for line in (WORK / "artefacts" / f"{application}-{release}.public").read_text().splitlines()]
         assert len(answers) > 20 and {status for _body, _space, status in answers} == {"200"}, (release, answers)
         assert {json.loads(body)["release"] for body, _space, _status in answers} == shown
+
+
+@pytest.mark.parametrize("application", ["django", "image"])
+def test_a_release_that_is_taken_back_makes_way_for_the_one_that_it_replaced(application):
+    answers = [line.rpartition(" ") for line in (WORK / "artefacts" / f"{application}-back.public").read_text().splitlines()]
+    served = [json.loads(body)["release"] for body, _space, status in answers if status == "200"]
+    assert [release for release, _same in itertools.groupby(served)] == ["zero", "one", "zero"]
+    seen = (WORK / "artefacts" / f"{application}-back.seen").read_text().splitlines()
+    assert {"ActiveState=active", "WantedBy=multi-user.target"} <= set(seen)
+    if application == "image":
+        digest = (WORK / "artefacts" / "site" / "images" / "zero" / "digest").read_text()
+        assert seen[2:] == [f"library-zero running {digest.removeprefix('sha256:')}"]
 
 
 def test_code_goes_back_and_data_stays():
