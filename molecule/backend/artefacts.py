@@ -18,6 +18,10 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from dev.testing.turns import turn_of
+
 SOURCES = ROOT / "tests" / "integration" / "app"
 ROLES = ("library_django", "library_image", "library_node", "django_key")
 APPLICATIONS = {"django": ("all", "library", "django"), "image": ("all", "library", "image"), "node": ("all", "node")}
@@ -132,6 +136,9 @@ def main() -> None:
     databases(site)
     packages(site, work)
     inventories(work)
+    # A release in one form takes the place of one in the other, and gives it back.
+    before, after = turn_of((("quadlet", "compose"), ("compose", "quadlet")))[-1]
+    (work / "forms.json").write_text(json.dumps({"zero": before, "one": after, "two": before}), encoding="ascii")
     (work / "secrets.json").touch(mode=0o600)
     (work / "secrets.json").write_text(json.dumps({role: secrets.token_urlsafe(18) for role in ROLES}), encoding="ascii")
 

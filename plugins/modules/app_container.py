@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run an application's image, pinned by digest, in podman."""
+"""Run an application's image, pinned by digest, in podman or by Docker Compose."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ DOCUMENTATION = r"""
 module: app_container
 short_description: Fetch, start, stop and bring back the container of an application
 description:
-  - Runs an image that is already built in podman, with the network of its host. The image is named by digest, and what runs is
-    what that digest proves, a tag is refused.
+  - Runs an image that is already built in podman or by Docker Compose, with the network of its host. The image is named by digest,
+    and what runs is what that digest proves, a tag is refused.
   - The record file also keeps what ran before, its image and its unit, so that O(state=reverted) brings exactly that back.
   - Secrets come from O(env_file) and are kept as secrets of podman (readable by the owner of podman's storage only), one a
     variable. They never are arguments of a command. C(podman inspect) shows names and, to who may control podman on this host, values
-    of variables inside the container, as C(/proc/PID/environ) does.
+    of variables inside the container, as C(/proc/PID/environ) does. With O(form=compose) they stand in two files of Compose beside
+    O(record_file), mode 0600, one for the application and one for its tools; docker alone keeps no secrets.
 extends_documentation_fragment: [dihya.migration.app, dihya.migration.app.serving]
 options:
   state:
@@ -46,8 +47,11 @@ options:
     description:
       - V(quadlet) installs a unit of systemd that podman 4.6 and later generates from C(/etc/containers/systemd); needs root.
       - V(podman) starts it without systemd. Podman itself starts it again after a failure, nobody does after a restart of the machine.
+      - V(compose) makes it the one service of a project of Docker Compose. The daemon starts it again after a failure, and with itself
+        from O(state=enabled) on. What it printed is copied to O(log_file) when it stops and when M(dihya.migration.run_checks) searches it.
+      - A container is always stopped and brought back in the form in which it was started.
     type: str
-    choices: [quadlet, podman]
+    choices: [quadlet, podman, compose]
     default: quadlet
   image:
     description:
@@ -69,7 +73,7 @@ options:
     description: User inside the container, that of the image by default.
     type: str
   volumes:
-    description: Volumes as C(HOST:CONTAINER[:OPTIONS]).
+    description: Volumes as C(HOST:CONTAINER[:OPTIONS]); of options, V(compose) takes C(ro), C(rw), C(z) and C(Z).
     type: list
     elements: str
     default: []
@@ -94,6 +98,7 @@ options:
     default: 15
 requirements:
   - podman 4.0, or 4.6 for O(form=quadlet)
+  - docker with Compose 2.20 for O(form=compose)
 """
 
 EXAMPLES = r"""
@@ -141,10 +146,14 @@ image_id:
 inside:
   description:
     - The first arguments of a command that runs a tool inside the image.
-    - Further options of podman, RV(image_id) and the tool follow.
+    - Further options of podman or Compose, RV(inside_of) and the tool follow.
   returned: with O(state=present) and O(name)
   type: list
   elements: str
+inside_of:
+  description: Where the tool runs, for podman the image, for Compose the service.
+  returned: with O(state=present) and O(name)
+  type: str
 port:
   description: Who listens on O(port), one of V(free), V(own), V(foreign).
   returned: when O(port) is given

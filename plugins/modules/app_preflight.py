@@ -31,14 +31,15 @@ options:
           - V(port) is free, or held by the process of O(looks[].pid_file).
           - V(systemd) means that units can be installed.
           - V(image) names an image by its digest.
-          - V(podman) means that containers can be run in this form (V(quadlet), V(podman)), with room for an archive of O(looks[].bytes).
+          - V(podman) means that containers can be run in this form (V(quadlet), V(podman)), with room for an archive of O(looks[].bytes);
+            V(compose) that Docker Compose can run them, likewise.
           - V(backup) is C(DIRECTORY/NAME), whose newest complete copy still has every byte of its manifest.
           - V(bucket) is a dictionary with C(remote) and C(config), as M(dihya.migration.build_copy) takes them, which rclone can list.
           - V(recipients) means that C(age) is installed and takes O(looks[].recipients).
         type: str
         required: true
-        choices: [path, name, writable, vacant, replaceable, readable, output, program, python, port, systemd, file, image, podman, backup,
-                  bucket, recipients]
+        choices: [path, name, writable, vacant, replaceable, readable, output, program, python, port, systemd, file, image, podman, compose,
+                  backup, bucket, recipients]
       subject:
         description: The variable that a finding names.
         type: str
@@ -67,7 +68,8 @@ options:
         default: false
       made:
         description: >-
-          Path of what is going to be made at a V(writable) path, C(*) standing for any name, or the image that is brought for V(podman).
+          Path of what is going to be made at a V(writable) path, C(*) standing for any name, or the image that is brought for V(podman) or
+          V(compose).
           C(made) of RV(seen) says whether the image is there, and needs no room any more, C(made_bytes) how much room has what is there,
           of copies of one name the newest. It is for a tree that has grown since to ask for the rest.
         type: str
@@ -133,8 +135,8 @@ findings:
 seen:
   description: >-
     What was measured, by subject (C(bytes), C(files), C(room) in whole blocks, C(sha256), C(free_bytes), C(filesystem), C(made),
-    C(made_bytes), C(held) by what is replaced, C(python), C(port), C(podman), C(path); C(tree) of what is read and C(places) of what is
-    written, the same for the same directory by whatever name).
+    C(made_bytes), C(held) by what is replaced, C(python), C(port), C(podman), C(compose), C(path); C(tree) of what is read and
+    C(places) of what is written, the same for the same directory by whatever name).
   returned: success
   type: dict
 journal:

@@ -21,6 +21,11 @@ def query(database, sql):
     return machine("mover").check_output(f"runuser -u postgres -- psql -XAtq -d {database} -c \"{sql}\"").splitlines()
 
 
+def forms():
+    """In which form the image of each release runs."""
+    return json.loads((WORK / "artefacts" / "forms.json").read_text(encoding="utf-8"))
+
+
 @pytest.fixture(name="events")
 def fixture_events():
     """Call with an application and a release to get the journal of that migration."""
@@ -47,18 +52,22 @@ def test_django_runs_as_the_one_unit_that_starts_with_the_machine():
     assert web.check_output("systemctl show --property=ActiveState --value library-green") == "inactive"
 
 
-def test_the_image_runs_as_the_one_unit_of_quadlet_that_starts_with_the_machine():
-    box = machine("box")
+def test_the_image_alone_runs_in_its_form_and_starts_with_the_machine():
+    box, compose = machine("box"), [release for release, form in forms().items() if form == "compose"]
     assert box.file("/etc/nginx/public_side").content_string == "map $host $public_side { default blue; }\n"
-    assert box.service("library-blue").is_running and not box.service("library").is_running
-    assert box.check_output("podman ps --all --format '{{.Names}} {{.State}}'") == "library-one running"
-    # The colour of before is stopped and can be started again, by an operator alone; of the one that failed there is no unit.
+    # Compose keeps the container of before, systemd its unit; both can be started again, by an operator alone. Of the one that failed
+    # there is neither.
+    kept = {"library-one running", *(["library-zero exited"] if "zero" in compose else [])}
+    assert set(box.check_output("podman ps --all --format '{{.Names}} {{.State}}'").splitlines()) == kept
     def unit(service):
-        return box.check_output(f"systemctl show --property=LoadState,WantedBy {service}").splitlines()
-    assert set(unit("library-blue")) == {"LoadState=loaded", "WantedBy=multi-user.target"}
-    assert set(unit("library")) - {"WantedBy="} == {"LoadState=loaded"}
-    assert set(unit("library-green")) - {"WantedBy="} == {"LoadState=not-found"}
-    image = box.check_output("podman inspect --format '{{.Image}}' library-one")
+        return set(box.check_output(f"systemctl show --property=LoadState,ActiveState,WantedBy {service}").splitlines()) - {"WantedBy="}
+    absent = {"LoadState=not-found", "ActiveState=inactive"}
+    assert unit("library-green") == absent
+    assert unit("library") == (absent if "zero" in compose else {"LoadState=loaded", "ActiveState=inactive"})
+    live = {"LoadState=loaded", "ActiveState=active", "WantedBy=multi-user.target"}
+    assert unit("library-blue") == (absent if "one" in compose else live)
+    image, policy = box.check_output("podman inspect --format '{{.Image}} {{.HostConfig.RestartPolicy.Name}}' library-one").split()
+    assert policy == ("unless-stopped" if "one" in compose else "no")
     assert f"sha256:{image}" == (WORK / "artefacts" / "site" / "images" / "one" / "digest").read_text()
 
 
@@ -69,10 +78,13 @@ def test_a_value_of_several_lines_reaches_the_application_as_it_is(name, pid):
     assert 'NOTICE=it\'s "closed" on \\n:\n\tFriday, $HOME, %n\n' in variables
 
 
-def test_the_password_of_the_image_is_a_secret_of_podman_and_that_of_the_failed_release_is_gone():
-    names = machine("box").check_output("podman secret ls --format '{{.Name}}'").split()
-    assert {name.split(".")[0] for name in names} == {"library-one", "library-zero"}
-    assert "library-one.PGPASSWORD" in names
+def test_secrets_of_the_image_are_podmans_or_in_files_of_their_owner_and_those_of_the_failed_release_are_gone():
+    box = machine("box")
+    names = box.check_output("podman secret ls --format '{{.Name}}'").split()
+    files = box.check_output("find /srv/library/shared/run -name '*.compose.json' -printf '%f %m\\n'").splitlines()
+    for release, form in forms().items():
+        secret, file = f"library-{release}.PGPASSWORD" in names, f"library-{release}.compose.json 600" in files
+        assert (secret, file) == ((False, False) if release == "two" else (form == "quadlet", form == "compose")), release
 
 
 def test_node_runs_on_both_machines_and_both_are_in_rotation():
@@ -113,10 +125,11 @@ def test_a_release_that_is_taken_back_makes_way_for_the_one_that_it_replaced(app
     served = [json.loads(body)["release"] for body, _space, status in answers if status == "200"]
     assert [release for release, _same in itertools.groupby(served)] == ["zero", "one", "zero"]
     seen = (WORK / "artefacts" / f"{application}-back.seen").read_text().splitlines()
-    assert {"ActiveState=active", "WantedBy=multi-user.target"} <= set(seen)
+    compose = application == "image" and forms()["zero"] == "compose"
+    assert set(seen[:2]) == ({"ActiveState=inactive", "WantedBy="} if compose else {"ActiveState=active", "WantedBy=multi-user.target"})
     if application == "image":
         digest = (WORK / "artefacts" / "site" / "images" / "zero" / "digest").read_text()
-        assert seen[2:] == [f"library-zero running {digest.removeprefix('sha256:')}"]
+        assert seen[2:] == [f"library-zero running {'unless-stopped' if compose else 'no'} {digest.removeprefix('sha256:')}"]
 
 
 def test_code_goes_back_and_data_stays():

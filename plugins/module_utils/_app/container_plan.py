@@ -14,12 +14,14 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._app import process_table
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
-FORMS = ("quadlet", "podman")
+FORMS = ("quadlet", "podman", "compose")
 STATES = ("present", "started", "stopped", "resumed", "reverted", "enabled", "observed")
-OLDEST = {"podman": (4, 0), "quadlet": (4, 6)}
-"""The first version of podman that knows all that a form needs."""
+OLDEST = {"podman": (4, 0), "quadlet": (4, 6), "compose": (2, 20)}
+"""The first version of podman, or of Compose, that knows all that a form needs."""
 INSTALL = "[Install]"
 LABEL = "dihya.migration.tool"
+SERVICE = "app"
+"""What a file of ours for Compose calls the application."""
 _PIN = re.compile(r"([a-z0-9](?:[a-z0-9._:/-]*[a-z0-9])?)@(sha256:[0-9a-f]{64})\Z")
 
 
@@ -64,6 +66,11 @@ def find_image(pinned: str, listing: Sequence[Mapping[str, Any]]) -> str | None:
         if digest in digests or digest == f"sha256:{image.get('Id')}":
             return str(image["Id"])
     return None
+
+
+def bare_id(image: str) -> str:
+    """The id of an image as podman writes it, docker puts the kind of digest before it."""
+    return image.rpartition(":")[2]
 
 
 def secret_names(name: str, variables: Mapping[str, str]) -> dict[str, str]:
@@ -127,6 +134,71 @@ def at_boot(unit: str) -> str:
 def not_at_boot(unit: str) -> str:
     """The Quadlet file ``unit``, so that it starts only when it is told to."""
     return unit.partition(f"\n{INSTALL}\n")[0]
+
+
+def compose_project(name: str) -> str:
+    """The project of the container ``name``: one of its own, since Compose replaces what else is in a project; it knows no capitals."""
+    plain = re.sub(r"[^a-z0-9_-]", "-", name.lower())
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def compose_options(project: str, file: str) -> list[str]:
+    """Options of ``docker compose`` that name what it works on; it prints nothing of its own among what a tool prints."""
+    return ["--progress=quiet", f"--project-name={project}", f"--file={file}"]
+
+
+def compose_tool(docker: str, definition: Definition, file: str) -> list[str]:
+    """``docker compose run …`` up to where further options, the service and the tool follow: it leaves nothing behind it."""
+    return [docker, "compose", *compose_options(f"{compose_project(definition.name)}-tools", file), "run", "--rm", "--no-deps", "-T",
+            *(f"--env={name}={value}" for name, value in sorted(definition.environment.items()))]
+
+
+def compose_text(definition: Definition, mark: str) -> str:
+    """The file of Compose that runs the application, secrets included: it is to be read by its owner alone.
+
+    JSON, which YAML contains: it carries every value whole.
+    """
+    return _compose({
+        **_compose_service(definition, {**definition.environment, process_table.MARK: mark}),
+        "container_name": definition.name, "restart": "on-failure", "logging": {"driver": "json-file"},
+        **({"command": [_literal(word) for word in definition.command]} if definition.command else {}),
+    })
+
+
+def compose_tools_text(definition: Definition) -> str:
+    """The file of Compose in which tools of the application run; what is no secret is given to each of them."""
+    return _compose({**_compose_service(definition, {}), "entrypoint": [], "labels": {LABEL: definition.name}})
+
+
+def _compose(service: Mapping[str, Any]) -> str:
+    return json.dumps({"services": {SERVICE: service}}, indent=1, sort_keys=True) + "\n"
+
+
+def _compose_service(definition: Definition, more: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "image": f"sha256:{definition.image}", "pull_policy": "never", "network_mode": "host", "security_opt": ["no-new-privileges"],
+        "environment": {name: _literal(value) for name, value in {**more, **definition.secrets}.items()},
+        "volumes": [_compose_volume(volume) for volume in definition.volumes],
+        **({"user": definition.user} if definition.user else {}),
+    }
+
+
+def _compose_volume(volume: str) -> dict[str, Any]:
+    """A directory of the host; docker would make one that is missing, where podman refuses."""
+    source, _colon, rest = volume.partition(":")
+    target, _colon, given = rest.partition(":")
+    wanted = set(given.split(",")) - {""}
+    if not source.startswith("/") or not target.startswith("/") or wanted - {"ro", "rw", "z", "Z"}:
+        raise MigrationError(
+            f"Compose is not given the volume {volume}: write it as HOST:CONTAINER[:OPTIONS], both from /, of options ro, rw, z and Z")
+    label = {"selinux": min(wanted & {"z", "Z"})} if wanted & {"z", "Z"} else {}
+    return {"type": "bind", "source": _literal(source), "target": _literal(target), "read_only": "ro" in wanted,
+            "bind": {"create_host_path": False, **label}}
+
+
+def _literal(text: str) -> str:
+    """``text`` without meaning of its own for Compose."""
+    return text.replace("$", "$$")
 
 
 def _escaped(text: str) -> str:

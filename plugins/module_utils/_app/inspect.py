@@ -15,7 +15,8 @@ from typing import Any, Callable, Optional
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._age import Seal, problems
-from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, output, podman, process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, docker, output, podman, process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app.engine import Engine
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -300,6 +301,31 @@ def _podman(look: Look) -> Finding:
     storage = host.storage()
     if storage is None:
         return "podman does not work for this user", "run `podman info` on this host as this user and correct what it says"
+    return _image_room(look, host, storage)
+
+
+def _compose(look: Look) -> Finding:
+    """Docker Compose must know all that it is given, a daemon of this host must answer, and have room likewise."""
+    if not shutil.which("docker"):
+        return "docker is not installed on this host", "install docker and Docker Compose 2, or choose another form"
+    host, oldest = docker.Docker(), ".".join(map(str, container_plan.OLDEST["compose"]))
+    version = host.compose_version()
+    if version is None:
+        return "docker has no Compose on this host", f"install Docker Compose {oldest} or later as its plug-in, or choose another form"
+    look.facts["compose"] = ".".join(map(str, version))
+    if version < container_plan.OLDEST["compose"]:
+        return f"Docker Compose {look.facts['compose']} is too old", (
+            f"install Docker Compose {oldest} or later as its plug-in, or choose another form")
+    storage = host.storage()
+    if storage is None:
+        return "no daemon of docker answers this user", "run `docker info` on this host as this user and correct what it says"
+    if not os.path.isdir(storage):
+        return "docker's daemon keeps its images elsewhere than on this host", (
+            "let DOCKER_HOST of backend_build_environment name a daemon of this host")
+    return _image_room(look, host, storage)
+
+
+def _image_room(look: Look, host: Engine, storage: str) -> Finding:
     free = _free(look, storage)
     with contextlib.suppress(MigrationError):  # a name that cannot be one is a finding of the look at it
         look.facts["made"] = bool(look.made and host.image(look.made))
@@ -358,6 +384,7 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "file": _file,
     "image": _image,
     "podman": _podman,
+    "compose": _compose,
     "backup": _backup,
     "bucket": _bucket,
     "recipients": _recipients,

@@ -1,6 +1,6 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the engines ask of podman and of systemd; secrets go in by standard input, outputs stay in 0600 files."""
+"""What the engines ask of podman and of systemd; secrets go in by standard input."""
 
 from __future__ import annotations
 
@@ -10,33 +10,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app.engine import Engine
 from ansible_collections.dihya.migration.plugins.module_utils._command import Finished, find_tool, run
-from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory
 
 UNITS = "/etc/containers/systemd"
-_KEPT = re.compile(r"CONTAINERS_\w+|REGISTRY_AUTH_FILE|XDG_\w+|DBUS_SESSION_BUS_ADDRESS|SSL_CERT_(?:FILE|DIR)|(?i:https?_proxy|no_proxy)")
 
 
-def surroundings() -> dict[str, str]:
-    """The variables that tell podman where its configuration is and how it reaches a registry."""
-    return {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
+class Podman(Engine):
+    """Podman on this host."""
 
-
-class Podman:
-    """Podman on this host; what its commands printed is kept in ``log_dir``, where one is named."""
-
-    def __init__(self, log_dir: str = "") -> None:
-        self.program = find_tool("podman")
-        self.log_dir = log_dir
-
-    def call(self, *argv: str, check: bool = True, timeout: float = 120, stdin: str | None = None) -> Finished:
-        """Run ``podman argv``; raises on a failure with ``check``, naming the file that says why."""
-        log = None
-        if check and self.log_dir:
-            log = os.path.join(private_directory(self.log_dir), f"podman-{argv[0]}.log")
-        return run([self.program, *argv], env=surroundings(), stdin=stdin, timeout=timeout, check=check, log=log)
+    tool = "podman"
 
     def version(self) -> tuple[int, ...]:
         """Its version as numbers."""
@@ -48,38 +31,9 @@ class Podman:
         found = self.call("info", "--format={{.Store.GraphRoot}}", check=False)
         return found.stdout.strip() if found.status == 0 and os.path.isdir(found.stdout.strip()) else None
 
-    def image(self, pinned: str) -> str | None:
-        """The id of the pinned image on this host, None when it is not there."""
-        listing = json.loads(self.call("images", "--no-trunc", "--format=json").stdout or "[]")
-        return container_plan.find_image(pinned, listing or [])
-
-    def fetch(self, pinned: str, archive: str | None, timeout: float) -> str:
-        """Load the image from ``archive``, or pull it, and return the id that its digest proves."""
-        if archive:
-            self.call("load", "--quiet", f"--input={archive}", timeout=timeout)
-        else:
-            self.call("pull", "--quiet", pinned, timeout=timeout)
-        found = self.image(pinned)
-        if found is None:
-            place, pin = (archive, "the image's id, which an archive keeps") if archive else ("the registry", "the digest that it tells")
-            raise MigrationError(f"what came from {place} has not the digest of {pinned}: pin {pin}, or correct what lies there")
-        return found
-
-    def container(self, name: str) -> Mapping[str, Any] | None:
-        """What podman knows of the container ``name``, None when there is none."""
-        found = self.call("container", "inspect", name, check=False, timeout=60)
-        return json.loads(found.stdout)[0] if found.status == 0 else None
-
-    def runs(self, name: str, image: str) -> bool:
-        """Whether the container ``name`` runs, and from the image with the id ``image``."""
-        found = self.container(name) or {"State": {}}
-        return bool(found["State"].get("Running")) and found["Image"] == image
-
-    def identity(self, name: str) -> dict[str, Any]:
-        """The container's id and its process, which together are never given to another one."""
-        found = self.container(name) or {}
-        pid = int(found.get("State", {}).get("Pid") or 0)
-        return {"container": found.get("Id", ""), **(process_table.identity(pid) if pid else {"pid": 0, "start": 0, "boot": ""})}
+    def images(self) -> Sequence[Mapping[str, Any]]:
+        """All images on this host."""
+        return json.loads(self.call("images", "--no-trunc", "--format=json").stdout or "[]") or []
 
     def put_secrets(self, values: Mapping[str, str]) -> None:
         """Store each value under its name, in place of one of before."""
@@ -100,12 +54,6 @@ class Podman:
     def drop(self, name: str, patience: float) -> None:
         """Remove the container ``name``, running or not."""
         self.call("rm", "--force", "--ignore", f"--time={int(patience)}", name, timeout=patience + 60)
-
-    def end_tools(self, name: str) -> None:
-        """End tools of the application that a killed run has left at work."""
-        left = self.call("ps", "--all", "--quiet", f"--filter=label={container_plan.LABEL}={name}").stdout.split()
-        if left:
-            self.call("rm", "--force", "--ignore", "--time=5", *left)
 
 
 def unit_path(service: str) -> str:

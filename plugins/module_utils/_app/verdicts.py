@@ -9,6 +9,7 @@ import re
 import time
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._app import container
 from ansible_collections.dihya.migration.plugins.module_utils._app.checks import Command, Outcome, run_all, scan_log
 from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Answer, Expectation, check_url, probe_until
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
@@ -109,6 +110,8 @@ def _check_pattern(text: str | None) -> None:
 def _search(item: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The verdict on one log as a test of the journal, and why."""
     record = read_record(item["record"]) if item["record"] else None
+    if record and item["container"]:
+        container.keep_log(item["record"], record)
     since = int(record.get("log_offset") or 0) if record else item["since"]
     found = scan_log(item["path"], since, item["pattern"], item["container"])
     test = {"name": f"errors in {item['path']}"[:300], "verdict": "passed", "passed": 1, "failed": 0, "skipped": 0, "log": item["path"]}

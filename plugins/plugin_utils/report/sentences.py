@@ -159,6 +159,7 @@ NOT_PROVED = (
     N_("silence of the target's server log: where a statement fails it may keep values of a row, and user {user} may not turn that off"),
     N_("{path} does not exist: its errors were not searched"),
     N_("that the container starts with the machine: without systemd nothing here starts it"),
+    N_("that the container starts with the machine: docker's daemon starts it, and nothing here proves that the machine starts the daemon"),
     N_("that the target hosts have room for the package: it is only built later"),
     N_("that the target hosts have room for the page: it is only built later"),
     N_("that the target hosts have room for the image: a registry does not tell its size"),

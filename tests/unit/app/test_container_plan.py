@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from typing import Any
 
 import pytest
 from ansible.template import trust_as_template
-from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan
+from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, process_table
 from ansible_collections.dihya.migration.plugins.module_utils._app.checks import scan_log
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
@@ -66,6 +68,36 @@ def test_whatever_a_running_container_differs_in_makes_it_another_one(change):
     assert dataclasses.replace(PLAIN, **change).digest() != PLAIN.digest()
 
 
+def test_compose_is_given_every_value_whole_and_makes_no_directory_and_pulls_nothing():
+    service = json.loads(container_plan.compose_text(PLAIN, "m1"))["services"]["app"]
+    assert service["environment"] == {"MODE": "live", "TOKEN": "canary", "EMPTY": "", process_table.MARK: "m1"}
+    assert service["command"] == ["serve", "50% of $$X"] and service["image"] == f"sha256:{B}" and service["pull_policy"] == "never"
+    assert service["volumes"] == [{"type": "bind", "source": "/srv/media", "target": "/media", "read_only": False,
+                                   "bind": {"create_host_path": False}}]
+    tools = json.loads(container_plan.compose_tools_text(PLAIN))["services"]["app"]
+    assert tools["environment"] == {"TOKEN": "canary", "EMPTY": ""}
+    assert tools["labels"] == {container_plan.LABEL: "api-2"} and tools["entrypoint"] == [] and "container_name" not in tools
+
+
+@pytest.mark.parametrize(("volume", "bind"), [("/a:/b:ro,Z", {"create_host_path": False, "selinux": "Z"}), ("a:/b", None), ("/a", None),
+                                              ("/a:/b:U", None)])
+def test_a_volume_that_compose_would_take_for_something_else_is_refused(volume, bind):
+    if bind is None:
+        with pytest.raises(MigrationError, match="HOST:CONTAINER"):
+            container_plan.compose_text(dataclasses.replace(PLAIN, volumes=(volume,)), "m1")
+    else:
+        made = json.loads(container_plan.compose_text(dataclasses.replace(PLAIN, volumes=(volume,)), "m1"))["services"]["app"]["volumes"][0]
+        assert made["bind"] == bind and made["read_only"]
+
+
+def test_each_container_has_a_project_of_its_own_whatever_its_name():
+    names = ["api-2", "Api-2", "api.2", "api_2"]
+    projects = [container_plan.compose_project(name) for name in names]
+    assert projects[0] == "api-2" and len(set(projects)) == 4 and all(re.fullmatch(r"[a-z0-9][a-z0-9_-]*", one) for one in projects)
+    tool = container_plan.compose_tool("docker", PLAIN, "/f")
+    assert tool[2:5] == ["--progress=quiet", "--project-name=api-2-tools", "--file=/f"] and tool[-1] == "--env=MODE=live"
+
+
 def test_the_log_of_a_container_is_searched_as_the_application_wrote_it(tmp_path):
     log = tmp_path / "log"
     log.write_text("2026-11-25T19:58:46.7+00:00 stderr F Traceback (most recent call last):\n2026-11-25T19:58:46.8+00:00 stdout F fine\n")
@@ -73,7 +105,7 @@ def test_the_log_of_a_container_is_searched_as_the_application_wrote_it(tmp_path
 
 
 def contained(**given):
-    image = {"inside": ["podman", "run", "--rm"], "image_id": A}
+    image = {"inside": ["podman", "run", "--rm"], "inside_of": A}
     return role(**{"backend_runtime": "container", "backend_image": f"api@sha256:{A}", "__backend_image": image, **given})
 
 
@@ -102,6 +134,20 @@ def test_an_image_needs_no_tree_no_command_and_nothing_installed():
     assert ask(planned, "__backend_install") == [] and ask(planned, "__backend_unready") == []
     assert {look["check"] for look in ask(planned, "__backend_looks_target")} == {"writable", "name", "port", "image", "podman"}
     assert [look["check"] for look in ask(contained(migration_site="mover"), "__backend_looks_mover")] == ["name"]
+
+
+def test_compose_has_no_time_limit_of_its_own_and_is_looked_for_instead_of_podman():
+    image = {"inside": ["docker", "compose", "run"], "inside_of": "app"}
+    volumes = ["/a:/b", "/a:/b:ro,z"]
+    planned = contained(backend_container_form="compose", backend_container_volumes=volumes, __backend_image=image,
+                        __backend_wanted=trust_as_template("{{ __backend_schema }}"))
+    upgrade = next(item for item in ask(planned, "__backend_to_run") if item["name"] == "schema upgrade")
+    assert upgrade["argv"] == ["docker", "compose", "run", *OPTIONS, "app", "flask", "db", "upgrade"]
+    assert {look["check"] for look in ask(planned, "__backend_looks_target")} == {"writable", "name", "port", "image", "compose"}
+    assert ask(planned, "__backend_unready") == []
+    refused = ask(contained(backend_container_form="compose", backend_container_volumes=[*volumes, "a:/b", "/a:/b:U"]), "__backend_unready")
+    assert [(row["subject"], row["finding"]) for row in refused] == [
+        ("backend_container_volumes", "a:/b, /a:/b:U cannot be volumes in a file of Compose")]
 
 
 @pytest.mark.parametrize(("archive", "transport", "mover"), [("", "pull", False), ("/a/i.tar", "pull", True), ("/a/i.tar", "local", False)])
