@@ -18,6 +18,7 @@ PYTHON = str(PROGRAMS / "python")
 POSTGRES_15 = Need("/usr/lib/postgresql/15/bin/initdb", "postgresql-15")
 DEBIAN_KEYS = Need("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring")
 CONTAINERS = (Need("podman"), Need("runc"), Need("mmdebstrap"), DEBIAN_KEYS, Need("ssh", "openssh-client"), Need("rsync"))
+REGISTRY = Need("docker-registry")
 BROWSERS = (Need("chromium"), Need("certutil", "libnss3-tools"))
 PACKAGES = (Need("aapt"), Need("aapt2", "aapt"), Need("apksigner"), Need("zipalign"), Need("jarsigner", "default-jdk-headless"),
             Need("fdroid", "fdroidserver"), Need("/usr/share/android-framework-res/framework-res.apk", "android-framework-res"))
@@ -102,7 +103,7 @@ def integration(root: pathlib.Path) -> Tier:
                             environment={"POSTGRES_SOURCE": other}) for other in others] + [
         waits(f"{PAIRS}-{other}", "POSTGRES_SOURCE chose another one" if "POSTGRES_SOURCE" in os.environ else WAITS)
         for other in SOURCES if other not in chosen]
-    return Tier("integration", tuple(map(tuple, lanes.values())), needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES))
+    return Tier("integration", tuple(map(tuple, lanes.values())), needs=(*SERVERS, *SCHEMA_TOOLS, *PACKAGES, *PROXIES, REGISTRY))
 
 
 def sources(root: pathlib.Path) -> list[str]:
