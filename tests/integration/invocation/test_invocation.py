@@ -30,7 +30,8 @@ all:
 def endpoints(move: Move) -> dict[str, object]:
     """What differs here from a real inventory: no TLS on loopback, chosen ports, and no directory under /var.
 
-    Reports go where they go by default; TLS, port and directories of a real one are shown between containers (molecule/default).
+    Reports go where they go by default; the same inventory to the letter, with TLS, port and directories by default, is that of a second
+    database in molecule/default.
     """
     ours = {name: value for name, value in move.variables.items()
             if name == "test_base" or name.endswith(("_dir", "_transport")) and name != "migration_report_dir"}
