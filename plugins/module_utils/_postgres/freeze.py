@@ -25,7 +25,13 @@ from ansible_collections.dihya.migration.plugins.module_utils._manifest import s
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture, large_objects, rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.definitions import digest_of_server, redefined
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, passfile_line
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
+    Endpoint,
+    connect,
+    import_psycopg2,
+    passfile_line,
+    pin_session,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import read_fence, try_fence
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_plan import (
@@ -177,7 +183,7 @@ class Freeze:
         if not differing and not self.guard.reopened:
             differing = altered(taken, after)
         if differing:
-            self.guard.take()
+            self.guard.give_up()
             raise MigrationError(f"the source is open again, but {len(differing)} things are not as before the freeze: {differing[0]}: "
                                  f"set that right, or remove {self.capture_file}.state when it is meant so", differing=differing[:20])
         publish_json(self.capture_file + ".state", {"state": "open"})
@@ -193,12 +199,15 @@ class Freeze:
         done: dict[str, Changes] = {}
         failed: list[str] = []
         for name, found in planned.items():
-            try:
-                done[name] = self._without_what_is_gone(name, found)
-                self._execute(name, done[name].undo)
-            except MigrationError as error:
-                failed.append(error.message)
-                self._execute_each(name, done[name].undo if name in done else ())
+            for last in (False, True):  # a connection may have been lost
+                try:
+                    done[name] = self._without_what_is_gone(name, found)
+                    self._execute(name, done[name].undo)
+                    break
+                except MigrationError as error:
+                    if last:
+                        failed.append(error.message)
+                        self._execute_each(name, done.get(name, found).undo)
         try:
             self._run(self.method.undo)
         except MigrationError as error:
@@ -270,13 +279,28 @@ class Freeze:
         run_in_transaction(self.endpoint, database, statements, self.application_name)
 
     def _execute_each(self, database: str, statements: Sequence[str]) -> None:
-        """Run those of ``statements`` that the server takes; where it answers no more, the rest is not tried."""
-        for statement in statements:
-            try:
-                self._execute(database, [statement])
-            except MigrationError as error:
-                if "kind" in error.facts:
-                    return
+        """Give what the server lets us give, each grant by itself.
+
+        In one session, for ``SET ROLE`` is for what follows it. What a freeze gave is not taken back: it may be our own right to
+        connect, without which nobody could open the rest.
+        """
+        psycopg2 = import_psycopg2()
+        with contextlib.suppress(MigrationError), \
+                contextlib.closing(connect(self.endpoint, database, self.application_name)) as connection, \
+                contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = off")
+            pin_session(connection)
+            refused = False
+            for statement in statements:
+                if statement.startswith("REVOKE ") or (refused and statement != "RESET ROLE"):
+                    continue
+                try:
+                    cursor.execute(statement)
+                    refused = False
+                except psycopg2.Error:
+                    if connection.closed:
+                        return
+                    refused = statement.startswith("SET ROLE ")
 
     def _run(self, argv: Sequence[str]) -> None:
         if argv:

@@ -166,7 +166,8 @@ class Guard:
 
         It is set again when what is done meanwhile fails, and opens the source by itself when we die at it.
         """
-        publish(f"{self.base}.holder", f"{os.getpid()} {start_time(os.getpid())}\n".encode())
+        with contextlib.suppress(OSError):  # a full disk keeps nobody from opening the source
+            publish(f"{self.base}.holder", f"{os.getpid()} {start_time(os.getpid())}\n".encode())
         self._rename("armed", "aside")
         until = time.monotonic() + OPENING
         while self._there("fired") and self._timer():
@@ -211,6 +212,12 @@ class Guard:
         for name in ("armed", "aside"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.base}.{name}")
+
+    def give_up(self) -> None:
+        """Take the timer away where the source is open and not as before: what it did stays known, its password does not."""
+        self.take()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.base}.pgpass")
 
     def clear(self) -> None:
         """End the timer's process and remove its files."""

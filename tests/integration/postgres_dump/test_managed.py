@@ -10,6 +10,7 @@ import pathlib
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import fence, freeze_module
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze as freeze_engine
 
 from demo.postgres_server import HOST, PostgresServer, bin_directory
 from tests.support.needs import require_postgres
@@ -334,6 +335,10 @@ def freeze(case, check_mode=False, **options):
     return freeze_module.run({**given, **options}, check_mode)
 
 
+def refuse(*_arguments):
+    raise MigrationError("the server refuses it")
+
+
 def test_a_plain_login_that_is_a_member_of_the_owner_freezes_and_reopens(case, monkeypatch):
     client = case.source.server.connect("shop", "clerk", "canary-clerk")
     case.source.server.execute("CREATE DATABASE private")  # as a service's own one, into which nobody comes
@@ -356,6 +361,11 @@ def test_a_plain_login_that_is_a_member_of_the_owner_freezes_and_reopens(case, m
         case.source.server.execute("ANALYZE", "shop")
         with pytest.raises(MigrationError, match="whether that was maintenance alone is unknown where migrator may not connect: .*private"):
             freeze(case, state="fenced")
+        with monkeypatch.context() as patch:  # whatever fails in the undo, our own way in stays
+            patch.setattr(freeze_engine, "run_in_transaction", refuse)
+            with pytest.raises(MigrationError, match="could not be opened in full"):
+                freeze(case, state="open")
+        case.source.server.connect("shop", "clerk", "canary-clerk").close()
     finally:
         assert freeze(case, state="open")["state"] == "open"  # proves that all is as before
         case.source.server.execute("DROP DATABASE private WITH (FORCE)")
