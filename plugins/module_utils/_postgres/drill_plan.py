@@ -158,7 +158,7 @@ def server_settings(manifest: Mapping[str, Any], jobs: int, monetary: str) -> st
     """The postgresql.conf of a throw-away server: closed, without jobs of its own, and fast because nothing of it has to last."""
     theirs = manifest["server"]["settings"]
     connections = 20 + 4 * jobs
-    locks = int(theirs["max_locks_per_transaction"]) * int(theirs["max_connections"])
+    locks = int(theirs["max_locks_per_transaction"]) * (int(theirs["max_connections"]) + int(theirs.get("max_prepared_transactions") or 0))
     values = {
         "listen_addresses": "", "unix_socket_directories": ".", "unix_socket_permissions": "0700", "port": "5432",
         "max_connections": str(connections), "max_locks_per_transaction": str(max(64, math.ceil(locks / connections))),

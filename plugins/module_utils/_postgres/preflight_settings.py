@@ -82,7 +82,13 @@ def _meant(name: str, value: str) -> str:
     if name == "TimeZone":
         zone = value.lower().replace("etc/", "")
         return "utc" if zone in ("utc", "uct", "zulu", "universal", "gmt", "greenwich") else zone
-    return plain(value) if name.startswith("lc_") else value
+    if name.startswith("lc_"):  # how numbers and days are written, whatever the bytes of letters
+        place, _at, variant = plain(value).partition("@")
+        place = place.partition(".")[0]
+        return f"{'c' if place == 'posix' else place}@{variant}"
+    if name == "search_path":
+        return ",".join(part.strip() for part in value.split(","))
+    return value.removeprefix("pg_catalog.") if name == "default_text_search_config" else value
 
 
 def _brought(facts: dict[str, Any]) -> set[str]:
@@ -91,7 +97,9 @@ def _brought(facts: dict[str, Any]) -> set[str]:
         return {entry.partition("=")[0].lower() for one in facts[side]["globals"]["settings"]
                 if one["role"] is None and one["database"] == database for entry in one["settings"]}
     own = [named("source", name) for name in good(facts)]
-    return (named("source", None) - named("target", None)) | (set.intersection(*own) if own else set())
+    # A login that is no superuser cannot set anything for every role.
+    everybody = named("source", None) - named("target", None) if facts["target"]["server"]["login"]["superuser"] else set()
+    return everybody | (set.intersection(*own) if own else set())
 
 
 def pins(facts: dict[str, Any]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, good
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names, plain
 
 
 def types(facts: dict[str, Any]) -> Iterator[Finding]:
@@ -19,7 +19,7 @@ def types(facts: dict[str, Any]) -> Iterator[Finding]:
         held = content["types"]
         if held.get("xml") and not facts["target"]["xml"]:
             yield finding(TARGET, f"database {name} has xml columns, the target was built without XML", "install a build with libxml")
-        if held.get("money") and one != other:
+        if held.get("money") and plain(one or "") != plain(other or ""):
             yield finding(TARGET, f"database {name} has money columns and lc_monetary differs: amounts would change",
                           "set the source's lc_monetary on the target")
         bound = sorted(set(held) - {"xml", "money"})

@@ -14,10 +14,11 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals 
 # Settings under which the same statement means another value: they do not travel in a dump.
 MEANING = ("TimeZone", "DateStyle", "IntervalStyle", "lc_monetary", "lc_numeric", "lc_time", "default_text_search_config",
            "default_transaction_isolation", "search_path", "xmlbinary", "xmloption", "bytea_output", "standard_conforming_strings",
-           "array_nulls", "transform_null_equals", "extra_float_digits", "timezone_abbreviations")
-# Settings that change how long something may take, how the server speaks and how it keeps new passwords, but no value.
-CONDUCT = ("lc_messages", "password_encryption", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
-           "idle_session_timeout", "transaction_timeout")
+           "array_nulls", "transform_null_equals", "timezone_abbreviations")
+# Settings that change how long something may take, how the server speaks and how it keeps new passwords, but no value. Servers before
+# 12 print fewer digits by default.
+CONDUCT = ("lc_messages", "extra_float_digits", "password_encryption", "statement_timeout", "lock_timeout",
+           "idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
 # Settings of which the target needs no less than the source.
 CAPACITY = ("max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_worker_processes", "max_replication_slots",
             "max_wal_senders", "shared_buffers", "work_mem", "maintenance_work_mem", "wal_level")

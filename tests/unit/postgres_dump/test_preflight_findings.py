@@ -231,11 +231,28 @@ def test_a_setting_that_changes_meaning_stops_unless_it_comes_along_or_is_accept
     for comes in (put("pins", ["timezone"]), put("source/globals/settings", [own]), put("source/globals/settings", [theirs])):
         assert told(comes) == []
     assert told(put("source/globals/settings", [dict(own, role="crm"), dict(own, database="other")])) == [(zone, True)]
+
+    def plain(facts: dict[str, Any]) -> None:
+        put("source/globals/settings", [theirs])(facts)
+        put("target/server/login/superuser", False)(facts)
+    assert (zone, True) in told(plain)  # such a login brings nothing that is for every role
     facts = sound()
     facts["target"]["server"]["settings"]["TimeZone"] = "Africa/Algiers"
     for side, settings in (("source", "TimeZone=UTC"), ("target", "TimeZone=Africa/Algiers")):
         facts[side]["globals"]["settings"] = [dict(theirs, settings=[settings])]
     assert [one["finding"] for one in findings(facts)] == [zone]  # the target keeps what it has for every role
+
+
+@pytest.mark.parametrize(("name", "before", "after", "same"), [
+    ("lc_monetary", "C", "POSIX", True), ("lc_numeric", "C", "C.UTF-8", True), ("lc_time", "fr_FR.UTF-8", "fr_FR", True),
+    ("lc_time", "fr_FR", "fr_FR@euro", False), ("lc_numeric", "C", "fr_FR.UTF-8", False),
+    ("search_path", '"$user", public', '"$user",public', True), ("search_path", "public", "app, public", False),
+    ("default_text_search_config", "pg_catalog.english", "english", True), ("xmloption", "content", "document", False)])
+def test_settings_that_only_are_spelt_otherwise_are_no_difference(name, before, after, same):
+    facts = sound()
+    for side, value in (("source", before), ("target", after)):
+        facts[side]["server"]["settings"] = {**facts[side]["server"]["settings"], name: value}
+    assert bool([one for one in findings(facts) if one["blocking"]]) is not same
 
 
 def test_an_existing_target_database_is_named_with_its_owner():
