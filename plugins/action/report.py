@@ -103,9 +103,12 @@ class ActionModule(ActionBase):
         if MIGRATION_ID.fullmatch(args["migration_id"]):
             report = self._readable(os.path.join(directory_of(args), "report.md"))
             shown, lock = (ask_journal(self, command, args, task_vars) for command in ("show", "status"))
-            events = shown["events"] if shown else last_attempt(os.path.join(directory_of(args), "runs"))
-            options = Options(complete=bool(shown), hints=hints_of(args))
-            stand = stopblock.Stand(build(events, {}, options) if events else None, bool(shown), holder_of(lock.get("lock") or {}))
+            seen = last_attempt(os.path.join(directory_of(args), "runs"))
+            # Neither a damaged journal nor an empty one beside runs that this controller saw tells how things stand.
+            whole = bool(shown) and shown["chain"]["intact"] and bool(shown["events"] or not seen)
+            events = shown["events"] if whole else seen
+            options = Options(complete=whole, hints=hints_of(args))
+            stand = stopblock.Stand(build(events, {}, options) if events else None, whole, holder_of(lock.get("lock") or {}))
         return stopblock.refusal(args["migration_id"], args["refused"], stand, Words(args["language"]), hints_of(args, report))
 
     def _readable(self, path: str) -> str:
