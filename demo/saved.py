@@ -65,5 +65,7 @@ def keep(cluster: PostgresServer) -> str:
 
 def forget() -> None:
     """Remove every copy."""
-    if KEPT.exists():
-        shutil.rmtree(KEPT)
+    for copy in KEPT.glob("old-database-*"):
+        shutil.rmtree(copy)
+    if KEPT.exists() and not any(KEPT.iterdir()):
+        KEPT.rmdir()
