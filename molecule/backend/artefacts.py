@@ -136,9 +136,11 @@ def main() -> None:
     databases(site)
     packages(site, work)
     inventories(work)
-    # A release in one form takes the place of one in the other, and gives it back.
-    before, after = turn_of((("quadlet", "compose"), ("compose", "quadlet")))[-1]
-    (work / "forms.json").write_text(json.dumps({"zero": before, "one": after, "two": before}), encoding="ascii")
+    # A release in one form takes the place of one in the other, and one application gives it back at once; both take turns.
+    turns = turn_of(range(4))
+    before, after = (("quadlet", "compose"), ("compose", "quadlet"))[turns[-1] % 2]
+    back = sorted({("django", "image")[turn // 2] for turn in turns})
+    (work / "turns.json").write_text(json.dumps({"zero": before, "one": after, "two": before, "back": back}), encoding="ascii")
     (work / "secrets.json").touch(mode=0o600)
     (work / "secrets.json").write_text(json.dumps({role: secrets.token_urlsafe(18) for role in ROLES}), encoding="ascii")
 
