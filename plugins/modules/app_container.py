@@ -73,7 +73,7 @@ options:
     description: User inside the container, that of the image by default.
     type: str
   volumes:
-    description: Volumes as C(HOST:CONTAINER[:OPTIONS]); of options, V(compose) takes C(ro), C(rw), C(z) and C(Z).
+    description: Volumes as C(HOST:CONTAINER[:OPTIONS]); of options, V(compose) takes C(ro) and C(rw).
     type: list
     elements: str
     default: []

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._app import container, container_plan, env_file, process, process_table
-from ansible_collections.dihya.migration.plugins.module_utils._app.container_forms import Form, form_of
+from ansible_collections.dihya.migration.plugins.module_utils._app.container_forms import Form, drop_compose_files, form_of, forms_here
 from ansible_collections.dihya.migration.plugins.module_utils._app.container_plan import Definition
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import Plan, Record
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -91,10 +91,12 @@ def _apply(
 
 
 def _abandon(options: dict[str, Any]) -> None:
-    """End tools and remove secrets of a container that was never started."""
-    form = form_of(options["form"], os.path.dirname(options["record_file"]))
-    form.host.end_tools(options["name"])
-    form.drop_secrets(options["name"])
+    """End tools and remove secrets of a container that was never started, in whichever form an earlier run wanted it."""
+    log_dir = os.path.dirname(options["record_file"])
+    for form in forms_here(log_dir, options["form"]):
+        form.host.end_tools(options["name"])
+        form.drop_secrets(options["name"])
+    drop_compose_files(log_dir, options["name"])
 
 
 def _verified(form: Form, pinned: str) -> str:

@@ -8,6 +8,8 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Iterator
 
 from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, podman
 from ansible_collections.dihya.migration.plugins.module_utils._app.container_plan import Definition
@@ -24,8 +26,9 @@ NO_DAEMON = (
 
 
 class Form:
-    """What the forms have in common; ``host`` runs the containers."""
+    """What the forms have in common; ``host`` runs the containers, by its ``program``."""
 
+    program = ""
     host: Engine
 
     def unit(self, definition: Definition, mark: str) -> str:
@@ -84,6 +87,7 @@ class Form:
 class Alone(Form):
     """Podman alone: it starts the container again after a failure, nobody does after a restart of the machine."""
 
+    program = Podman.tool
     host: Podman
 
     def __init__(self, log_dir: str) -> None:
@@ -187,6 +191,7 @@ class Quadlet(Alone):
 class Compose(Form):
     """A project of Docker Compose with one service, of a file of ours beside the record."""
 
+    program = Docker.tool
     host: Docker
 
     def __init__(self, log_dir: str) -> None:
@@ -207,9 +212,7 @@ class Compose(Form):
 
     def drop_secrets(self, name: str) -> None:
         """Both files hold them."""
-        for kind in ("tools", "compose"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._file(name, kind))
+        drop_compose_files(self.host.log_dir, name)
 
     def tool(self, definition: Definition) -> tuple[list[str], str]:
         """``docker compose run``, and the service."""
@@ -229,10 +232,11 @@ class Compose(Form):
             self.host.start_with_machine(name)
 
     def halt(self, record: Record, patience: float) -> None:
-        """``docker stop``, whatever became of its file; what it printed is kept."""
+        """``docker stop``, whatever became of its file; what it printed is kept, where it can be: nothing waits for that."""
         self.host.call("stop", f"-t={int(patience)}", record["name"], check=False, timeout=patience + 60)
         if self.host.container(record["name"]):
-            self.keep_log(record)
+            with contextlib.suppress(MigrationError, OSError):
+                self.keep_log(record)
 
     def retire(self, record: Record) -> Record:
         """The daemon starts nothing that was stopped."""
@@ -253,7 +257,7 @@ class Compose(Form):
         self.host.keep_log(record["name"], record["log_file"])
 
     def _file(self, name: str, kind: str) -> str:
-        return os.path.join(self.host.log_dir, f"{name}.{kind}.json")
+        return _compose_file(self.host.log_dir, name, kind)
 
 
 FORMS = {"quadlet": Quadlet, "podman": Alone, "compose": Compose}
@@ -262,6 +266,27 @@ FORMS = {"quadlet": Quadlet, "podman": Alone, "compose": Compose}
 def form_of(form: str, log_dir: str) -> Form:
     """The form by its name; what commands print is kept in ``log_dir``, as are files with secrets."""
     return FORMS[form](log_dir)
+
+
+def forms_here(log_dir: str, chosen: str) -> Iterator[Form]:
+    """One form of each program on this host; where there is none of it, nothing of it was begun. It must work where it was ``chosen``."""
+    for form, program in (("podman", "podman"), ("compose", "docker")):
+        if shutil.which(program):
+            found = form_of(form, log_dir)
+            if found.host.tool == FORMS[chosen].program or found.host.storage() is not None:
+                yield found
+
+
+def drop_compose_files(log_dir: str, name: str) -> None:
+    """Remove the files of Compose of the container ``name``, which hold its secrets; docker itself is not needed for that."""
+    for kind in ("tools", "compose"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_compose_file(log_dir, name, kind))
+
+
+def _compose_file(log_dir: str, name: str, kind: str) -> str:
+    # As files of an environment are named, which a backup encrypts where it encrypts anything.
+    return os.path.join(log_dir, f".env.{name}.{kind}.json")
 
 
 def _install(service: str, text: str) -> None:

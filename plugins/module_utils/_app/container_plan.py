@@ -171,7 +171,9 @@ def compose_tools_text(definition: Definition) -> str:
 
 
 def _compose(service: Mapping[str, Any]) -> str:
-    return json.dumps({"services": {SERVICE: service}}, indent=1, sort_keys=True) + "\n"
+    text = json.dumps({"services": {SERVICE: service}}, indent=1, sort_keys=True, ensure_ascii=False)
+    # YAML knows no pairs of escapes for what lies beyond 16 bits, so it stands as it is; and these it does not take as they are.
+    return re.sub("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def _compose_service(definition: Definition, more: Mapping[str, str]) -> dict[str, Any]:
@@ -184,16 +186,15 @@ def _compose_service(definition: Definition, more: Mapping[str, str]) -> dict[st
 
 
 def _compose_volume(volume: str) -> dict[str, Any]:
-    """A directory of the host; docker would make one that is missing, where podman refuses."""
+    """A directory of the host; docker would make one that is missing, where podman refuses, and then gives it no label of SELinux."""
     source, _colon, rest = volume.partition(":")
     target, _colon, given = rest.partition(":")
     wanted = set(given.split(",")) - {""}
-    if not source.startswith("/") or not target.startswith("/") or wanted - {"ro", "rw", "z", "Z"}:
+    if not source.startswith("/") or not target.startswith("/") or wanted - {"ro", "rw"}:
         raise MigrationError(
-            f"Compose is not given the volume {volume}: write it as HOST:CONTAINER[:OPTIONS], both from /, of options ro, rw, z and Z")
-    label = {"selinux": min(wanted & {"z", "Z"})} if wanted & {"z", "Z"} else {}
+            f"Compose is not given the volume {volume}: write it as HOST:CONTAINER[:OPTIONS], both from /, of options ro and rw")
     return {"type": "bind", "source": _literal(source), "target": _literal(target), "read_only": "ro" in wanted,
-            "bind": {"create_host_path": False, **label}}
+            "bind": {"create_host_path": False}}
 
 
 def _literal(text: str) -> str:

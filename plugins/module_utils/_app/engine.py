@@ -73,6 +73,11 @@ class Engine:
         found = self.call("container", "inspect", name, check=False, timeout=60)
         return json.loads(found.stdout)[0] if found.status == 0 else None
 
+    def lives(self, name: str, image: str) -> bool:
+        """Whether it does and is not between two restarts, in which docker calls it running too."""
+        found = self.container(name) or {"State": {}}
+        return self.runs(name, image) and not found["State"].get("Restarting")
+
     def runs(self, name: str, image: str) -> bool:
         """Whether the container ``name`` runs, and from the image with the id ``image``."""
         found = self.container(name) or {"State": {}}

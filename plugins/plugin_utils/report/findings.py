@@ -255,7 +255,7 @@ ADVICE = (
     N_("run `podman info` on this host as this user and correct what it says"),
     N_("install docker and Docker Compose 2, or choose another form"),
     N_("install Docker Compose {version} or later as its plug-in, or choose another form"),
-    N_("write each as HOST:CONTAINER[:OPTIONS], both from /, of options ro, rw, z and Z"),
+    N_("write each as HOST:CONTAINER[:OPTIONS], both from /, of options ro and rw"),
     N_("run `docker info` on this host as this user and correct what it says"),
     N_("let DOCKER_HOST of backend_build_environment name a daemon of this host"),
     N_("free space below {path}"),
