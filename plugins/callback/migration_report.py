@@ -34,6 +34,7 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, Optional
 
@@ -54,6 +55,8 @@ from ansible_collections.dihya.migration.plugins.plugin_utils.report.runlog impo
 JOURNAL_ACTION = "dihya.migration.journal"
 MIGRATION_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RUNNER_READS = 0.5
+"""Seconds in which ansible-runner reads the recap: what it reads together with the end of that, it keeps and does not show."""
 ACTIVE: list[int] = []
 """The process in which an instance is at work: the shim and a user's own setting must not make two."""
 
@@ -236,6 +239,8 @@ class CallbackModule(CallbackBase):
         """The last lines on the screen. Past the buffers of Python: a signal may have come while one was being written."""
         lines, self.last_words = self.last_words, []
         if lines:
+            if "AWX_ISOLATED_DATA_DIR" in os.environ:
+                time.sleep(RUNNER_READS)
             os.write(2, ("\n" + "\n".join(lines) + "\n").encode("utf-8", "replace"))
 
     def _at_exit(self) -> None:
