@@ -118,7 +118,7 @@ def sources(root: pathlib.Path) -> list[str]:
 
 def chaos() -> Tier:
     """Kills, full disks and races: a seeded sample, with ``CHAOS=full`` all of them; half of the time goes to whole migrations."""
-    limit = 7200 if os.environ.get("CHAOS") == "full" else 300
+    limit = 7200 if os.environ.get("CHAOS") == "full" else 600
     migrations = "tests/chaos/test_migration_kill.py"
     return Tier("chaos", (
         (pytest("chaos-migrations", migrations, timeout=limit, each=600),),
