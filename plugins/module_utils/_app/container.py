@@ -25,7 +25,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._files import priv
 
 def alive(record_file: str, record: Record | None) -> bool:
     """Whether the recorded container runs, from the recorded image."""
-    return record is not None and _form(record_file, record).host.lives(str(record["name"]), str(record["image"]))
+    return record is not None and _form(record_file, record).host.runs(record["name"], record["image"], restarting=False)
 
 
 def start(

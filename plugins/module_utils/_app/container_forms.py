@@ -26,10 +26,13 @@ NO_DAEMON = (
 
 
 class Form:
-    """What the forms have in common; ``host`` runs the containers, by its ``program``."""
+    """What the forms have in common; ``host``, an ``engine``, runs the containers."""
 
-    program = ""
+    engine: type[Engine]
     host: Engine
+
+    def __init__(self, log_dir: str) -> None:
+        self.host = self.engine(log_dir)
 
     def unit(self, definition: Definition, mark: str) -> str:
         """The text of the unit that the record keeps, empty when there is none."""
@@ -87,11 +90,8 @@ class Form:
 class Alone(Form):
     """Podman alone: it starts the container again after a failure, nobody does after a restart of the machine."""
 
-    program = Podman.tool
+    engine = Podman
     host: Podman
-
-    def __init__(self, log_dir: str) -> None:
-        self.host = Podman(log_dir)
 
     def place_secrets(self, definition: Definition) -> bool:
         """One secret of podman a variable."""
@@ -191,11 +191,8 @@ class Quadlet(Alone):
 class Compose(Form):
     """A project of Docker Compose with one service, of a file of ours beside the record."""
 
-    program = Docker.tool
+    engine = Docker
     host: Docker
-
-    def __init__(self, log_dir: str) -> None:
-        self.host = Docker(log_dir)
 
     def log_offset(self, log_file: str) -> int:
         """The log is that of the container alone."""
@@ -270,10 +267,10 @@ def form_of(form: str, log_dir: str) -> Form:
 
 def forms_here(log_dir: str, chosen: str) -> Iterator[Form]:
     """One form of each program on this host; where there is none of it, nothing of it was begun. It must work where it was ``chosen``."""
-    for form, program in (("podman", "podman"), ("compose", "docker")):
-        if shutil.which(program):
-            found = form_of(form, log_dir)
-            if found.host.tool == FORMS[chosen].program or found.host.storage() is not None:
+    for kind in (Alone, Compose):
+        if shutil.which(kind.engine.tool):
+            found = kind(log_dir)
+            if kind.engine is FORMS[chosen].engine or found.host.storage() is not None:
                 yield found
 
 

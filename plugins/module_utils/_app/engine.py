@@ -73,15 +73,15 @@ class Engine:
         found = self.call("container", "inspect", name, check=False, timeout=60)
         return json.loads(found.stdout)[0] if found.status == 0 else None
 
-    def lives(self, name: str, image: str) -> bool:
-        """Whether it does and is not between two restarts, in which docker calls it running too."""
-        found = self.container(name) or {"State": {}}
-        return self.runs(name, image) and not found["State"].get("Restarting")
+    def runs(self, name: str, image: str, restarting: bool = True) -> bool:
+        """Whether the container ``name`` runs, and from the image with the id ``image``.
 
-    def runs(self, name: str, image: str) -> bool:
-        """Whether the container ``name`` runs, and from the image with the id ``image``."""
+        ``restarting``: whether one between two restarts counts, which docker calls running too.
+        """
         found = self.container(name) or {"State": {}}
-        return bool(found["State"].get("Running")) and container_plan.bare_id(found["Image"]) == image
+        state = found["State"]
+        return (bool(state.get("Running")) and container_plan.bare_id(found["Image"]) == image
+                and (restarting or not state.get("Restarting")))
 
     def identity(self, name: str) -> dict[str, Any]:
         """The container's id and its process, which together are never given to another one."""

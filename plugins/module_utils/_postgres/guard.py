@@ -134,7 +134,7 @@ class Guard:
 
         One that somebody put aside who died since is set too.
         """
-        if self._holder() is None:
+        if not self._held():
             self._rename("aside", "armed")
         if self._there("armed") and not self._timer():
             self._start()
@@ -191,15 +191,15 @@ class Guard:
         found = read_stat(timer["pid"])
         return timer if found and found.start == timer["start"] and boot_id() == timer["boot"] else {}
 
-    def _holder(self) -> int | None:
-        """The process that keeps the timer aside, None when there is none that lives."""
+    def _held(self) -> bool:
+        """Whether another process that lives keeps the timer aside."""
         try:
             with open(f"{self.base}.holder", encoding="utf-8") as stream:
                 pid, start = map(int, stream.read().split())
         except (OSError, ValueError):
-            return None
+            return False
         found = read_stat(pid)
-        return pid if found and found.start == start and pid != os.getpid() else None
+        return found is not None and found.start == start and pid != os.getpid()
 
     def _rename(self, old: str, new: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
