@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Callable
+from collections.abc import Callable, Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -47,7 +47,7 @@ def main() -> int:
     # Both take a core and a minute or two.
     with concurrent.futures.ThreadPoolExecutor(1) as beside:
         installed = beside.submit(install, needs)
-        counts = run_tiers(chosen, installed.result) if set_up() else Counts(failed=1)
+        counts = run_tiers(chosen, installed.result) if set_up() else Counts(failed=1, failures=[("set-up", "no test ran")])
     return close(counts, time.monotonic() - begun)
 
 
@@ -93,20 +93,30 @@ def sum_up(tier: Tier, parts: list[Counts]) -> Counts:
     counts = sum(parts, Counts())
     if not (counts.ran or counts.skipped):
         print(f"{tier.name} holds no test: counted as a failure", flush=True)
-        counts += Counts(failed=1)
+        counts += Counts(failed=1, failures=[(tier.name, "holds no test")])
     print(f"{tier.name}: {counts.line()}", flush=True)
     return counts
 
 
 def close(counts: Counts, seconds: float) -> int:
-    """Print the skips, the time and the closing line; the exit status."""
-    if counts.skips:
-        print("skipped", flush=True)
-        for test, reason in counts.skips:
-            print(f"  {test}: {reason}", flush=True)
+    """Print the skips, the failures after them, the time and the closing line; the exit status."""
+    for title, tests in (("skipped", counts.skips), ("failed", counts.failures)):
+        if tests:
+            print("\n".join([title, *lines_of(tests)]), flush=True)
     print(f"{int(seconds) // 60} min {int(seconds) % 60} s, JUnit files in build/junit")
     print(counts.line(), flush=True)
     return 1 if counts.failed or not counts.ran else 0
+
+
+def lines_of(tests: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each test and what is said of it, one for all forms of a test of which the same is said.
+
+    Shown are the first line of it, and 200 letters of that.
+    """
+    forms: dict[tuple[str, str], list[str]] = {}
+    for test, said in tests:
+        forms.setdefault((test.partition("[")[0], said.partition("\n")[0][:200]), []).append(test)
+    return [f"  {named[0] if len(named) == 1 else f'{name} in {len(named)} forms'}: {said}" for (name, said), named in forms.items()]
 
 
 if __name__ == "__main__":

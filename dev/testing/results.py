@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Counts:
-    """Tests by verdict; ``skips`` holds one ``(test, reason)`` for each skipped one."""
+    """Tests by verdict; ``skips`` holds one ``(test, reason)`` for each skipped one, ``failures`` one ``(test, cause)``."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
     skips: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped, self.skips + other.skips)
+        return Counts(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped, self.skips + other.skips,
+                      self.failures + other.failures)
 
     @property
     def ran(self) -> int:
@@ -40,22 +42,24 @@ def read_junit(path: pathlib.Path) -> Counts:
     verdicts: dict[tuple[str, str], ElementTree.Element] = {}
     for number, case in enumerate(ElementTree.parse(path).getroot().iter("testcase")):
         key = (case.get("classname", ""), case.get("name", str(number)))
-        if key not in verdicts or _failed(case):
+        if key not in verdicts or _failure(case) is not None:
             verdicts[key] = case
     for (classname, name), case in verdicts.items():
-        skip = case.find("skipped")
-        if _failed(case):
+        test, skip, failure = f"{classname}.{name}".lstrip("."), case.find("skipped"), _failure(case)
+        if failure is not None:
             counts.failed += 1
+            counts.failures.append((test, failure.get("message") or "no cause given"))
         elif skip is not None:
             counts.skipped += 1
-            counts.skips.append((f"{classname}.{name}".lstrip("."), skip.get("message") or "no reason given"))
+            counts.skips.append((test, skip.get("message") or "no reason given"))
         else:
             counts.passed += 1
     return counts
 
 
-def _failed(case: ElementTree.Element) -> bool:
-    return case.find("failure") is not None or case.find("error") is not None
+def _failure(case: ElementTree.Element) -> ElementTree.Element | None:
+    failure = case.find("failure")
+    return case.find("error") if failure is None else failure
 
 
 def write_junit(path: pathlib.Path, name: str, verdict: str, seconds: float, detail: str) -> Counts:
@@ -73,7 +77,9 @@ def write_junit(path: pathlib.Path, name: str, verdict: str, seconds: float, det
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
     if verdict == "skipped":
         return Counts(skipped=1, skips=[(name, detail)])
-    return Counts(passed=int(verdict == "passed"), failed=int(verdict == "failed"))
+    if verdict == "failed":
+        return Counts(failed=1, failures=[(name, detail.strip().rpartition("\n")[2] or "it said nothing")])
+    return Counts(passed=1)
 
 
 def printable(text: str) -> str:

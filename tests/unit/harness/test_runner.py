@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from dev.test import close, run_tiers
+from dev.test import close, lines_of, run_tiers
 from dev.testing.results import Counts, read_junit
 from dev.testing.steps import SKIPPED, Runner, Step
 from dev.testing.system import Need
@@ -78,13 +78,28 @@ def test_a_test_tool_that_breaks_after_green_tests_has_failed(runner):
 
 def test_a_case_that_fails_twice_is_one_failure(tmp_path):
     path = tmp_path / "x.xml"
-    path.write_text('<testsuite><testcase classname="a" name="b"><failure/></testcase>'
+    path.write_text('<testsuite><testcase classname="a" name="b"><failure message="1 != 2"/></testcase>'
                     '<testcase classname="a" name="b"><error/></testcase>'
                     '<testcase classname="a" name="c"><skipped message="no podman"/></testcase>'
                     '<testcase classname="a" name="d"/></testsuite>')
     counts = read_junit(path)
     assert counts.line() == "1 passed, 1 failed, 1 skipped"
     assert counts.skips == [("a.c", "no podman")]
+    assert [test for test, _cause in counts.failures] == ["a.b"]
+
+
+def test_the_run_ends_with_what_failed_and_why_after_what_was_skipped(runner, capsys):
+    case = '<testcase classname="a" name="b"><failure message="1 != 2&#10;and more"/></testcase>'
+    failing = runner.run(python(f"open('build/junit/step.xml', 'w').write('<testsuite>{case}</testsuite>'.replace(chr(10), '&#10;'))",
+                                writes_junit=True))
+    broken = runner.run(python("print('no such file'); raise SystemExit(2)", "tool"))
+    close(failing + broken + Counts(skipped=1, skips=[("c", "no podman")]), 61)
+    assert capsys.readouterr().out.splitlines()[-7:-2] == ["skipped", "  c: no podman", "failed", "  a.b: 1 != 2", "  tool: no such file"]
+
+
+def test_what_is_said_of_all_forms_of_a_test_is_said_once():
+    assert lines_of([("a.b[1]", "waits"), ("a.b[2]", "waits"), ("a.b[3]", "no podman"), ("a.c[1]", "waits")]) == [
+        "  a.b in 2 forms: waits", "  a.b[3]: no podman", "  a.c[1]: waits"]
 
 
 @pytest.mark.parametrize(("counts", "status"), [
