@@ -42,9 +42,10 @@ class Phrases:
 
     def text(self, sentence: str) -> tuple[str, ...]:
         """A sentence of the journal: ours in the reader's language, anything else marked as English."""
-        translated = self._sentences.translate(sentence)
-        if translated is not None:
-            return (translated,)
+        for ending in ("", "."):
+            translated = self._sentences.translate(sentence.removesuffix(ending)) if sentence.endswith(ending) else None
+            if translated is not None:
+                return (translated + ending,)
         # Several findings, or a message and its remedy: each part is said in the reader's language where it is known.
         for written, said in ((". To go on: ", ". "), ("; ", self.words("; ")), (". ", ". ")):
             parts = sentence.split(written)

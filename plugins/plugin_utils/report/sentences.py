@@ -326,6 +326,17 @@ REFUSALS = (
     N_("{what} is locked by run {run} of migration {name}, operator {user}, since {time} (controller {host}, pid {pid}): wait for its end, "
        "or, when it is certain that it no longer runs, take over with -e migration_takeover={id}"),
     N_("The migration was complete, but no longer holds: {reason}"),
+    N_("Clients may have written to the target since the commit point, and a rollback discards what they wrote: "
+       "say -e migration_restore_data=true to accept that"),
+    N_("The rollback of this migration began and did not come to its end"),
+    N_("Run rollback.yml until it does, then begin anew"),
+    N_("This migration has not begun, there is nothing to roll back"),
+    N_("No migration waits for its commit, run migrate with migration_commit=hold first"),
+    N_("The last verification failed or did not end"),
+    N_("Run verify.yml until it is OK, or go back with rollback.yml"),
+    N_("Not verified: {what}"),
+    N_("There is no migrated target to verify, run migrate first"),
+    N_("The source is fenced since the migration, and its verified backup exists"),
 )
 NAMES = (
     N_("restore drill"),

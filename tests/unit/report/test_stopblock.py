@@ -7,15 +7,19 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+import yaml
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import END_FACTS, RUN_FACTS, check_facts, record
 from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import command_for
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.document import Foreign
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.history import build
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Hints, Options
+from ansible_collections.dihya.migration.plugins.plugin_utils.report.phrases import Phrases
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.stopblock import Stand, lines, refusal
 
 from tests.unit.report import journals
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 HINTS = Hints(
     "ansible-playbook go.yml", "ansible-playbook commit.yml", "ansible-playbook back.yml", "sh /run/reopen", "reports/crm-2026/report.md"
 )
@@ -200,3 +204,16 @@ def test_the_journals_of_these_tests_are_what_the_journal_accepts(name: str) -> 
             END_FACTS(event["facts"], "facts")
         else:
             check_facts(event["stack"], event["verb"], event["facts"])
+
+
+def refusals() -> list[str]:
+    """What the role says where the purpose of a run does not fit the state of the migration."""
+    variables = yaml.safe_load((ROOT / "roles" / "migration" / "vars" / "main.yml").read_text(encoding="utf-8"))
+    return [row["why"].strip() for row in variables["migration_refusals"]]
+
+
+@pytest.mark.parametrize("why", refusals())
+def test_every_refusal_of_the_role_is_said_in_french_and_no_part_of_it_in_english(why: str) -> None:
+    said = Phrases(Words("fr")).text(why.replace("{{ migration_begun.unverified | join(', ') }}", "crm, blog"))
+    assert not [piece for piece in said if isinstance(piece, Foreign)]
+    assert "".join(said).startswith("Rien n’a été changé. ")
