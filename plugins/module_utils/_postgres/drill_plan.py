@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.times import parse
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import RESTORE_FACTOR
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import lock_room
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain
 
 FORMAT = 1
@@ -156,12 +157,11 @@ def lacking(databases: Mapping[str, Mapping[str, Any]], extensions: Iterable[str
 
 def server_settings(manifest: Mapping[str, Any], jobs: int, monetary: str) -> str:
     """The postgresql.conf of a throw-away server: closed, without jobs of its own, and fast because nothing of it has to last."""
-    theirs = manifest["server"]["settings"]
     connections = 20 + 4 * jobs
-    locks = int(theirs["max_locks_per_transaction"]) * (int(theirs["max_connections"]) + int(theirs.get("max_prepared_transactions") or 0))
+    locks = max(64, math.ceil(lock_room(manifest["server"]["settings"]) / connections))
     values = {
         "listen_addresses": "", "unix_socket_directories": ".", "unix_socket_permissions": "0700", "port": "5432",
-        "max_connections": str(connections), "max_locks_per_transaction": str(max(64, math.ceil(locks / connections))),
+        "max_connections": str(connections), "max_locks_per_transaction": str(locks),
         "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "wal_level": "minimal", "max_wal_senders": "0",
         "archive_mode": "off", "autovacuum": "off", "shared_preload_libraries": "", "max_logical_replication_workers": "0",
         # In its own directory and not in /dev/shm, where a killed server would leave it and containers have little.

@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.pinned import unknown
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, good
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import CAPACITY, CONDUCT, MEANING
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import CAPACITY, CONDUCT, MEANING, lock_room
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain
 
 WAL_LEVELS = ("minimal", "replica", "logical")
@@ -141,8 +141,7 @@ def target_locks(facts: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _locks(facts: dict[str, Any], side: str, subject: str) -> Iterator[Finding]:
-    settings_ = facts[side]["server"]["settings"]
-    room = int(settings_["max_locks_per_transaction"]) * (int(settings_["max_connections"]) + int(settings_["max_prepared_transactions"]))
+    room = lock_room(facts[side]["server"]["settings"])
     for name, content in good(facts).items():
         tables = sum(one["kind"] in "rpm" for one in content["relations"])
         if tables > room:

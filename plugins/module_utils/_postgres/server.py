@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -41,6 +41,12 @@ SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c WHERE c.oid >= 163
      + (SELECT pg_catalog.count(*) FROM pg_catalog.pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_')
      + (SELECT pg_catalog.count(*) FROM pg_catalog.pg_extension WHERE oid >= 16384)
      + (SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata) AS objects"""
+
+
+def lock_room(settings: Mapping[str, str | None]) -> int:
+    """How many objects the lock table of a server is made for, from its ``settings`` (manual, Lock Management)."""
+    return int(settings["max_locks_per_transaction"] or 0) * sum(
+        int(settings.get(each) or 0) for each in ("max_connections", "max_prepared_transactions"))
 
 
 def system_identifier(connection: Any) -> str | None:
