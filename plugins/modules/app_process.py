@@ -7,12 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: app_process
-short_description: Start, stop and bring back the process of an application without root
+short_description: Start, supervise, stop and bring back the process of an application without root
 description:
   - Starts a command detached from the session, waits until it answers well several times in a row, and knows it again by pid,
     start time and boot. A process that it did not start is never signalled, even when it carries the recorded pid.
   - The pid file also records what ran before, so that O(state=reverted) brings that back.
-  - Nothing watches the process afterwards. It starts again neither after a crash nor with the machine.
+  - A shell watches the process. Once it was healthy, it is started again whenever it ends by itself, after one second, then two, at most
+    sixty; each time a line with C(ERROR) says so in its log. Nothing starts it with the machine.
   - Where systemd may be used, prefer a unit (M(dihya.migration.app_unit)). A host with C(KillUserProcesses=yes) ends such processes at
     logout.
 extends_documentation_fragment: [dihya.migration.app, dihya.migration.app.serving]

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._app import env_file, process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app import env_file, process_table, restart
 from ansible_collections.dihya.migration.plugins.module_utils._app.probe import Expectation, check_url, probe
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -183,7 +183,15 @@ def start(
         process.wait()
         publish_json(pid_file, {**started, "stopped": True})
         raise
-    return started, answer
+    return keep(pid_file, started), answer
+
+
+def keep(pid_file: str, record: Record) -> Record:
+    """Have the process of ``record``, which is healthy, started again whenever it ends by itself; its record."""
+    kept = {**record, restart.KEPT: record["mark"]}
+    if kept != record:
+        publish_json(pid_file, kept)
+    return kept
 
 
 def stop(pid_file: str, record: Record, stop_timeout: float, keep_record: bool = False) -> None:
@@ -226,7 +234,8 @@ def stop_processes(record: Record, timeout: float) -> None:
     """End the recorded process and its children: TERM, then KILL after ``timeout`` seconds; a stranger is never touched."""
     for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 10.0)):
         deadline = time.monotonic() + patience
-        for pid in process_table.members(record):
+        # The shell first, which would start again what ends before it.
+        for pid in sorted(process_table.members(record), key=lambda pid: pid != record.get("pid")):
             _send(pid, number, record)
         while process_table.members(record):
             if time.monotonic() > deadline:
@@ -310,10 +319,12 @@ def _spawn(
         publish_json(pid_file, {**record, **process_table.identity(os.getpid())})
 
     try:
-        process = subprocess.Popen(  # it outlives us; one thread
-            list(definition.argv), executable=program, cwd=definition.chdir, env=environment({**variables, process_table.MARK: mark}),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=register,
-        )
+        with restart.script() as script:
+            process = subprocess.Popen(  # it outlives us; one thread
+                restart.command(os.path.abspath(pid_file), program, definition.argv[1:]), cwd=definition.chdir,
+                env=environment({**variables, process_table.MARK: mark}), stdin=script, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=register,
+            )
     except (OSError, subprocess.SubprocessError) as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(pid_file)

@@ -24,6 +24,7 @@ def supervise(options: dict[str, Any], check_mode: bool, engine: Any = process) 
         record, answer = _apply(engine, plan.action, options, definition, record, health)
         if definition and plan.action == "none" and record:
             answer = process.wait_healthy(record, health, definition.log_file)
+            record = engine.keep(options.get("record_file") or options["pid_file"], record)
     result = _result(record, engine.alive(record), options["port"])
     result.update(changed=plan.action != "none", msg=plan.reason, journal=_journal(plan, record, check_mode, time.monotonic() - began))
     if answer:

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -43,6 +46,13 @@ def running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def children_of(pid: int) -> list[int]:
+    """All processes below ``pid``, its own children first."""
+    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
+    children = [int(child) for child in listed.split()]
+    return children + [each for child in children for each in children_of(child)]
 
 
 class Site:
@@ -152,11 +162,38 @@ def test_an_application_that_is_healthy_once_is_not_in_service(site, mode, words
 def test_children_that_left_the_session_end_with_it(site, eventually):
     site.secrets(MODE="child")
     first = site.ask("started")
-    listed = subprocess.run(["pgrep", "-P", str(first["pid"])], capture_output=True, text=True, check=True)
-    children = [int(pid) for pid in listed.stdout.split()]
-    assert children and all(running(pid) for pid in children)
+    children = children_of(first["pid"])
+    assert len(children) == 2 and all(running(pid) for pid in children)
     site.ask("stopped")
     assert not any(running(pid) for pid in children)
+
+
+def test_a_process_that_dies_is_started_again_and_its_log_says_so(site, eventually):
+    first = site.ask("started")
+    killed = children_of(first["pid"])[0]
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: children_of(first["pid"]) not in ([], [killed]) and site.ask("observed")["port"] == "own")
+    assert site.answer() == "new canary-7"
+    assert "ERROR the process ended by itself, exit status 137; it is started again in 1 s" in (site.root / "log" / "app.log").read_text()
+    again = site.ask("started")
+    assert not again["changed"] and again["pid"] == first["pid"]
+    os.kill(children_of(first["pid"])[0], signal.SIGKILL)
+    assert site.ask("stopped")["changed"] and not running(first["pid"])  # while it waits to start it again
+    time.sleep(3)
+    assert site.ask("observed")["port"] == "free"
+
+
+def test_one_whose_start_was_cut_off_is_kept_running_from_the_next_start_on(site):
+    first = site.ask("started")
+    record = json.loads(site.pid_file.read_text())
+    del record["kept"]
+    site.pid_file.write_text(json.dumps(record))
+    assert not site.ask("started")["changed"] and json.loads(site.pid_file.read_text())["kept"] == record["mark"]
+    os.kill(first["pid"], signal.SIGTERM)
+    while running(first["pid"]):
+        time.sleep(0.05)
+    ended = site.ask("observed")
+    assert not ended["running"] and ended["port"] == "free"  # told to end, the shell ends with its program
 
 
 def test_what_ignores_term_is_killed(site):
