@@ -61,6 +61,10 @@ options:
     description: Whether the end of the maintenance window is looked at once the source is frozen.
     type: bool
     default: false
+  timed:
+    description: Whether a timer of the freeze takes a run for dead of which the mover hears nothing.
+    type: bool
+    default: false
   places:
     description: Whether preflight looks at second places of backups.
     type: bool
@@ -78,17 +82,21 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - What to C(do) (V(record), V(name_unit), V(again), V(unit), V(places), V(gate), V(overrun)), in which C(phase).
+    - What to C(do) (V(record), V(quiet), V(name_unit), V(again), V(unit), V(places), V(gate), V(overrun)), in
+      which C(phase).
     - The steps of a unit have its C(stack) and C(hosts); V(record) with C(records), each with C(stack), C(verb), C(status) and
       C(hosts), or with C(events) where these are known beforehand.
   type: list
   elements: dict
 """
 
+FROZEN = ("freeze", "migrate", "verify", "commit")
+"""Phases in which the source is frozen, or becomes so."""
+
 
 def transaction_steps(phases: Sequence[str], stacks: Sequence[str], *, movers: Sequence[str], groups: Mapping[str, Sequence[str]],
                       hostvars: Mapping[str, Any], state_host: str, behind: Sequence[str] = (), resumed: bool = False,
-                      watched: bool = False, places: bool = False) -> list[dict[str, Any]]:
+                      watched: bool = False, timed: bool = False, places: bool = False) -> list[dict[str, Any]]:
     """The steps of ``phases``; see RETURN."""
 
     def moment(name: str) -> dict[str, Any]:
@@ -105,7 +113,8 @@ def transaction_steps(phases: Sequence[str], stacks: Sequence[str], *, movers: S
             yield moment("frozen")
         for stack in work["busy"]:
             if stack not in last:
-                yield from _unit(phase, stack, work["busy"][stack], resumed)
+                unheard = timed and phase in FROZEN and not set(work["busy"][stack]) <= set(movers)
+                yield from _unit(phase, stack, work["busy"][stack], resumed, unheard)
         if places and phase == "preflight":
             yield {"do": "places", "phase": phase}
         if phase in ("preflight", "backup"):
@@ -122,9 +131,9 @@ def _record(phase: str, stack: str, verb: str, status: str, **what: Any) -> dict
     return {"do": "record", "phase": phase, "records": [{"stack": stack, "verb": verb, "status": status, **what}]}
 
 
-def _unit(phase: str, stack: str, hosts: list[str], resumed: bool) -> Iterator[dict[str, Any]]:
+def _unit(phase: str, stack: str, hosts: list[str], resumed: bool, unheard: bool = False) -> Iterator[dict[str, Any]]:
     yield _record(phase, stack, phase, "started", hosts=hosts)
-    for do in ("name_unit", "again", "unit") if resumed else ("name_unit", "unit"):
+    for do in [*(["quiet"] if unheard else []), "name_unit", *(["again"] if resumed else []), "unit"]:
         yield {"do": do, "phase": phase, "stack": stack, "hosts": hosts}
     yield _record(phase, stack, phase, "ok", hosts=hosts)
 

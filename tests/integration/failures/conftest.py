@@ -47,9 +47,11 @@ class Intrusion:
             variables.update(intruder_verb=moment, migration_stacks=["postgresql", "intruder"],
                              migration_stack_roles={"intruder": "intruder"})
 
+    environment = MappingProxyType({"ANSIBLE_ROLES_PATH": str(HERE / "roles")})
+
     def run(self, arguments: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})) -> Outcome:
         """The migration with the intrusion."""
-        return self.move.run(arguments=arguments, environment={"ANSIBLE_ROLES_PATH": str(HERE / "roles"), **environment})
+        return self.move.run(arguments=arguments, environment={**self.environment, **environment})
 
     def refused(self) -> list[list[str]]:
         """SQLSTATE and message of every statement that the server refused."""

@@ -62,11 +62,13 @@ def test_a_target_that_dies_under_way_does_not_keep_the_source_closed(move, intr
     assert move.leftovers() == []
 
 
-def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_again(move, eventually):
+def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_again(move, intrusion, eventually):
+    intrusion.order("verify", ["true"])
     # It is heard of no more: the limit of the freeze itself is far away.
     move.variables.update(migration_freeze_max=6000, migration_freeze_lease=8, postgresql_drill=False)
     state = move.work / "mover" / "postgresql" / "capture.json.state"
-    process = move.playbook.start("playbooks/migrate.yml", move.inventory(), move.secrets, output=move.directory / "first.log")
+    process = move.playbook.start("playbooks/migrate.yml", move.inventory(), move.secrets, environment=intrusion.environment,
+                                  output=move.directory / "first.log")
     assert eventually(lambda: state.exists() and '"frozen"' in state.read_text(encoding="utf-8"), 240)
     kill_with_forks(process)
     timer = state.with_name("capture.json.guard.sh").read_text(encoding="utf-8")
@@ -83,8 +85,11 @@ def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_ag
                  "Pour revenir en arrière : ansible-playbook playbooks/rollback.yml -i ",
                  f"Sans Ansible, pour rouvrir l’ancien site : sh {state.parent}/reopen"):
         assert part in told, status.output[-3000:]
-    move.variables["migration_freeze_lease"] = 600
-    again = move.run()
+    # The next run is taken for dead by nobody while another host works for longer than that, of which the mover hears nothing.
+    intrusion.order("verify", ["sleep", "13"])
+    beyond = {"beyond": {**move.mover, "migration_work_dir": str(move.work / "beyond")}}
+    move.children.update(target={"hosts": beyond}, intruder={"hosts": {"beyond": None}})
+    again = intrusion.run()
     assert again.rc == 0, again.output[-3000:]
     assert move.outcome() == "ok" and equal_data(move)
     report = move.report()  # no password of a role is given by default

@@ -68,6 +68,16 @@ def test_a_run_that_is_no_longer_heard_of_loses_its_freeze_and_one_that_is_keeps
         limited(state="fenced", disarm=True)
 
 
+def test_a_timer_takes_nobody_for_dead_before_a_sign_that_lies_in_the_future(limited, tmp_path, eventually):
+    sign, reopened = tmp_path / "alive", tmp_path / "f" / "capture.json.guard.reopened"
+    limited(longest=600, lease=1, signs=[str(sign)])
+    subprocess.run(["touch", "--date=+600 seconds", str(sign)], check=True)  # as the transaction does before other hosts work
+    time.sleep(4)
+    assert not reopened.exists()
+    sign.write_bytes(b"")  # the mover works again
+    assert eventually(reopened.exists)
+
+
 def test_a_source_that_the_timer_opened_and_its_application_changed_is_frozen_anew(server, limited, tmp_path, eventually, monkeypatch):
     server.execute("CREATE TABLE crm.last_day (a int, b int); GRANT INSERT, UPDATE (b) ON crm.last_day TO crm_app", "frozen")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

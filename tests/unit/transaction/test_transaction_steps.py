@@ -70,3 +70,15 @@ def test_a_verb_without_work_is_on_record_with_its_reason_and_not_run():
 def test_second_places_are_looked_at_before_the_gate_of_preflight_where_there_are_any():
     assert told(["preflight"], ["pg"], places=True)[-2:] == ["places preflight", "gate preflight"]
     assert "places backup" not in told(["backup"], ["pg"], places=True)
+
+
+def test_a_timer_of_the_freeze_waits_for_other_hosts_than_the_mover_from_the_freeze_on_and_not_behind_the_commit_point():
+    groups = {"web": ["new"], "traffic": ["new"]}
+    steps = transaction_steps(ALL, ["pg", "web", "traffic"], movers=["mover"], groups=groups, state_host="mover", behind=["traffic"],
+                              hostvars={"mover": {}, "new": {}}, timed=True)
+    quiet = [(number, step["phase"], step["stack"]) for number, step in enumerate(steps) if step["do"] == "quiet"]
+    assert [(phase, stack) for _number, phase, stack in quiet] == [
+        ("freeze", "web"), ("freeze", "traffic"), ("migrate", "web"), ("migrate", "traffic"), ("verify", "web"), ("verify", "traffic"),
+        ("commit", "web")]
+    assert all(steps[number + 1]["do"] == "name_unit" and steps[number + 1]["stack"] == stack for number, _phase, stack in quiet)
+    assert not [step for step in told(ALL, ["pg", "web"]) if step.startswith("quiet")]
