@@ -127,16 +127,21 @@ def chaos() -> Tier:
 
 
 def molecule(root: pathlib.Path) -> Tier:
-    """Every scenario in real containers, beside each other: most of the time one waits for a machine that answers."""
+    """The scenarios in real containers, beside each other: most of the time one waits for a machine that answers.
+
+    Front end and mobile take turns; the longest integration test of the one that waits has its turn then.
+    """
     scenarios = sorted(path.parent.name for path in (root / "molecule").glob("*/molecule.yml"))
+    waiting = {"frontend", "mobile"} - set(turn_of(("frontend", "mobile"), root))
     return Tier("molecule", tuple(
-        (Step(f"molecule-{name}", (PYTHON, "-m", "dev.testing.containers", "test", name), timeout=1200),) for name in scenarios),
+        (waits(f"molecule-{name}") if name in waiting
+         else Step(f"molecule-{name}", (PYTHON, "-m", "dev.testing.containers", "test", name), timeout=1200),) for name in scenarios),
         needs=(*CONTAINERS, *PACKAGES))
 
 
 def browser(root: pathlib.Path) -> Tier:
-    """A real browser opens what the demo built; the two longest stories beside it take turns."""
-    longest = ("test_measured_role.py", "test_failing_demo.py")
+    """A real browser opens what the demo built; the longest stories beside it take turns."""
+    longest = ("test_measured_role.py", "test_failing_demo.py", "test_demo_tells_no_password.py")
     others = [name for name in longest if name not in turn_of(longest, root)]
     ran = pytest("browser", "tests/browser", *(f"--ignore=tests/browser/{name}" for name in others), timeout=1200, each=600)
     return Tier("browser", ((ran, *(waits(f"browser-{pathlib.Path(name).stem}") for name in others)),), needs=BROWSERS)

@@ -10,6 +10,7 @@ import shutil
 
 import pytest
 
+from dev.testing.turns import in_turn
 from tests.support.images import CONFIGURATION, FLASK, application_image, podman, python_image, remove_application
 from tests.support.needs import require_podman
 from tests.support.playbook import Outcome
@@ -135,6 +136,7 @@ def test_secrets_reach_the_application_whole_and_stand_in_no_argument(moved):
     assert [path.name for path in found if not path.name.startswith(("variables-", "inventory-"))] == [".env"] * 3
 
 
+@in_turn(1, of=2)
 def test_hosts_take_a_release_in_turn_and_when_the_last_one_fails_all_are_back_on_the_digest_of_before(moved, tmp_path):
     before, one = secrets(moved), {f"api{port}-one": moved.images["one"] for port in moved.ports.values()}
     balancer = Balancer(tmp_path, moved.ports)

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest
 
+from dev.testing.turns import in_turn
 from tests.support.store import Store, endpoint
 from tests.support.verbs import Verbs
 
@@ -75,6 +76,7 @@ def fixture_hosted(tmp_path_factory):
         yield Hosted(home, store.another(home))
 
 
+@in_turn(1, of=2)  # at the others the scenario frontend moves a front end
 def test_a_release_is_public_from_commit_on_and_when_it_fails_there_the_bucket_is_as_it_was(hosted):
     tried = hosted.run([*FORWARD, "frontend probe backup", "frontend probe commit", "frontend commit"], "one", ["frontend rollback"])
     assert tried.rc == 2 and "frontend end-to-end tests: exit status 1" in tried.output, tried.output[-6000:]

@@ -11,6 +11,7 @@ import time
 
 import yaml
 
+from dev.testing.turns import in_turn
 from tests.support.move import Move, equal_data
 
 # The smallest inventory of the design, with the names of the test.
@@ -46,6 +47,7 @@ def written(path: pathlib.Path, content: object) -> str:
     return f"@{path}"
 
 
+@in_turn(1, of=2)
 def test_the_installed_collection_moves_a_database_with_the_smallest_inventory_and_refuses_a_second_run_meanwhile(move, user, sshd):
     stopped = user.directory / "stopped"
     (user.directory / "inventory.yml").write_text(SMALLEST.format(id=move.id, database=move.database, stopped=stopped), encoding="utf-8")
@@ -77,6 +79,7 @@ def test_the_installed_collection_moves_a_database_with_the_smallest_inventory_a
     assert move.leftovers() == []
 
 
+@in_turn(0, of=2)
 def test_a_starter_project_runs_once_filled_in_and_then_tells_how_it_stands(move, user):
     project = user.directory / "crm"
     rc, output = user.run("ansible-playbook", "dihya.migration.init", "-e", f"project_dir={project}")

@@ -20,6 +20,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._manifest import s
 from ansible_collections.dihya.migration.plugins.module_utils._mobile.repository import read_repository, read_tree
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request, release
 
+from dev.testing.turns import in_turn
 from tests.support.packages import APPLICATION, INTERNET, PASSWORD, Workshop, publish
 from tests.support.playbook import ROOT, Playbook
 
@@ -113,6 +114,7 @@ def world(tmp_path_factory):
     return World(tmp_path_factory.mktemp("mobile"))
 
 
+@in_turn(0, of=2)  # at the others the scenario mobile publishes one
 def test_a_built_package_is_published_and_the_former_repository_comes_back_exactly(world):
     before, settings = world.digest(), read_tree(str(world.fdroid))
     secret = {"keystore": str(world.key), "alias": "key", "password_file": str(world.workshop.password)}
