@@ -49,6 +49,12 @@ def settings(facts: dict[str, Any]) -> Iterator[Finding]:
     for name in unknown(facts["accepted"], dict.fromkeys((*MEANING, *CONDUCT), "")):
         yield finding("postgresql_accept_settings", f"{name} is no setting that is compared", "correct the name, or take it off the list")
     accepted = {name.lower() for name in facts["accepted"]}
+    for side, subject in (("source", SOURCE), ("target", TARGET)):
+        for name in _hidden(facts, side):
+            if name.lower() not in accepted:
+                yield finding(subject, _own(name, side, facts),
+                              "take that off for the migration, where it stands (role, database or environment of the mover), or accept it "
+                              f"(postgresql_accept_settings: [{name}])")
     for name in differing(facts):
         remedy = f"set it on the target, or pin it to the restored databases (pin_settings: [{name}])"
         if name in MEANING and name.lower() not in accepted:
@@ -60,15 +66,16 @@ def settings(facts: dict[str, Any]) -> Iterator[Finding]:
 def accepted_settings(facts: dict[str, Any]) -> Iterator[str]:
     """What is not proved because somebody accepted it, as sentences."""
     accepted = {name.lower() for name in facts["accepted"]}
-    yield from (f"that a statement means the same: {_difference(name, facts)}, as accepted" for name in differing(facts)
-                if name.lower() in accepted)
+    told = [_own(name, side, facts) for side in ("source", "target") for name in _hidden(facts, side) if name.lower() in accepted]
+    told += [_difference(name, facts) for name in differing(facts) if name.lower() in accepted]
+    yield from (f"that a statement means the same: {what}, as accepted" for what in told)
 
 
 def differing(facts: dict[str, Any]) -> list[str]:
-    """Settings that restored databases will have otherwise: neither pinned, nor brought by every database or for every role."""
+    """Settings that restored databases will have otherwise, as far as the logins see: neither pinned, nor brought with the databases."""
     one, other = (facts[side]["server"]["settings"] for side in ("source", "target"))
-    brought = {name.lower() for name in facts["pins"]} | _brought(facts)
-    return [name for name in (*MEANING, *CONDUCT) if one.get(name) is not None and name.lower() not in brought
+    left_out = {name.lower() for side in ("source", "target") for name in _hidden(facts, side)} | _coming(facts)
+    return [name for name in (*MEANING, *CONDUCT) if one.get(name) is not None and name.lower() not in left_out
             and _meant(name, one[name]) != _meant(name, other.get(name) or "")]
 
 
@@ -89,6 +96,21 @@ def _meant(name: str, value: str) -> str:
     if name == "search_path":
         return ",".join(part.strip() for part in value.split(","))
     return value.removeprefix("pg_catalog.") if name == "default_text_search_config" else value
+
+
+def _hidden(facts: dict[str, Any], side: str) -> list[str]:
+    """Settings of which the login of ``side`` sees a value that only itself has there."""
+    coming = _coming(facts)
+    return [name for name in MEANING if name in facts[side]["server"]["own"] and name.lower() not in coming]
+
+
+def _own(name: str, side: str, facts: dict[str, Any]) -> str:
+    return f"user {facts[side]['user']} has a {name} of its own on the {side}: what others get there is not seen"
+
+
+def _coming(facts: dict[str, Any]) -> set[str]:
+    """Settings that are pinned to the restored databases, or come with every one of them or for every role."""
+    return {name.lower() for name in facts["pins"]} | _brought(facts)
 
 
 def _brought(facts: dict[str, Any]) -> set[str]:

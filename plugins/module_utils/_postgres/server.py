@@ -22,6 +22,8 @@ CONDUCT = ("lc_messages", "extra_float_digits", "password_encryption", "statemen
 # Settings of which the target needs no less than the source.
 CAPACITY = ("max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_worker_processes", "max_replication_slots",
             "max_wal_senders", "shared_buffers", "work_mem", "maintenance_work_mem", "wal_level")
+# Where pg_settings says that a value is from, when it is that of this session alone.
+OWN = ("user", "database", "database user", "client")
 PLACE = ("server_encoding", "data_directory")
 
 # Objects that somebody made: nothing of the system, of an extension, or of a session.
@@ -59,8 +61,12 @@ def system_identifier(connection: Any) -> str | None:
 
 
 def read_server(connection: Any) -> dict[str, Any]:
-    """``version``, ``version_num``, ``system_identifier``, ``settings`` and what the login may do, of a cluster."""
-    settings = rows(connection, "SELECT name, reset_val AS value FROM pg_catalog.pg_settings WHERE name = ANY (%s)",
+    """``version``, ``version_num``, ``system_identifier``, ``settings`` and what the login may do, of a cluster.
+
+    ``own`` names those settings that the login has for itself, by its role, its database or its environment: others get another value,
+    which it cannot see.
+    """
+    settings = rows(connection, "SELECT name, reset_val AS value, source FROM pg_catalog.pg_settings WHERE name = ANY (%s)",
                     ([*MEANING, *CONDUCT, *CAPACITY, *PLACE],))
     login = rows(connection, """
         SELECT r.rolname AS name, r.rolsuper AS superuser, r.rolcreatedb AS createdb, r.rolcreaterole AS createrole
@@ -70,6 +76,7 @@ def read_server(connection: Any) -> dict[str, Any]:
         "version_num": connection.server_version,
         "system_identifier": system_identifier(connection),
         "settings": {row["name"]: row["value"] for row in settings},
+        "own": [row["name"] for row in settings if row["source"] in OWN],
         "login": login,
     }
 

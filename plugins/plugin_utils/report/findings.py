@@ -47,6 +47,10 @@ DATABASES = (
     N_("{setting} is {before} on the source and {after} on the target"),
     N_("{setting} is no setting that can be pinned"),
     N_("{setting} is no setting that is compared"),
+    N_("user {user} has a {setting} of its own on the source: what others get there is not seen"),
+    N_("user {user} has a {setting} of its own on the target: what others get there is not seen"),
+    N_("take that off for the migration, where it stands (role, database or environment of the mover), or accept it "
+       "(postgresql_accept_settings: [{name}])"),
     N_("user {user} cannot pin {setting} on the target: {reason}"),
     N_("database {name} has xml columns, the target was built without XML"),
     N_("database {name} has money columns and lc_monetary differs: amounts would change"),

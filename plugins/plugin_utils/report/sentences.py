@@ -155,6 +155,10 @@ NOT_PROVED = (
     N_("rules of pg_hba.conf on the source: user {user} may not read them"),
     N_("rules of pg_hba.conf on the target: user {user} may not read them"),
     N_("that a statement means the same: {setting} is {before} on the source and {after} on the target, as accepted"),
+    N_("that a statement means the same: user {user} has a {setting} of its own on the source: "
+       "what others get there is not seen, as accepted"),
+    N_("that a statement means the same: user {user} has a {setting} of its own on the target: "
+       "what others get there is not seen, as accepted"),
     N_("that the target has the files of text search dictionary {name} of database {database}"),
     N_("silence of the target's server log: where a statement fails it may keep values of a row, and user {user} may not turn that off"),
     N_("{path} does not exist: its errors were not searched"),

@@ -168,12 +168,15 @@ def test_an_unknown_client_and_settings_that_change_meaning_are_told(look, old, 
         assert blocking(look()) == ["DateStyle is ISO, MDY on the source and ISO, DMY on the target"]
         accepted = look(accept_settings=["datestyle"])
         assert blocking(accepted) == [] and "DateStyle is ISO, MDY" in str(accepted["journal"]["not_proved"])
+        new.execute("ALTER ROLE postgres SET datestyle TO 'ISO, MDY'")  # what others get would look equal
+        assert ["of its own on the target" in one for one in blocking(look())] == [True]
         assert "not carried: setting app.shared for every role: the target has its own" in told and "canary" not in told
         assert "work_mem is lower on the target (1.0 MB) than on the source (4.2 MB)" in told
         assert "clients log in to the source by ident, and no rule" in told and "the user name maps staff" in told
         assert "user shop is connected" not in str(look(known_clients=["shop"])["findings"])
     finally:
         client.close()
+        new.execute("ALTER ROLE postgres RESET datestyle")
         new.execute("ALTER ROLE ALL RESET app.shared")
         rules.write_text(before)
         new.execute("ALTER SYSTEM RESET ALL")

@@ -79,7 +79,8 @@ def sound() -> dict[str, Any]:
                 "subscriptions": [],
             }
         },
-        server={"version": "16.4", "version_num": 160004, "system_identifier": "1", "settings": dict(SETTINGS), "login": dict(LOGIN)},
+        server={"version": "16.4", "version_num": 160004, "system_identifier": "1", "settings": dict(SETTINGS), "own": [],
+                "login": dict(LOGIN)},
         globals={"passwords": True, "roles": [dict(ROLE)], "databases": [dict(FRAME)], "settings": []},
     )
     target = dict(
@@ -87,7 +88,8 @@ def sound() -> dict[str, Any]:
         name="new:5432",
         create_role=True,
         objects={},
-        server={"version": "18.1", "version_num": 180001, "system_identifier": "2", "settings": dict(SETTINGS), "login": dict(LOGIN)},
+        server={"version": "18.1", "version_num": 180001, "system_identifier": "2", "settings": dict(SETTINGS), "own": [],
+                "login": dict(LOGIN)},
         globals={"passwords": True, "roles": [], "databases": [], "settings": []},
     )
     return copy.deepcopy(
@@ -184,6 +186,7 @@ CASES = [
     (put("source/globals/roles/0/password", "md5abc"), "the passwords of crm are md5 hashes", False),
     (put("target/server/settings/TimeZone", "Europe/Paris"), "TimeZone is UTC on the source", True),
     (put("target/server/settings/lc_messages", "fr_FR.UTF-8"), "lc_messages is C on the source", False),
+    (put("source/server/own", ["TimeZone", "lc_messages"]), "user postgres has a TimeZone of its own on the source", True),
     (put("accepted", ["time_zone"]), "time_zone is no setting that is compared", True),
     (put("target/server/settings/max_connections", "50"), "max_connections is lower on the target (50) than on the source (100)", False),
     (put("target/server/settings/wal_level", "replica"), "wal_level is lower on the target (replica)", False),
@@ -228,6 +231,12 @@ def test_a_setting_that_changes_meaning_stops_unless_it_comes_along_or_is_accept
     assert told(put("jobs", 2), "Etc/UTC") == []
     assert told(put("accepted", ["timezone"])) == [(zone, False), (zone, "not proved")]
     assert told(put("accepted", ["timezone"]), "UTC") == []
+    hidden = "user postgres has a TimeZone of its own on the target: what others get there is not seen"
+    assert told(put("target/server/own", ["TimeZone"])) == [(hidden, True)]  # the value is compared with nothing
+
+    def accepted(facts: dict[str, Any]) -> None:
+        facts["target"]["server"]["own"], facts["accepted"] = ["TimeZone"], ["TimeZone"]
+    assert told(accepted) == [(hidden, "not proved")]
     for comes in (put("pins", ["timezone"]), put("source/globals/settings", [own]), put("source/globals/settings", [theirs])):
         assert told(comes) == []
     assert told(put("source/globals/settings", [dict(own, role="crm"), dict(own, database="other")])) == [(zone, True)]
