@@ -211,7 +211,7 @@ def test_a_command_dies_with_its_killed_worker(slow: Slow) -> None:
     command = {"name": "sleep", "argv": ["sh", "-c", f"echo $$ > {starts}; exec sleep 600"], "expect": "exit_status"}
     process = slow.site.start(slow.site.playbook("checks.yml", [
         {"name": "Wait", "dihya.migration.run_checks": {"commands": [command], "log_dir": f"{slow.work}/log"}}]))
-    wait_for(starts.exists, "the command")
+    wait_for(lambda: starts.exists() and starts.read_text(encoding="ascii").strip(), "the command")  # the shell makes it before it writes
     holder = json.loads((slow.work / "workers" / "run_checks-mover.lease").read_text(encoding="utf-8"))
     os.kill(holder["pid"], signal.SIGKILL)
     assert process.wait(timeout=300) == 2
