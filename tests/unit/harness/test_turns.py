@@ -39,11 +39,16 @@ def test_forms_of_a_test_that_wait_are_skipped_with_the_reason_and_all_run_on_de
 
 
 def test_lanes_and_files_that_wait_are_skipped_steps_and_none_waits_on_demand(tmp_path, environment):
-    def names() -> list[str]:
-        return [name for tier in (tiers.integration, tiers.browser) for name, reason in waiting(tier(tmp_path), Runner(tmp_path))
-                if reason == turns.WAITS]
+    for scenario in ("backend", "frontend", "mobile"):
+        (tmp_path / "molecule" / scenario).mkdir(parents=True)
+        (tmp_path / "molecule" / scenario / "molecule.yml").touch()
 
-    assert names() == ["integration-postgresql-15", "integration-postgresql-18", "browser-test_failing_demo"]
+    def names() -> list[str]:
+        made = (tiers.molecule, tiers.integration, tiers.browser)
+        return [name for tier in made for name, reason in waiting(tier(tmp_path), Runner(tmp_path)) if reason == turns.WAITS]
+
+    assert names() == ["molecule-mobile", "integration-postgresql-15", "integration-postgresql-18", "browser-test_failing_demo",
+                       "browser-test_demo_tells_no_password"]
     environment.setenv("TURNS", "all")
     assert names() == []
 
