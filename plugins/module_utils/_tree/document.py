@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
@@ -27,6 +27,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
 
 KIND = "tree"
 PATHS = "UTF-8; a byte that is not UTF-8 is the lone surrogate U+DC80 to U+DCFF (PEP 383), so that every name can be restored"
+
+# What few entries have, and how it is read.
+RARE: dict[str, Callable[[Any], Any]] = {
+    "target": raw, "link_of": raw, "clear_size": int, "not_kept": tuple,
+    "xattrs": lambda found: {name: base64.b64decode(content) for name, content in found.items()} or None,
+}
 
 
 def to_json(entry: Entry, below: str) -> dict[str, Any]:
@@ -61,13 +67,12 @@ def from_json(value: dict[str, Any], below: str) -> Entry:
         path = text(ROOT)
     elif below:
         path = path[len(below) + 1:]
-    xattrs = {name: base64.b64decode(content) for name, content in value.get("xattrs", {}).items()}
-    return Entry(
+    entry = Entry(
         raw(path), value["type"], int(value["mode"], 8), value["uid"], value["gid"], value.get("owner"), value.get("group"),
-        value["mtime_ns"],
-        value.get("size", 0), value.get("sha256"), raw(value["target"]) if "target" in value else None,
-        raw(value["link_of"]) if "link_of" in value else None, xattrs or None, clear_size=value.get("clear_size"),
-        not_kept=tuple(value.get("not_kept", ())))
+        value["mtime_ns"], value.get("size", 0), value.get("sha256"))
+    for name in RARE.keys() & value.keys():
+        setattr(entry, name, RARE[name](value[name]))
+    return entry
 
 
 def write(path: bytes, entries: Sequence[Entry], below: str, **facts: Any) -> dict[str, Any]:

@@ -80,17 +80,17 @@ def tree_digest(entries: Iterable[Entry]) -> str:
     """
     digest = hashlib.sha256()
     for entry in sorted(entries, key=lambda e: e.path):
-        digest.update(b"".join(field + b"\0" for field in _digested(entry)))
+        digest.update(_digested(entry))
     return digest.hexdigest()
 
 
-def _digested(entry: Entry) -> tuple[bytes, ...]:
+def _digested(entry: Entry) -> bytes:
     # Always five fields, none of which can contain a NUL: no two trees give the same bytes.
     if entry.type == FILE:
-        return entry.path, b"file", b"%o" % entry.mode, b"%d" % entry.size, (entry.sha256 or "").encode()
+        return b"%b\0file\0%o\0%d\0%b\0" % (entry.path, entry.mode, entry.size, (entry.sha256 or "").encode())
     if entry.type == LINK:
-        return entry.path, b"link", b"", b"", entry.target or b""
-    return entry.path, b"directory", b"%o" % entry.mode, b"", b""
+        return b"%b\0link\0\0\0%b\0" % (entry.path, entry.target or b"")
+    return b"%b\0directory\0%o\0\0\0" % (entry.path, entry.mode)
 
 
 def counts(entries: Iterable[Entry]) -> dict[str, int]:
