@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -31,9 +32,14 @@ def start(name: str, argv: list[str], directory: pathlib.Path, environment: dict
     with os.fdopen(descriptor, "w") as log:
         process = subprocess.Popen(argv, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                                    env={**os.environ, **(environment or {})})
-    with RECORD.open("a", encoding="utf-8") as record:
-        record.write(json.dumps({"name": name, "pid": process.pid, "start": start_time(process.pid)}) + "\n")
+    remember(name, process.pid)
     return process.pid
+
+
+def remember(name: str, pid: int) -> None:
+    """Record a process, so that it is ended with the others whatever becomes of whoever started it."""
+    with RECORD.open("a", encoding="utf-8") as record:
+        record.write(json.dumps({"name": name, "pid": pid, "start": start_time(pid)}) + "\n")
 
 
 def recorded() -> list[dict]:
@@ -42,6 +48,19 @@ def recorded() -> list[dict]:
         return []
     entries = [json.loads(line) for line in RECORD.read_text(encoding="utf-8").splitlines()]
     return [entry for entry in entries if entry["start"] is not None and start_time(entry["pid"]) == entry["start"]]
+
+
+def with_children(entries: list[dict]) -> list[dict]:
+    """``entries`` and all processes below them, parents first: the forks of ansible-playbook have sessions of their own."""
+    parents: dict[int, list[int]] = {}
+    for process in pathlib.Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            status = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            parents.setdefault(int(status[1]), []).append(int(process.name))
+    found = list(entries)
+    for entry in found:  # grows
+        found += [{"name": f"of {entry['name']}", "pid": pid, "start": start_time(pid)} for pid in parents.get(entry["pid"], ())]
+    return [entry for entry in found if entry["start"] is not None]
 
 
 def working_in(directory: pathlib.Path) -> list[dict]:

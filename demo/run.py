@@ -107,7 +107,9 @@ def migrate(story: Story, arguments: list[str]) -> int:
     say("$ " + " ".join(command))
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOME": str(STATE / "ansible"),
                    "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    return subprocess.run([str(PYTHON), str(PYTHON.parent / command[0]), *command[1:]], cwd=ROOT, env=environment, check=False).returncode
+    with subprocess.Popen([str(PYTHON), str(PYTHON.parent / command[0]), *command[1:]], cwd=ROOT, env=environment) as process:
+        processes.remember(command[0], process.pid)
+        return process.wait()
 
 
 def hold_against(side: str, status: int, ends_well: bool) -> list[str]:

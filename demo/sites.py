@@ -144,7 +144,8 @@ def stop(at_once: bool = False) -> None:
     if not STATE.exists():
         return
     patience = 0.0 if at_once else 15.0
-    in_front = processes.recorded() + [entry for entry in processes.working_in(STATE) if entry["name"] != "postgres"]
+    in_front = processes.with_children(processes.recorded())
+    in_front += [entry for entry in processes.working_in(STATE) if entry["name"] != "postgres"]
     processes.stop(list({entry["pid"]: entry for entry in in_front}.values()), patience)
     database.stop_all("immediate" if at_once else "fast")
     processes.stop(processes.working_in(STATE), patience)

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -68,3 +70,20 @@ def test_clean_removes_the_copy_that_a_next_demo_would_use(tmp_path, monkeypatch
     (kept / "old-database-0123" / "data").mkdir(parents=True)
     assert run.main(["clean"]) == 0
     assert not kept.exists() and list(tmp_path.iterdir()) == [kept.parent]
+
+
+def test_the_playbook_of_a_demo_that_was_killed_is_found_and_ended_with_all_below_it(tmp_path, monkeypatch, eventually):
+    below = tmp_path / "below"
+    (tmp_path / "ansible-playbook").write_text(f"sleep 600 & echo $! >{below}; wait")
+    (tmp_path / "python").symlink_to("/bin/sh")
+    monkeypatch.setattr(run, "PYTHON", tmp_path / "python")
+    monkeypatch.setattr(run.processes, "RECORD", tmp_path / "processes.jsonl")
+    ended: list[int] = []
+    teller = threading.Thread(target=lambda: ended.append(run.migrate(run.SUCCESS, [])))
+    teller.start()
+    assert eventually(lambda: below.exists() and below.read_text().strip() and run.processes.recorded())
+    family = run.processes.with_children(run.processes.recorded())
+    run.processes.stop(family)
+    teller.join()
+    assert [entry["name"] for entry in family] == ["ansible-playbook", "of ansible-playbook"] and ended == [-signal.SIGTERM]
+    assert run.processes.start_time(int(below.read_text())) is None and run.processes.recorded() == []
