@@ -54,7 +54,7 @@ def listening_inodes(table: str, port: int) -> set[str]:
 
 
 def port_holder(port: int, ours: Iterable[int]) -> str:
-    """``free``, ``own`` (one of the pids ``ours`` listens on TCP ``port``) or ``foreign``."""
+    """``free``, ``own`` (one of the pids ``ours`` listens on TCP ``port``, or may) or ``foreign``."""
     inodes: set[str] = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -65,7 +65,9 @@ def port_holder(port: int, ours: Iterable[int]) -> str:
     if not inodes:
         return "free"
     held = {f"socket:[{inode}]" for inode in inodes}
-    return "own" if any(held & _descriptors(pid) for pid in ours) else "foreign"
+    # What ours of another user listen on cannot be seen: those of a container, for who may only ask docker for it. It counts as theirs;
+    # a stranger there would keep the next release from becoming healthy.
+    return "own" if any(links is None or held & links for links in map(_descriptors, ours)) else "foreign"
 
 
 def _environment(pid: int) -> list[bytes]:
@@ -76,11 +78,14 @@ def _environment(pid: int) -> list[bytes]:
         return []
 
 
-def _descriptors(pid: int) -> set[str]:
+def _descriptors(pid: int) -> set[str] | None:
+    """What the descriptors of ``pid`` stand for, None when that may not be read."""
     links = set()
     try:
         for name in os.listdir(f"/proc/{pid}/fd"):
             links.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    except PermissionError:
+        return None
     except OSError:
         pass
     return links

@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app import process_table
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import decide, previous_of, read_record
@@ -58,6 +62,18 @@ def test_only_listening_sockets_of_the_port_count():
         "   2: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1\n"
     )
     assert process_table.listening_inodes(table, 8080) == {"111"}
+
+
+def test_a_port_is_foreign_unless_one_of_ours_has_it_or_hides_what_it_has(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server, subprocess.Popen(["sleep", "60"]) as other:
+        port = server.getsockname()[1]
+        assert [process_table.port_holder(port, ours) for ours in ([os.getpid()], [other.pid], [])] == ["own", "foreign", "foreign"]
+
+        def hidden(path):  # as a container's processes are for a user of the group docker
+            raise PermissionError(path)
+        monkeypatch.setattr(process_table.os, "listdir", hidden)
+        assert [process_table.port_holder(port, ours) for ours in ([other.pid], [])] == ["own", "foreign"]
+        other.kill()
 
 
 @pytest.mark.parametrize("content", ["1234\n", "[]", '{"pid": 1}', "\x00"])
