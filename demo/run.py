@@ -109,7 +109,11 @@ def migrate(story: Story, arguments: list[str]) -> int:
                    "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     with subprocess.Popen([str(PYTHON), str(PYTHON.parent / command[0]), *command[1:]], cwd=ROOT, env=environment) as process:
         processes.remember(command[0], process.pid)
-        return process.wait()
+        try:
+            return process.wait()
+        except BaseException:  # this demo is told to end
+            process.terminate()
+            raise
 
 
 def hold_against(side: str, status: int, ends_well: bool) -> list[str]:

@@ -115,7 +115,7 @@ def lines_of(tests: Sequence[tuple[str, str]]) -> list[str]:
     """
     forms: dict[tuple[str, str], list[str]] = {}
     for test, said in tests:
-        forms.setdefault((test.partition("[")[0], said.partition("\n")[0][:200]), []).append(test)
+        forms.setdefault((test.partition("[")[0], said.strip().partition("\n")[0][:200]), []).append(test)
     return [f"  {named[0] if len(named) == 1 else f'{name} in {len(named)} forms'}: {said}" for (name, said), named in forms.items()]
 
 

@@ -85,7 +85,7 @@ _value:
     - What to C(do) (V(record), V(quiet), V(name_unit), V(again), V(unit), V(places), V(gate), V(overrun)), in
       which C(phase).
     - The steps of a unit have its C(stack) and C(hosts); V(record) with C(records), each with C(stack), C(verb), C(status) and
-      C(hosts), or with C(events) where these are known beforehand.
+      C(hosts), or with C(events) where these are known beforehand; V(quiet), between which the mover hears nothing, with C(begins).
   type: list
   elements: dict
 """
@@ -133,8 +133,13 @@ def _record(phase: str, stack: str, verb: str, status: str, **what: Any) -> dict
 
 def _unit(phase: str, stack: str, hosts: list[str], resumed: bool, unheard: bool = False) -> Iterator[dict[str, Any]]:
     yield _record(phase, stack, phase, "started", hosts=hosts)
-    for do in [*(["quiet"] if unheard else []), "name_unit", *(["again"] if resumed else []), "unit"]:
-        yield {"do": do, "phase": phase, "stack": stack, "hosts": hosts}
+    unit = {"phase": phase, "stack": stack, "hosts": hosts}
+    if unheard:
+        yield {"do": "quiet", "begins": True, **unit}
+    for do in ("name_unit", "again", "unit") if resumed else ("name_unit", "unit"):
+        yield {"do": do, **unit}
+    if unheard:
+        yield {"do": "quiet", "begins": False, **unit}
     yield _record(phase, stack, phase, "ok", hosts=hosts)
 
 

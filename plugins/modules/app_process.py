@@ -12,8 +12,9 @@ description:
   - Starts a command detached from the session, waits until it answers well several times in a row, and knows it again by pid,
     start time and boot. A process that it did not start is never signalled, even when it carries the recorded pid.
   - The pid file also records what ran before, so that O(state=reverted) brings that back.
-  - A shell watches the process. Once it was healthy, it is started again whenever it ends by itself, after one second, then two, at most
-    sixty; each time a line with C(ERROR) says so in its log. Nothing starts it with the machine.
+  - A small process of Python watches it. Once it was healthy, it is started again whenever it ends by itself, after one second, then
+    two, at most sixty; each time a line with C(ERROR) says so in its log. HUP, USR1 and USR2 are passed on to it. Nothing starts it with
+    the machine.
   - Where systemd may be used, prefer a unit (M(dihya.migration.app_unit)). A host with C(KillUserProcesses=yes) ends such processes at
     logout.
 extends_documentation_fragment: [dihya.migration.app, dihya.migration.app.serving]
@@ -94,7 +95,7 @@ msg:
   returned: always
   type: str
 running:
-  description: Whether the recorded process runs.
+  description: Whether the recorded process runs; it does not while it waits to be started again.
   returned: always
   type: bool
 name:
@@ -102,7 +103,7 @@ name:
   returned: success
   type: str
 pid:
-  description: Its process id, 0 when it does not run.
+  description: Process id of what watches it, 0 when it does not run.
   returned: success
   type: int
 port:

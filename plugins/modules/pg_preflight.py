@@ -107,7 +107,8 @@ options:
     description:
       - Names of settings that may differ although the same statement will mean something else on the target (C(TimeZone), C(DateStyle),
         C(default_text_search_config) and the like). Such a difference stands against the move unless the setting is pinned, comes with
-        every database, or is named here; then C(not_proved) of RV(journal) tells it.
+        every database, or is named here; then C(not_proved) of RV(journal) tells it. So does one that a login has for itself, by its
+        role, its database or the environment, as it then does not see what others have.
     type: list
     elements: str
     default: []

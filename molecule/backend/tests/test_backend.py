@@ -97,7 +97,7 @@ def test_node_runs_on_both_machines_and_both_are_in_rotation():
     for name in MACHINES["node"]:
         record = json.loads(machine(name).file("/srv/library/shared/run/backend.json").content_string)
         assert record["name"] == "backend one"
-        running = machine(name).check_output("pgrep -f 'node server[.]js'").splitlines()  # the shell that watches it, and the program
+        running = machine(name).check_output("pgrep -f 'node server[.]js'").splitlines()  # what watches it, and the program
         assert running == [str(record["pid"]), *machine(name).check_output(f"pgrep -P {record['pid']}").splitlines()], name
         assert len(running) == 2, name
     ask = "python3 -c \"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy/admin.sock'); " \

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The process of an application without root: started detached, known by more than its pid, stopped with all its children.
 
-The pid file is a 0600 JSON record. It is written by the new process itself before it becomes the program, so nothing
-ever runs that no record names. The record also keeps what ran before (``previous``): that is what makes a deployment
-reversible.
+The pid file is a 0600 JSON record. It is written by the new process itself before it becomes what watches the program
+(:mod:`restart`), so nothing ever runs that no record names. The record also keeps what ran before (``previous``): that is what
+makes a deployment reversible.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,9 +29,12 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.probe import 
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish_json, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._processes import read_stat
 
 Record = dict[str, Any]
 PAUSE = 0.05
+BEGIN = 30.0
+"""Seconds within which a program has been started on the slowest host."""
 # Options of the modules that run an application, as the documentation fragment dihya.migration.app.serving describes them.
 SERVING_SPEC: dict[str, dict[str, Any]] = {
     "port": {"type": "int"},
@@ -87,7 +92,9 @@ class Plan:
     reason: str
 
 
-def decide(state: str, name: str | None, record: Record | None, alive: bool, digest: str | None = None) -> Plan:
+def decide(
+    state: str, name: str | None, record: Record | None, alive: bool, digest: str | None = None, watched: bool = True
+) -> Plan:
     """What leads from ``record`` to ``state``; pure. A record of another ``name`` is not ours to stop."""
     if state == "observed":
         return Plan("none", "the process runs" if alive else "the process does not run")
@@ -95,7 +102,9 @@ def decide(state: str, name: str | None, record: Record | None, alive: bool, dig
         if not record or not (alive or _living_previous(record)):
             return Plan("start", "the process does not run")
         if record.get("digest") == digest and alive:
-            return Plan("none", "the process already runs as asked")
+            if watched:
+                return Plan("none", "the process already runs as asked")
+            return Plan("restart", "the process runs, and nothing would start it again")
         return Plan("restart", "the process runs with another release, command or environment")
     if not record:
         return Plan("none", "no process of ours is recorded")
@@ -155,8 +164,13 @@ def refuse_foreign_port(port: int | None, record: Record | None) -> None:
 
 
 def alive(record: Record | None) -> bool:
-    """Whether the recorded process, or a child that outlived it, still runs."""
-    return bool(record) and (process_table.is_alive(record or {}) or bool(process_table.members(record or {})))
+    """Whether the recorded process, or a child that outlived it, still runs; one that waits to be started again does not."""
+    return bool(record and process_table.programs(record))
+
+
+def watched(record: Record | None) -> bool:
+    """Whether what would start the recorded process again lives."""
+    return bool(record and record.get("watched") and process_table.is_alive(record))
 
 
 def start(
@@ -168,7 +182,7 @@ def start(
     """
     variables = definition.variables()
     program = _program(definition, variables)
-    previous = previous_of(definition.name, record, alive(record))
+    previous = previous_of(definition.name, record, alive(record) or watched(record))
     # The intent goes to disk first: killed between here and the new process, a revert still knows what ran before.
     if record and record["name"] != definition.name:
         publish_json(pid_file, _record(definition, None, previous))
@@ -177,6 +191,7 @@ def start(
             stop_processes(replaced, stop_timeout)
     process, started = _spawn(definition, program, variables, pid_file, previous)
     try:
+        _wait_begun(process, started)
         answer = wait_healthy(started, health, definition.log_file)
     except MigrationError:
         stop_processes(started, stop_timeout)
@@ -188,7 +203,7 @@ def start(
 
 def keep(pid_file: str, record: Record) -> Record:
     """Have the process of ``record``, which is healthy, started again whenever it ends by itself; its record."""
-    kept = {**record, restart.KEPT: record["mark"]}
+    kept = {**record, restart.KEPT: record["mark"]} if watched(record) else record
     if kept != record:
         publish_json(pid_file, kept)
     return kept
@@ -234,8 +249,7 @@ def stop_processes(record: Record, timeout: float) -> None:
     """End the recorded process and its children: TERM, then KILL after ``timeout`` seconds; a stranger is never touched."""
     for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 10.0)):
         deadline = time.monotonic() + patience
-        # The shell first, which would start again what ends before it.
-        for pid in sorted(process_table.members(record), key=lambda pid: pid != record.get("pid")):
+        for pid in _in_order(process_table.members(record), record, number):
             _send(pid, number, record)
         while process_table.members(record):
             if time.monotonic() > deadline:
@@ -244,6 +258,25 @@ def stop_processes(record: Record, timeout: float) -> None:
         else:
             return
     raise MigrationError(f"processes of {record['name']} survive SIGKILL: look for a hanging disk or file system on this host")
+
+
+def _in_order(pids: list[int], record: Record, number: int) -> list[int]:
+    """Whom to signal, in which order: what watches the program ends it by itself when it is told to, and is killed last, as it is by it
+    that processes without our mark are known."""
+    if not watched(record):
+        return pids
+    leader = [record["pid"]]
+    others = [pid for pid in pids if pid != record["pid"]]
+    if number == signal.SIGKILL:
+        return others + leader
+    return leader + [pid for pid in others if (found := read_stat(pid)) and found.parent != record["pid"]]
+
+
+def _wait_begun(process: subprocess.Popen, record: Record) -> None:
+    """Return once the program itself runs, or has ended: nobody is healthy before."""
+    until = time.monotonic() + BEGIN
+    while process.poll() is None and not process_table.programs(record) and time.monotonic() < until:
+        time.sleep(PAUSE)
 
 
 def wait_healthy(
@@ -313,15 +346,17 @@ def _spawn(
     record = _record(definition, mark, previous)
     log = os.open(definition.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.fchmod(log, 0o600)
-    record.update(log_offset=os.fstat(log).st_size, since=time.time())
+    record.update(log_offset=os.fstat(log).st_size, since=time.time(), watched=True)
 
     def register() -> None:
         publish_json(pid_file, {**record, **process_table.identity(os.getpid())})
 
     try:
-        with restart.script() as script:
+        with tempfile.TemporaryFile() as script:  # its command line shows the program and no script
+            script.write(restart.source())
+            script.seek(0)
             process = subprocess.Popen(  # it outlives us; one thread
-                restart.command(os.path.abspath(pid_file), program, definition.argv[1:]), cwd=definition.chdir,
+                [sys.executable, "-I", "-S", "-", os.path.abspath(pid_file), program, *definition.argv[1:]], cwd=definition.chdir,
                 env=environment({**variables, process_table.MARK: mark}), stdin=script, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=register,
             )

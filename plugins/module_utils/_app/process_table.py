@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._app.restart import MARK
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id
 from ansible_collections.dihya.migration.plugins.module_utils._processes import everyone, read_stat
 
-MARK = "DIHYA_APP_PROCESS"
 _LISTEN = "0A"
 
 
@@ -41,6 +41,12 @@ def members(record: dict[str, Any]) -> list[int]:
         if ours and process.pid != os.getpid():
             found.append(process.pid)
     return sorted(found)
+
+
+def programs(record: dict[str, Any]) -> list[int]:
+    """The same without the one that only watches: none while it waits to start what ended by itself."""
+    watches = record["pid"] if record.get("watched") and is_alive(record) else None
+    return [pid for pid in members(record) if pid != watches]
 
 
 def listening_inodes(table: str, port: int) -> set[str]:

@@ -1,62 +1,106 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Starts a process again that ended by itself: the shell between its record and the program.
+"""Starts a program again that ended by itself: what stands between the record of a process and its program.
 
-It does so once the record says that the process was healthy. Until then the end of the program is its own end, so that
-whoever waits for the process sees it at once. It ends with its program when it is told to.
+It is a program of its own, run as ``python - RECORD PROGRAM ARGUMENT…`` with this file as its input, and outlives the module: so it
+imports what Python brings, and nothing else. It starts the program again once the record says that it was healthy. Until then
+the end of the program is its own, so that whoever waits for the process sees it at once. Told to end, it ends its program.
 """
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator, Sequence
-from typing import IO
+import json
+import os
+import pkgutil
+import signal
+import subprocess
+import sys
+import time
 
-from ansible_collections.dihya.migration.plugins.module_utils._app.process_table import MARK
-
-SHELL = "/bin/sh"
 KEPT = "kept"
-"""In a record: the mark of the process that is started again when it ends. In another record's words, ours is not."""
+"""In a record: the mark of the process that is started again when it ends."""
+MARK = "DIHYA_APP_PROCESS"
+"""The variable by which the processes of one start are known."""
 LONGEST_PAUSE = 60
 """Seconds between two starts, at most; the first pause is of one second, each further one twice as long."""
-SCRIPT = f"""\
-record=$1 pause=1 child=
-shift
-end() {{
-  trap '' TERM INT
-  kill "$child" 2>/dev/null
-  wait "$child"
-  exit 143
-}}
-trap end TERM INT
-while :; do
-  begun=$(date +%s)
-  "$@" </dev/null &
-  child=$!
-  wait "$child"
-  status=$?
-  grep -qs "^ \\"{KEPT}\\": \\"${MARK}\\"" "$record" || exit "$status"
-  [ $(($(date +%s) - begun)) -lt {LONGEST_PAUSE} ] || pause=1
-  echo "ERROR the process ended by itself, exit status $status; it is started again in $pause s" >&2
-  sleep "$pause" &
-  child=$!
-  wait "$child"
-  pause=$((pause * 2))
-  [ "$pause" -lt {LONGEST_PAUSE} ] || pause={LONGEST_PAUSE}
-done
-"""
+PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What servers take as "read your configuration again" and the like."""
 
 
-@contextlib.contextmanager
-def script() -> Iterator[IO[bytes]]:
-    """The standard input of the shell: its command line then shows the program and no script."""
-    with tempfile.TemporaryFile() as stream:
-        stream.write(SCRIPT.encode())
-        stream.seek(0)
-        yield stream
+def source() -> bytes:
+    """This file, wherever it was loaded from."""
+    return pkgutil.get_data(__package__ or "", "restart.py") or b""
 
 
-def command(pid_file: str, program: str, arguments: Sequence[str]) -> list[str]:
-    """What runs ``program`` with ``arguments``, as long as the record in ``pid_file`` says so."""
-    return [SHELL, "-s", pid_file, program, *arguments]
+def kept(record_file: str) -> bool:
+    """Whether the record names this very process, and as one that was healthy."""
+    try:
+        with open(record_file, encoding="utf-8") as stream:
+            return json.load(stream).get(KEPT) == os.environ.get(MARK)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+class Keeper:
+    """Runs one program, again and again."""
+
+    def __init__(self, record_file: str, command: list[str]) -> None:
+        self.record_file, self.command = record_file, command
+        self.program: subprocess.Popen | None = None
+        self.ending = self.pausing = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        for number in PASSED_ON:
+            signal.signal(number, self._pass_on)
+
+    def _end(self, number: int, _frame: object) -> None:
+        self.ending = True
+        if self.program is not None:
+            self.program.terminate()
+        elif self.pausing:
+            raise SystemExit(128 + number)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        if self.program is not None:
+            self.program.send_signal(number)
+
+    def run(self) -> int:
+        """Run the program until it may not be started again; its exit status."""
+        pause = 1
+        while True:
+            begun = time.monotonic()
+            status = self._once()
+            if self.ending or not kept(self.record_file):
+                return status
+            if time.monotonic() - begun >= LONGEST_PAUSE:
+                pause = 1
+            tell(f"the process ended by itself, exit status {status}; it is started again in {pause} s")
+            self.pausing = True
+            if not self.ending:
+                time.sleep(pause)
+            self.pausing = False
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _once(self) -> int:
+        if self.ending:
+            return 128 + signal.SIGTERM
+        try:
+            self.program = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)  # its end is waited for just below
+        except OSError as error:
+            tell(f"{os.path.basename(self.command[0])} cannot be started: {error.strerror}")
+            return 127
+        if self.ending:  # told so while it started
+            self.program.terminate()
+        status = self.program.wait()
+        self.program = None
+        return status if status >= 0 else 128 - status
+
+
+def tell(what: str) -> None:
+    """A line in the log, which speaks of an error in every framework's words."""
+    sys.stderr.write(f"ERROR {what}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(Keeper(sys.argv[1], sys.argv[2:]).run())

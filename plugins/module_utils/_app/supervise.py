@@ -16,7 +16,8 @@ def supervise(options: dict[str, Any], check_mode: bool, engine: Any = process) 
     definition = engine.wanted(options) if options["state"] == "started" else None
     health = process.health_of(options)
     record = engine.known(options)
-    plan = process.decide(options["state"], options["name"], record, engine.alive(record), definition.digest() if definition else None)
+    plan = process.decide(options["state"], options["name"], record, engine.alive(record), definition.digest() if definition else None,
+                          engine.watched(record))
     answer: dict[str, Any] = {}
     if definition and plan.action in ("start", "restart"):
         process.refuse_foreign_port(options["port"], record)

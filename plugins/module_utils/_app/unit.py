@@ -102,6 +102,11 @@ def start(
     return started, answer
 
 
+def watched(_record: Record | None) -> bool:
+    """Systemd watches every unit."""
+    return True
+
+
 def keep(_record_file: str, record: Record) -> Record:
     """The record as it is: systemd starts a unit again by itself."""
     return record

@@ -39,6 +39,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.prefligh
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import (
     count_objects,
+    own_settings,
     read_relations,
     read_server,
     resolve_databases,
@@ -189,7 +190,8 @@ def _side(stack: contextlib.ExitStack, endpoint: Endpoint, request: PreflightReq
     stack.callback(connection.close)
     psycopg2 = import_psycopg2()
     try:
-        server = read_server(connection)  # before pinning: what a session of the application would get
+        # Before pinning: what a session of the application would get.
+        server = {**read_server(connection), "own": own_settings(connection)}
         pin_session(connection)
         facts.update(
             server=server, globals=read_globals(connection), clients=rows(connection, CLIENTS), pending=rows(connection, PENDING),

@@ -99,9 +99,9 @@ def _meant(name: str, value: str) -> str:
 
 
 def _hidden(facts: dict[str, Any], side: str) -> list[str]:
-    """Settings of which the login of ``side`` sees a value that only itself has there."""
-    coming = _coming(facts)
-    return [name for name in MEANING if name in facts[side]["server"]["own"] and name.lower() not in coming]
+    """Settings of which the login of ``side`` sees a value that only itself has there; what is pinned is what is seen on the source."""
+    known = _brought(facts) if side == "source" else _coming(facts)
+    return [name for name in MEANING if name in facts[side]["server"]["own"] and name.lower() not in known]
 
 
 def _own(name: str, side: str, facts: dict[str, Any]) -> str:

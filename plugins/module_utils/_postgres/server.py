@@ -61,12 +61,8 @@ def system_identifier(connection: Any) -> str | None:
 
 
 def read_server(connection: Any) -> dict[str, Any]:
-    """``version``, ``version_num``, ``system_identifier``, ``settings`` and what the login may do, of a cluster.
-
-    ``own`` names those settings that the login has for itself, by its role, its database or its environment: others get another value,
-    which it cannot see.
-    """
-    settings = rows(connection, "SELECT name, reset_val AS value, source FROM pg_catalog.pg_settings WHERE name = ANY (%s)",
+    """``version``, ``version_num``, ``system_identifier``, ``settings`` and what the login may do, of a cluster."""
+    settings = rows(connection, "SELECT name, reset_val AS value FROM pg_catalog.pg_settings WHERE name = ANY (%s)",
                     ([*MEANING, *CONDUCT, *CAPACITY, *PLACE],))
     login = rows(connection, """
         SELECT r.rolname AS name, r.rolsuper AS superuser, r.rolcreatedb AS createdb, r.rolcreaterole AS createrole
@@ -76,9 +72,20 @@ def read_server(connection: Any) -> dict[str, Any]:
         "version_num": connection.server_version,
         "system_identifier": system_identifier(connection),
         "settings": {row["name"]: row["value"] for row in settings},
-        "own": [row["name"] for row in settings if row["source"] in OWN],
         "login": login,
     }
+
+
+def own_settings(connection: Any) -> list[str]:
+    """The settings with a meaning that the login has for itself, by its role, its database or its environment.
+
+    Others get another value, which it cannot see. Asked before the session was given values of ours; psycopg2 gives it one, which is
+    taken back.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("RESET DateStyle")
+    return [row["name"] for row in rows(connection, "SELECT name FROM pg_catalog.pg_settings WHERE name = ANY (%s) AND source = ANY (%s)",
+                                        (list(MEANING), list(OWN)))]
 
 
 def read_relations(connection: Any) -> list[dict[str, Any]]:

@@ -193,7 +193,47 @@ def test_one_whose_start_was_cut_off_is_kept_running_from_the_next_start_on(site
     while running(first["pid"]):
         time.sleep(0.05)
     ended = site.ask("observed")
-    assert not ended["running"] and ended["port"] == "free"  # told to end, the shell ends with its program
+    assert not ended["running"] and ended["port"] == "free"  # told to end, what watches it ends with its program
+
+
+def test_one_that_waits_to_be_started_again_does_not_run_and_is_started_at_once_when_asked_for(site, eventually):
+    first = site.ask("started")
+    for _ in range(3):  # the third pause is of four seconds
+        assert eventually(lambda: children_of(first["pid"]))
+        (program,) = children_of(first["pid"])
+        os.kill(program, signal.SIGKILL)
+        assert eventually(lambda died=program: died not in children_of(first["pid"]))
+    assert not site.ask("observed")["running"]
+    again = site.ask("started")
+    assert again["changed"] and again["running"] and again["pid"] != first["pid"] and not running(first["pid"])
+    assert site.answer() == "new canary-7"
+
+
+def test_one_that_nothing_watches_any_more_is_started_anew(site):
+    first = site.ask("started")
+    program = children_of(first["pid"])[0]
+    os.kill(first["pid"], signal.SIGKILL)
+    while running(first["pid"]):
+        time.sleep(0.05)
+    assert site.ask("observed")["running"] and running(program)
+    again = site.ask("started")
+    assert again["changed"] and not running(program) and site.answer() == "new canary-7"
+
+
+def test_a_program_that_hides_its_mark_and_ignores_term_is_ended_with_what_watches_it(site):
+    site.secrets(MODE="stubborn")
+    command = ["/usr/bin/env", "-u", "DIHYA_APP_PROCESS", sys.executable, "server.py", str(site.port)]
+    first = site.ask("started", command=command)
+    program = children_of(first["pid"])[0]
+    assert site.ask("stopped")["changed"] and not running(program) and not running(first["pid"])
+
+
+def test_the_program_has_the_signals_and_the_environment_that_it_would_have_alone(site):
+    show = "import os, signal; print(signal.getsignal(2), signal.getsignal(3), os.environ['PATH'], os.environ['status'], flush=True); "
+    site.secrets(PATH="/nowhere", status="mine")
+    site.ask("started", command=[sys.executable, "-c", f"{show}exec(open('server.py').read())", str(site.port)])
+    told = (site.root / "log" / "app.log").read_text()
+    assert told.startswith("<built-in function default_int_handler> 0 /nowhere mine"), told
 
 
 def test_what_ignores_term_is_killed(site):

@@ -168,8 +168,9 @@ def test_an_unknown_client_and_settings_that_change_meaning_are_told(look, old, 
         assert blocking(look()) == ["DateStyle is ISO, MDY on the source and ISO, DMY on the target"]
         accepted = look(accept_settings=["datestyle"])
         assert blocking(accepted) == [] and "DateStyle is ISO, MDY" in str(accepted["journal"]["not_proved"])
-        new.execute("ALTER ROLE postgres SET datestyle TO 'ISO, MDY'")  # what others get would look equal
-        assert ["of its own on the target" in one for one in blocking(look())] == [True]
+        for own in ("ISO, MDY", "SQL, MDY"):  # with the first what others get would look equal; psycopg2 changes the second
+            new.execute(f"ALTER ROLE postgres SET datestyle TO '{own}'")
+            assert ["of its own on the target" in one for one in blocking(look())] == [True]
         assert "not carried: setting app.shared for every role: the target has its own" in told and "canary" not in told
         assert "work_mem is lower on the target (1.0 MB) than on the source (4.2 MB)" in told
         assert "clients log in to the source by ident, and no rule" in told and "the user name maps staff" in told

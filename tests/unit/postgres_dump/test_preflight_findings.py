@@ -234,6 +234,10 @@ def test_a_setting_that_changes_meaning_stops_unless_it_comes_along_or_is_accept
     hidden = "user postgres has a TimeZone of its own on the target: what others get there is not seen"
     assert told(put("target/server/own", ["TimeZone"])) == [(hidden, True)]  # the value is compared with nothing
 
+    def pinned(facts: dict[str, Any]) -> None:
+        facts["source"]["server"]["own"], facts["target"]["server"]["own"], facts["pins"] = ["TimeZone"], ["TimeZone"], ["TimeZone"]
+    assert told(pinned) == [(hidden.replace("target", "source"), True)]  # the value of the login would be pinned
+
     def accepted(facts: dict[str, Any]) -> None:
         facts["target"]["server"]["own"], facts["accepted"] = ["TimeZone"], ["TimeZone"]
     assert told(accepted) == [(hidden, "not proved")]
