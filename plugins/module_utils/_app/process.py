@@ -109,7 +109,9 @@ def decide(
     if not record:
         return Plan("none", "no process of ours is recorded")
     if state == "resumed":
-        return Plan("none", "the process runs") if alive else Plan("resume", "the process does not run, it is started as it was")
+        if alive and watched:
+            return Plan("none", "the process runs")
+        return Plan("resume", "the process does not run, it is started as it was")
     if name and record.get("name") != name:
         return Plan("none", "the recorded process is another release and is left alone")
     if state == "reverted":
@@ -225,10 +227,11 @@ def revert(pid_file: str, record: Record, health: Health | None, stop_timeout: f
     if not previous:
         os.unlink(pid_file)
         return None
-    if process_table.is_alive(previous):
+    if alive(previous):
         publish_json(pid_file, previous)
         return previous
     try:
+        stop_processes(previous, stop_timeout)
         return start(_defined(previous), pid_file, None, health, stop_timeout)[0]
     except MigrationError:
         publish_json(pid_file, {**record, "stopped": True})  # so that the next attempt tries it again
@@ -286,7 +289,7 @@ def wait_healthy(
 
     ``living`` tells whether it still runs, where its recorded pid is not what tells.
     """
-    lives = living or (lambda: process_table.is_alive(record))
+    lives = living or (lambda: process_table.is_alive(record) and (not record.get("watched") or alive(record)))
     if health is None:
         time.sleep(PAUSE * 4)
         if not lives():
@@ -353,17 +356,15 @@ def _spawn(
 
     try:
         with tempfile.TemporaryFile() as script:  # its command line shows the program and no script
-            script.write(restart.source())
+            script.write(restart.script(environment({**variables, process_table.MARK: mark})))
             script.seek(0)
             process = subprocess.Popen(  # it outlives us; one thread
                 [sys.executable, "-I", "-S", "-", os.path.abspath(pid_file), program, *definition.argv[1:]], cwd=definition.chdir,
-                env=environment({**variables, process_table.MARK: mark}), stdin=script, stdout=log, stderr=log, start_new_session=True,
+                env=environment({process_table.MARK: mark}), stdin=script, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=register,
             )
     except (OSError, subprocess.SubprocessError) as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(pid_file)
-        if previous:
+        with contextlib.suppress(OSError):  # what ran must still be known to the next attempt
             publish_json(pid_file, {**record, "stopped": True})
         raise MigrationError(f"{os.path.basename(program)} could not be started: {type(error).__name__}") from None
     finally:
@@ -380,6 +381,8 @@ def _send(pid: int, number: int, record: Record) -> None:
     try:
         if pid in process_table.members(record):
             signal.pidfd_send_signal(descriptor, number)
+            if number == signal.SIGTERM:  # one that was stopped hears nothing
+                signal.pidfd_send_signal(descriptor, signal.SIGCONT)
     except ProcessLookupError:
         pass
     except PermissionError:

@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Starts a program again that ended by itself: what stands between the record of a process and its program.
 
-It is a program of its own, run as ``python - RECORD PROGRAM ARGUMENT…`` with this file as its input, and outlives the module: so it
-imports what Python brings, and nothing else. It starts the program again once the record says that it was healthy. Until then
+It is a program of its own, run as ``python - RECORD PROGRAM ARGUMENT…`` with :func:`script` as its input, and outlives the module: so
+it imports what Python brings, and nothing else. It starts the program again once the record says that it was healthy. Until then
 the end of the program is its own, so that whoever waits for the process sees it at once. Told to end, it ends its program.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pkgutil
@@ -16,6 +17,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 KEPT = "kept"
 """In a record: the mark of the process that is started again when it ends."""
@@ -27,26 +30,27 @@ PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What servers take as "read your configuration again" and the like."""
 
 
-def source() -> bytes:
-    """This file, wherever it was loaded from."""
-    return pkgutil.get_data(__package__ or "", "restart.py") or b""
+def script(variables: Mapping[str, str]) -> bytes:
+    """This file, wherever it was loaded from, with the environment of the program: that of this one is its own."""
+    source = pkgutil.get_data(__package__ or "", "restart.py") or b""
+    return source + f"raise SystemExit(Keeper(sys.argv[1], sys.argv[2:], {dict(variables)!a}).run())\n".encode()
 
 
 def kept(record_file: str) -> bool:
     """Whether the record names this very process, and as one that was healthy."""
     try:
         with open(record_file, encoding="utf-8") as stream:
-            return json.load(stream).get(KEPT) == os.environ.get(MARK)
-    except (OSError, ValueError, AttributeError):
+            return json.load(stream).get(KEPT) == os.environ[MARK]
+    except (OSError, ValueError, AttributeError, KeyError):
         return False
 
 
 class Keeper:
     """Runs one program, again and again."""
 
-    def __init__(self, record_file: str, command: list[str]) -> None:
-        self.record_file, self.command = record_file, command
-        self.program: subprocess.Popen | None = None
+    def __init__(self, record_file: str, command: Sequence[str], variables: Mapping[str, str]) -> None:
+        self.record_file, self.command, self.variables = record_file, command, variables
+        self.program: Any = None
         self.ending = self.pausing = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
@@ -56,12 +60,17 @@ class Keeper:
     def _end(self, number: int, _frame: object) -> None:
         self.ending = True
         if self.program is not None:
-            self.program.terminate()
+            self._tell_program(signal.SIGTERM)
         elif self.pausing:
             raise SystemExit(128 + number)
 
     def _pass_on(self, number: int, _frame: object) -> None:
         if self.program is not None:
+            self._tell_program(number)
+
+    def _tell_program(self, number: int) -> None:
+        # One of another user is left to who may end it.
+        with contextlib.suppress(PermissionError):
             self.program.send_signal(number)
 
     def run(self) -> int:
@@ -85,12 +94,13 @@ class Keeper:
         if self.ending:
             return 128 + signal.SIGTERM
         try:
-            self.program = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)  # its end is waited for just below
+            # A group of its own: what it sends to its group is not for us. Its end is waited for just below.
+            self.program = subprocess.Popen(self.command, env=self.variables, stdin=subprocess.DEVNULL, preexec_fn=os.setpgrp)
         except OSError as error:
             tell(f"{os.path.basename(self.command[0])} cannot be started: {error.strerror}")
             return 127
         if self.ending:  # told so while it started
-            self.program.terminate()
+            self._tell_program(signal.SIGTERM)
         status = self.program.wait()
         self.program = None
         return status if status >= 0 else 128 - status
@@ -98,9 +108,6 @@ class Keeper:
 
 def tell(what: str) -> None:
     """A line in the log, which speaks of an error in every framework's words."""
-    sys.stderr.write(f"ERROR {what}\n")
-    sys.stderr.flush()
-
-
-if __name__ == "__main__":
-    raise SystemExit(Keeper(sys.argv[1], sys.argv[2:]).run())
+    with contextlib.suppress(OSError):  # a full disk ends programs, and must not end this one
+        sys.stderr.write(f"ERROR {what}\n")
+        sys.stderr.flush()

@@ -23,8 +23,10 @@ def supervise(options: dict[str, Any], check_mode: bool, engine: Any = process) 
         process.refuse_foreign_port(options["port"], record)
     if not check_mode:
         record, answer = _apply(engine, plan.action, options, definition, record, health)
-        if definition and plan.action == "none" and record:
-            answer = process.wait_healthy(record, health, definition.log_file)
+        if plan.action == "none" and record and options["state"] in ("started", "resumed", "reverted") and engine.alive(record):
+            # The run that started it may have been cut off before it had seen that.
+            if options["state"] != "reverted":
+                answer = process.wait_healthy(record, health, record.get("log_file", ""))
             record = engine.keep(options.get("record_file") or options["pid_file"], record)
     result = _result(record, engine.alive(record), options["port"])
     result.update(changed=plan.action != "none", msg=plan.reason, journal=_journal(plan, record, check_mode, time.monotonic() - began))

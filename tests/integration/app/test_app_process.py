@@ -228,6 +228,31 @@ def test_a_program_that_hides_its_mark_and_ignores_term_is_ended_with_what_watch
     assert site.ask("stopped")["changed"] and not running(program) and not running(first["pid"])
 
 
+def test_one_that_signals_its_whole_group_is_started_again_and_one_that_was_stopped_by_a_signal_ends(site, eventually):
+    command = ["/bin/sh", "-c", f"trap 'kill 0' EXIT; {sys.executable} server.py {site.port}"]
+    first = site.ask("started", command=command)
+    os.kill(children_of(first["pid"])[-1], signal.SIGKILL)
+    assert eventually(lambda: "it is started again in 1 s" in (site.root / "log" / "app.log").read_text())
+    assert eventually(lambda: site.ask("observed")["port"] == "own")
+    os.kill(first["pid"], signal.SIGSTOP)
+    assert site.ask("stopped")["changed"] and not running(first["pid"]) and site.ask("observed")["port"] == "free"
+
+
+def test_one_whose_resumption_was_cut_off_is_proved_and_kept_by_the_next(site):
+    site.ask("started")
+    site.ask("stopped", keep_record=True)
+    site.ask("resumed")
+    record = json.loads(site.pid_file.read_text())
+    del record["kept"]
+    site.pid_file.write_text(json.dumps(record))
+    again = site.ask("resumed")
+    assert not again["changed"] and again["health"] and json.loads(site.pid_file.read_text())["kept"] == record["mark"]
+    os.kill(record["pid"], signal.SIGKILL)
+    while running(record["pid"]):
+        time.sleep(0.05)
+    assert site.ask("resumed")["changed"] and site.answer() == "new canary-7"  # nothing would have started it again
+
+
 def test_the_program_has_the_signals_and_the_environment_that_it_would_have_alone(site):
     show = "import os, signal; print(signal.getsignal(2), signal.getsignal(3), os.environ['PATH'], os.environ['status'], flush=True); "
     site.secrets(PATH="/nowhere", status="mine")

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._app import process_table
+from ansible_collections.dihya.migration.plugins.module_utils._app import process_table, restart
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import decide, previous_of, read_record
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._processes import parse_stat
@@ -40,6 +41,19 @@ OLD = {"name": "old", "pid": 6, "start": 1, "boot": "b", "digest": "o"}
 ])
 def test_every_state_has_one_plan_and_another_release_is_left_alone(state, record, alive, digest, action):
     assert decide(state, "new", record, alive, digest).action == action
+
+
+def test_what_runs_unwatched_is_started_anew():
+    plans = {state: decide(state, "new", MINE, True, "d", False).action for state in ("started", "resumed", "observed")}
+    assert plans == {"started": "restart", "resumed": "resume", "observed": "none"}
+
+
+def test_what_watches_a_program_outlives_a_log_that_takes_nothing_more(monkeypatch):
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(restart.sys, "stderr", io.TextIOWrapper(full, write_through=True))
+        restart.tell("the process ended by itself")
+        with pytest.raises(OSError):
+            full.write(b"no room")
 
 
 def test_a_restart_of_the_same_release_keeps_what_ran_before_it():
