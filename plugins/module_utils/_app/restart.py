@@ -51,16 +51,18 @@ class Keeper:
     def __init__(self, record_file: str, command: Sequence[str], variables: Mapping[str, str]) -> None:
         self.record_file, self.command, self.variables = record_file, command, variables
         self.program: Any = None
-        self.ending = self.pausing = False
-        for number in (signal.SIGTERM, signal.SIGINT):
+        self.ending = 0  # the signal that said so
+        self.pausing = False
+        # Whatever started us may ignore some of them; the program has the default for each that is handled here.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, self._end)
         for number in PASSED_ON:
             signal.signal(number, self._pass_on)
 
     def _end(self, number: int, _frame: object) -> None:
-        self.ending = True
+        self.ending = number
         if self.program is not None:
-            self._tell_program(signal.SIGTERM)
+            self._tell_program(number)
         elif self.pausing:
             raise SystemExit(128 + number)
 
@@ -92,7 +94,7 @@ class Keeper:
 
     def _once(self) -> int:
         if self.ending:
-            return 128 + signal.SIGTERM
+            return 128 + self.ending
         try:
             # A group of its own: what it sends to its group is not for us. Its end is waited for just below.
             self.program = subprocess.Popen(self.command, env=self.variables, stdin=subprocess.DEVNULL, preexec_fn=os.setpgrp)
@@ -100,7 +102,7 @@ class Keeper:
             tell(f"{os.path.basename(self.command[0])} cannot be started: {error.strerror}")
             return 127
         if self.ending:  # told so while it started
-            self._tell_program(signal.SIGTERM)
+            self._tell_program(self.ending)
         status = self.program.wait()
         self.program = None
         return status if status >= 0 else 128 - status
