@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pathlib
@@ -17,13 +16,19 @@ from demo.layout import STATE, DemoError
 RECORD = STATE / "processes.jsonl"
 
 
-def start_time(pid: int) -> int | None:
-    """Start of ``pid`` in clock ticks since boot (proc(5), field 22); None when it is gone or a zombie."""
+def status_of(pid: int) -> list[str] | None:
+    """The fields of proc(5)'s stat behind the program's name (the third is the first here); None when ``pid`` is gone or a zombie."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] == "Z" else int(fields[19])
+    return None if fields[0] == "Z" else fields
+
+
+def start_time(pid: int) -> int | None:
+    """Start of ``pid`` in clock ticks since boot (proc(5), field 22); None when it is gone or a zombie."""
+    fields = status_of(pid)
+    return int(fields[19]) if fields else None
 
 
 def start(name: str, argv: list[str], directory: pathlib.Path, environment: dict[str, str] | None = None) -> int:
@@ -52,15 +57,15 @@ def recorded() -> list[dict]:
 
 def with_children(entries: list[dict]) -> list[dict]:
     """``entries`` and all processes below them, parents first: the forks of ansible-playbook have sessions of their own."""
-    parents: dict[int, list[int]] = {}
+    children: dict[int, list[dict]] = {}
     for process in pathlib.Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            status = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-            parents.setdefault(int(status[1]), []).append(int(process.name))
+        fields = status_of(int(process.name)) if process.name.isdigit() else None
+        if fields:
+            children.setdefault(int(fields[1]), []).append({"pid": int(process.name), "start": int(fields[19])})
     found = list(entries)
     for entry in found:  # grows
-        found += [{"name": f"of {entry['name']}", "pid": pid, "start": start_time(pid)} for pid in parents.get(entry["pid"], ())]
-    return [entry for entry in found if entry["start"] is not None]
+        found += [{"name": f"of {entry['name']}", **child} for child in children.get(entry["pid"], ())]
+    return found
 
 
 def working_in(directory: pathlib.Path) -> list[dict]:

@@ -172,7 +172,7 @@ def alive(record: Record | None) -> bool:
 
 def watched(record: Record | None) -> bool:
     """Whether what would start the recorded process again lives."""
-    return bool(record and record.get("watched") and process_table.is_alive(record))
+    return bool(record and process_table.is_watched(record))
 
 
 def start(
@@ -264,8 +264,10 @@ def stop_processes(record: Record, timeout: float) -> None:
 
 
 def _in_order(pids: list[int], record: Record, number: int) -> list[int]:
-    """Whom to signal, in which order: what watches the program ends it by itself when it is told to, and is killed last, as it is by it
-    that processes without our mark are known."""
+    """Whom to signal, in which order.
+
+    What watches the program ends it by itself when it is told to, and is killed last: by it processes without our mark are known.
+    """
     if not watched(record):
         return pids
     leader = [record["pid"]]

@@ -43,9 +43,14 @@ def members(record: dict[str, Any]) -> list[int]:
     return sorted(found)
 
 
+def is_watched(record: dict[str, Any]) -> bool:
+    """Whether the recorded process is what would start the program again, and lives."""
+    return bool(record.get("watched")) and is_alive(record)
+
+
 def programs(record: dict[str, Any]) -> list[int]:
-    """The same without the one that only watches: none while it waits to start what ended by itself."""
-    watches = record["pid"] if record.get("watched") and is_alive(record) else None
+    """The members without the one that only watches: none while it waits to start what ended by itself."""
+    watches = record["pid"] if is_watched(record) else None
     return [pid for pid in members(record) if pid != watches]
 
 

@@ -27,7 +27,7 @@ def supervise(options: dict[str, Any], check_mode: bool, engine: Any = process) 
             # The run that started it may have been cut off before it had seen that.
             if options["state"] != "reverted":
                 answer = process.wait_healthy(record, health, record.get("log_file", ""))
-            record = engine.keep(options.get("record_file") or options["pid_file"], record)
+            record = engine.keep(_record_file(options), record)
     result = _result(record, engine.alive(record), options["port"])
     result.update(changed=plan.action != "none", msg=plan.reason, journal=_journal(plan, record, check_mode, time.monotonic() - began))
     if answer:
@@ -35,11 +35,15 @@ def supervise(options: dict[str, Any], check_mode: bool, engine: Any = process) 
     return result
 
 
+def _record_file(options: dict[str, Any]) -> str:
+    return options.get("record_file") or options["pid_file"]
+
+
 def _apply(
     engine: Any, action: str, options: dict[str, Any], definition: Any, record: process.Record | None, health: process.Health | None
 ) -> tuple[process.Record | None, dict[str, Any]]:
     """Do it; the record that holds afterwards and the health seen while starting."""
-    path, patience = options.get("record_file") or options["pid_file"], options["stop_timeout"]
+    path, patience = _record_file(options), options["stop_timeout"]
     if definition and action in ("start", "restart"):
         return engine.start(definition, path, record, health, patience)
     if action == "stop" and record:
