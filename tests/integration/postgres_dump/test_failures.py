@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -173,15 +174,19 @@ def test_a_restore_killed_at_work_is_cleared_away_by_the_next_run(module, option
     assert new.names() == before
 
 
-def test_a_statement_that_outlives_its_killed_worker_leaves_no_database(module, options, backup, new, tools, eventually):
+def test_a_statement_that_outlives_its_killed_worker_leaves_no_database(module, options, backup, new, eventually):
     before = new.names()
-    process = module.start("pg_restore_cluster", backup=backup["path"], jobs=1, **options)
-    creating = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE DATABASE%'"
-    assert eventually(lambda: new.execute(creating) != [(0,)], 30)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert module.run("pg_restore_cluster", state="absent", **options)["changed"]
-    time.sleep(0.5)
+    with contextlib.closing(new.server.connect("postgres")) as holder:
+        holder.autocommit = False
+        holder.cursor().execute("LOCK TABLE pg_database IN SHARE MODE")  # the statement waits for it, as it would for a slow disk
+        process = module.start("pg_restore_cluster", backup=backup["path"], jobs=1, **options)
+        creating = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE DATABASE%'"
+        assert eventually(lambda: new.execute(creating), 30)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert new.execute(creating), "the statement ended with its worker: nothing is shown"
+        assert module.run("pg_restore_cluster", state="absent", **options)["changed"]
+        assert new.execute(creating) == []
     assert new.names() == before
 
 
