@@ -90,14 +90,11 @@ def measure_area(area: str, quick: bool) -> None:
 
 def busy_cores(seconds: float) -> float:
     """How many cores work while we do nothing: what others run on this machine disturbs every figure."""
-    def used() -> float:
-        # user, nice, system, idle, iowait, irq, softirq, steal: what is neither idle nor waiting is work
-        values = list(map(int, pathlib.Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]))
-        return (sum(values) - values[3] - values[4]) / os.sysconf("SC_CLK_TCK")
+    from tests.benchmarks.measure import processor_seconds
 
-    before, begun = used(), time.monotonic()
+    before, begun = processor_seconds(), time.monotonic()
     time.sleep(seconds)
-    return (used() - before) / (time.monotonic() - begun)
+    return (processor_seconds() - before) / (time.monotonic() - begun)
 
 
 def scratch() -> pathlib.Path:

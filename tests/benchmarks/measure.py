@@ -110,11 +110,15 @@ class Bench:
 
 @dataclass(frozen=True)
 class Ran:
-    """A module that ran in a process of its own: wall time, peak memory of that process without its children, result."""
+    """A module that ran in a process of its own: wall time, peak memory of that process without its children, result.
+
+    work: processor seconds of the whole machine meanwhile, those of the servers and of the kernel too.
+    """
 
     seconds: float
     peak_mb: float
     result: dict[str, Any]
+    work: float = 0.0
 
 
 def median(values: Sequence[float]) -> float | None:
@@ -129,23 +133,30 @@ def timed(work: Callable[[], Any]) -> float:
     return time.monotonic() - begun
 
 
+def processor_seconds() -> float:
+    """How long the cores of the machine have worked since it started, all added up."""
+    # user, nice, system, idle, iowait, irq, softirq, steal: what is neither idle nor waiting is work
+    values = list(map(int, pathlib.Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]))
+    return (sum(values) - values[3] - values[4]) / os.sysconf("SC_CLK_TCK")
+
+
 def run_module(name: str, scratch: pathlib.Path, /, **options: Any) -> Ran:
     """Run a module (full name, or one of this collection) as it runs on a host; raises :class:`MeasurementFailed`."""
     full = name if "." in name else f"ansible_collections.dihya.migration.plugins.modules.{name}"
     arguments, peak = scratch / "arguments.json", scratch / "peak"
     arguments.write_text(json.dumps(options), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'collections'}"}
-    begun = time.monotonic()
+    begun, worked = time.monotonic(), processor_seconds()
     done = subprocess.run([sys.executable, "-c", RUN_MODULE, full, str(arguments), str(peak)], env=environment, text=True, check=False,
                           stdin=subprocess.DEVNULL, capture_output=True)
-    seconds = time.monotonic() - begun
+    seconds, work = time.monotonic() - begun, processor_seconds() - worked
     try:
         result = json.loads(done.stdout)
     except ValueError:
         raise MeasurementFailed(f"{name} gave no result: {done.stderr[-600:]}") from None
     if done.returncode or result.get("failed"):
         raise MeasurementFailed(f"{name} failed: {result.get('msg')}")
-    return Ran(seconds, int(peak.read_text(encoding="ascii")) / 1024, result)
+    return Ran(seconds, int(peak.read_text(encoding="ascii")) / 1024, result, work)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,8 @@ def limits(found: dict[str, list[Any]], proofs: list[float]) -> str:
         medians[step] = statistics.median(each[step] for each in found["pgcopydb"])
     alone, least = (statistics.median(times) for times in zip(*((each["dump"] + each["restore"], each["hash"]) for each in found["tools"])))
     proof = statistics.median(proofs)
+    cores = os.cpu_count() or 1
+    spread = statistics.median(sum(run[name].work for name in MODULES) for run in found["ours"]) / cores
     names = {"file": "`pg_dumpall > file; psql -f file`", "pipe": "`pg_dumpall | psql`", "clone": "`pgcopydb clone`",
              "COPY to null": "the `COPY … TO` null", "compare": "`pgcopydb compare data`"}
 
@@ -82,7 +84,9 @@ def limits(found: dict[str, list[Any]], proofs: list[float]) -> str:
 
     return (f"The limits: `pg_dump` and `pg_restore` alone, with {JOBS} jobs and no proof, take "
             f"{shares(alone, 'file', 'pipe', 'clone')}; with the row proof after them "
-            f"{(alone + proof) / medians['file']:.2f} of the first. One `sum(hashtextextended(row::text, 0))` of each table by `psql`, on "
+            f"{(alone + proof) / medians['file']:.2f} of the first. All that ours has processors do, the servers' work too, would take "
+            f"{shares(spread, 'file', 'pipe', 'clone')} if dump, restore and proof ran into each other and never left one of {cores} cores "
+            "idle. One `sum(hashtextextended(row::text, 0))` of each table by `psql`, on "
             "both sides at once, which finds that a row changed and not which one, takes "
             f"{shares(least, 'COPY to null', 'compare')}.")
 
