@@ -71,7 +71,7 @@ def migrate(bench: Bench, both: Servers, playbook: pathlib.Path, number: int) ->
     both.source.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {PRISTINE} STRATEGY file_copy")
     base, name = bench.directory / f"run{number}", f"bench-{number}"
     begun = time.monotonic()
-    done = Playbook(base / "controller").run(playbook, inventory(both, base, name, drill=not bench.quick), timeout=1800)
+    done = Playbook(base / "controller").run(playbook, inventory(both, base, name), timeout=1800)
     seconds = time.monotonic() - begun
     if done.rc:
         raise MeasurementFailed(f"the migration failed: {done.output[-1500:]}")
@@ -88,8 +88,8 @@ def migrate(bench: Bench, both: Servers, playbook: pathlib.Path, number: int) ->
     return {"seconds": seconds, "frozen": moment(events, "commit_point") - moment(events, "frozen"), "actions": dict(tasks)}
 
 
-def inventory(both: Servers, base: pathlib.Path, name: str, drill: bool) -> dict[str, Any]:
-    """The smallest inventory: one mover, two endpoints; ``drill``: whether the backup is restored for trial."""
+def inventory(both: Servers, base: pathlib.Path, name: str) -> dict[str, Any]:
+    """The smallest inventory: one mover, two endpoints."""
     def endpoint(server: Any) -> dict[str, Any]:
         return {"host": HOST, "port": server.port, "user": "postgres", "password": server.password, "sslmode": "disable"}
 
@@ -97,8 +97,7 @@ def inventory(both: Servers, base: pathlib.Path, name: str, drill: bool) -> dict
         "migration_id": name, "migration_stacks": ["postgresql"], "migration_transport": "local", "migration_work_dir": f"{base}/work",
         "migration_state_dir": f"{base}/state", "migration_report_dir": f"{base}/reports", "migration_backup_dir": f"{base}/backup",
         "postgresql_source": endpoint(both.source), "postgresql_target": endpoint(both.target), "postgresql_databases": [DATABASE],
-        "postgresql_freeze": "revoke_connect", "postgresql_jobs": JOBS, "postgresql_bin_dir": str(both.target.bin),
-        "postgresql_drill": drill}}}
+        "postgresql_freeze": "revoke_connect", "postgresql_jobs": JOBS, "postgresql_bin_dir": str(both.target.bin)}}}
 
 
 def lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
