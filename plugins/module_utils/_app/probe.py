@@ -18,6 +18,8 @@ from typing import Any
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 BODY_LIMIT = 4 << 20
+PLAIN = "/%:@!$&'()*+,;=~"
+"""What of a path goes out as it is (RFC 3986, section 3.3); ``%`` too: an address may be encoded already."""
 PAUSE = 0.3  # seconds between good answers
 TLS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -78,7 +80,9 @@ def check_url(url: str) -> urllib.parse.SplitResult:
 def judge(expected: Expectation, answer: Answer) -> tuple[str, str]:
     """``(why, remedy)`` of the first expectation that ``answer`` misses, two empty strings when it meets all."""
     if answer.status not in expected.status:
-        wanted = " or ".join(str(code) for code in expected.status)
+        first, last = min(expected.status), max(expected.status)
+        whole = len(expected.status) > 2 and set(expected.status) == set(range(first, last + 1))
+        wanted = f"{first} to {last}" if whole else " or ".join(str(code) for code in expected.status)
         return f"it answered {answer.status}, expected {wanted}", "look in the log of the application that serves this address"
     if expected.header:
         name, separator, value = (part.strip() for part in expected.header.partition(":"))
@@ -97,7 +101,7 @@ def probe(expected: Expectation) -> Answer:
     try:
         _exchange(expected, answer)
         answer.why, answer.remedy = judge(expected, answer)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # a ValueError: a host name that no DNS could hold
         answer.why, answer.remedy = _explain(error, expected)
     answer.seconds = time.monotonic() - started
     return answer
@@ -140,7 +144,7 @@ def _exchange(expected: Expectation, answer: Answer) -> None:
         connection = http.client.HTTPSConnection(host, parts.port, timeout=expected.timeout, context=_context(expected))
     else:
         connection = http.client.HTTPConnection(host, parts.port, timeout=expected.timeout)
-    target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+    target = urllib.parse.quote(parts.path or "/", PLAIN) + (f"?{urllib.parse.quote(parts.query, PLAIN + '?')}" if parts.query else "")
     try:
         connection.connect()
         _note_tls(connection.sock, answer)

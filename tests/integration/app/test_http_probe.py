@@ -21,12 +21,17 @@ NOW = datetime.datetime.now(datetime.timezone.utc)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """``/flaky`` answers 503 twice, ``/flapping`` every third time, ``/moved`` redirects; everything else 200 with a secret in its body."""
+    """Everything is answered by 200 with a secret in its body.
+
+    But ``/flaky`` by 503 twice, ``/flapping`` every third time, ``/moved`` by a redirect, ``/à-propos`` by 204.
+    """
 
     asked = 0
 
     def do_GET(self):
         status = {"/absent": 404, "/moved": 302}.get(self.path, 200)
+        if self.path.startswith("/%C3%A0-propos?q=%D8%A7%20b"):
+            status = 204
         if self.path == "/flaky":
             Handler.asked += 1
             status = 200 if Handler.asked > 2 else 503
@@ -132,6 +137,13 @@ def test_every_unmet_expectation_is_named_at_once(serve, probe, free_port):
     assert [answer["ok"] for answer in result["probes"]] == [True, False, False, False, False, False, False, True]
     whys = [answer["why"] for answer in result["probes"]]
     assert whys[5] == "nothing listens there" and whys[6] == "its host name is unknown" and result["journal"]["error"]["remedy"]
+
+
+@pytest.mark.parametrize("address", ["/à-propos?q=ا b&c=%41", "/%C3%A0-propos?q=%D8%A7%20b"])
+def test_an_address_in_any_script_is_asked_for_as_a_browser_does(serve, probe, address):
+    answer = probe(url=serve() + address, status=[204])["probes"][0]
+    assert answer["ok"], answer
+    assert not probe(url=f"http://{'é' * 70}.invalid/")["probes"][0]["ok"]
 
 
 def test_an_answer_that_comes_late_is_waited_for(serve, probe):
