@@ -56,10 +56,10 @@ PUBLISHING = re.compile(r"\.publish-(?P<world>[0-9a-f]+-[0-9]+)-(?P<pid>[0-9]+)-
 FORGOTTEN = 3600.0  # seconds after which a temporary file is nobody's, when its maker cannot be asked for
 
 
-def publish(path: str, data: bytes, mode: int = 0o600) -> None:
+def publish(path: str, data: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
     """Replace ``path`` by ``data``: temporary file, fsync, rename, fsync of the directory.
 
-    The temporary file's name says who writes it; those of the dead are removed.
+    The temporary file's name says who writes it; those of the dead are removed. ``owner`` (uid, gid) is given as far as this user may.
     """
     directory = os.path.dirname(os.path.abspath(path))
     sweep_published(directory)
@@ -67,6 +67,9 @@ def publish(path: str, data: bytes, mode: int = 0o600) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".publish-{_world()}-{pid}-{start_time(pid)}-", dir=directory)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            if owner is not None:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(stream.fileno(), *owner)
             os.fchmod(stream.fileno(), mode)
             stream.write(data)
             stream.flush()

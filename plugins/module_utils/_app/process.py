@@ -101,7 +101,7 @@ def decide(
     if state == "started":
         if not record or not (alive or _living_previous(record)):
             return Plan("start", "the process does not run")
-        if record.get("digest") == digest and alive:
+        if record.get("digest") == digest and record.get("name") == name and alive:
             if watched:
                 return Plan("none", "the process already runs as asked")
             return Plan("restart", "the process runs, and nothing would start it again")

@@ -113,12 +113,13 @@ def _prove_or_load_again(options: dict[str, Any], done: Done) -> None:
 def _put(options: dict[str, Any], side: str, found: str) -> None:
     """Replace the file in one step; a configuration that the proxy refuses takes it back, and no traffic has moved."""
     path = options["file"]
-    mode = os.stat(path).st_mode & 0o777
-    publish(path, content(options["proxy"], options["name"], side), mode)
+    status = os.stat(path)  # the proxy that reads it may be another user
+    mode, owner = status.st_mode & 0o777, (status.st_uid, status.st_gid)
+    publish(path, content(options["proxy"], options["name"], side), mode, owner)
     try:
         _test(options)
     except MigrationError:
-        publish(path, content(options["proxy"], options["name"], found), mode)
+        publish(path, content(options["proxy"], options["name"], found), mode, owner)
         raise
 
 

@@ -169,6 +169,7 @@ NOT_PROVED = (
     N_("that the target hosts have room for the image: a registry does not tell its size"),
     N_("that the target hosts have room for what is installed and built for the release"),
     N_("that the application starts again with the machine: the runtime process starts nothing there"),
+    N_("that the schema is the one of before: the release may have moved it, and nothing in this migration brings its database back"),
     N_("that {name} starts with the machine: its file does not let it be enabled"),
     N_("that the secrets and scratch of this run are gone from {host}: remove {path} there"),
     N_("that nothing works any more that cron began from {path} before"),

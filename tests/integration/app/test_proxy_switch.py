@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 import time
 
 import pytest
 
+from tests.support.needs import require_root
 from tests.support.proxies import Load, Proxy, Side
 
 ALL = ("nginx", "haproxy", "caddy")
@@ -86,6 +89,16 @@ def test_a_side_that_answers_wrongly_is_left_at_once(proxy, run_module):
     assert load.failed() == [] and [proxy.get()[1] for _ in range(8)] == ["blue\n"] * 8
     kept = run_module("proxy_switch", side="green", probes=probes(proxy, "never"), timeout=0.3, switch_back=False, **proxy.options)
     assert kept["failed"] and "switched_back" not in kept and proxy.get()[1] == "green\n"
+
+
+def test_the_file_stays_the_proxys_own(proxy, run_module):
+    require_root()
+    os.chown(proxy.options["file"], 65534, 1)
+    os.chmod(proxy.options["file"], 0o640)
+    for side in ("green", "blue"):
+        run_module("proxy_switch", side=side, probes=probes(proxy, side), **proxy.options)
+        status = os.stat(proxy.options["file"])
+        assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (65534, 1, 0o640)
 
 
 def test_a_proxy_that_never_read_the_file_reads_it_when_the_switch_runs_again(proxy, run_module):

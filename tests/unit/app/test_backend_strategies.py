@@ -58,8 +58,9 @@ def test_the_colours_share_no_process_unit_or_secret():
 
 def test_the_way_back_asks_only_that_users_are_answered():
     probes = [{"url": "https://shop/", "contains": "2.0", "header": "X: y"}, {"url": "https://shop/api", "status": [200, 204]}]
+    # 404 too: the release of before may not have what only the new one answers.
     assert ask(role(**{**BLUE_GREEN, "backend_proxy_probes": probes}), "__backend_live_probes") == [
-        {"url": "https://shop/", "status": [200]}, {"url": "https://shop/api", "status": [200, 204]}]
+        {"url": url, "status": list(range(200, 500))} for url in ("https://shop/", "https://shop/api")]
 
 
 @pytest.mark.parametrize("proxy", sorted(table.PROXIES))

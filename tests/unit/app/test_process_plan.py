@@ -26,6 +26,7 @@ OLD = {"name": "old", "pid": 6, "start": 1, "boot": "b", "digest": "o"}
     ("started", MINE, True, "d", "none"),
     ("started", MINE, True, "other", "restart"),
     ("started", OLD, True, "d", "restart"),
+    ("started", {**MINE, "name": "old"}, True, "d", "restart"),
     ("stopped", None, False, None, "none"),
     ("stopped", MINE, True, None, "stop"),
     ("stopped", MINE, False, None, "stop"),
