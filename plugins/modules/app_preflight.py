@@ -98,6 +98,13 @@ options:
             description: The file from which it makes it, relative to O(looks[].chdir).
             type: path
             required: true
+      releases:
+        description: >-
+          The application's directory, in whose C(releases) a V(name) may be taken by what was not put there for O(looks[].made_for).
+        type: path
+      made_for:
+        description: As of M(dihya.migration.release).
+        type: str
 """
 
 EXAMPLES = r"""
@@ -161,6 +168,8 @@ LOOK = {
     "pid_file": {"type": "path", "no_log": False},
     "chdir": {"type": "path"},
     "stale": {"type": "dict", "options": {"made": {"type": "path", "required": True}, "source": {"type": "path", "required": True}}},
+    "releases": {"type": "path"},
+    "made_for": {"type": "str"},
 }
 
 

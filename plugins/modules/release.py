@@ -93,6 +93,9 @@ options:
   group:
     description: Group of the staged tree. The login group of O(owner) by default.
     type: str
+  shared_owner:
+    description: User that owns what is made below C(PATH/shared), the user of the application. O(owner) by default.
+    type: str
   keep:
     description: How many releases O(state=pruned) keeps.
     type: int
@@ -102,6 +105,12 @@ options:
     default: false
   run_id:
     description: Written into C(.release.json).
+    type: str
+  made_for:
+    description:
+      - The migration that the release belongs to, any text; written into C(.release.json). A release of this name that was put there
+        for another one, or for none, is refused by V(present) and V(activated), and left alone by V(rolled_back).
+      - Without it nobody is asked.
     type: str
 extends_documentation_fragment:
   - dihya.migration.tree
@@ -151,6 +160,10 @@ removed:
   returned: always
   type: list
   elements: str
+ours:
+  description: V(false) when a release of this name was there that was put there for another than O(made_for).
+  returned: always
+  type: bool
 identity:
   description: Device and inode of the release's directory.
   returned: when it exists
@@ -200,9 +213,10 @@ def main() -> None:
             SOURCE,
             path={"type": "path", "required": True}, name={"type": "str"}, src={"type": "path"}, shared={"type": "raw"},
             state={"type": "str", "choices": STATES, "default": "present"}, owner={"type": "str"}, group={"type": "str"},
+            shared_owner={"type": "str"},
             keep_assets={"type": "list", "elements": "str", "default": []},
             assets_from={"type": "path"}, assets_host=SOURCE["source_host"],
-            keep={"type": "int"}, keep_failed={"type": "bool", "default": False}, run_id={"type": "str"},
+            keep={"type": "int"}, keep_failed={"type": "bool", "default": False}, run_id={"type": "str"}, made_for={"type": "str"},
         ),
         mutually_exclusive=[("src", "source_host"), ("assets_from", "assets_host")],
         required_if=[("state", state, ["name"]) for state in STATES[:-1]] + [("state", "pruned", ["keep"])],

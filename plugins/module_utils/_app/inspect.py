@@ -20,10 +20,11 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.engine import
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, machine
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
 from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, naming
-from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import release_digest
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import MARKER, RELEASES, release_digest
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder, scan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
@@ -49,6 +50,8 @@ class Look:
     digest: bool = False
     made: str | None = None
     stale: dict[str, str] | None = None
+    releases: str | None = None
+    made_for: str | None = None
 
 
 def path_problem(value: str) -> Finding:
@@ -67,6 +70,20 @@ def name_problem(value: str) -> Finding:
     if not isinstance(value, str) or not _NAME.match(value) or ".." in value:
         return "it is no valid name", "use letters, digits, '.', '_' and '-', beginning with a letter or digit, without '..' or '/'"
     return None
+
+
+def _taken(look: Look) -> Finding:
+    """A name that stands for a release of another migration, which a rollback of this one would take for its own."""
+    place = os.path.join(look.releases or "", RELEASES, look.value)
+    if not look.releases or not os.path.lexists(place):
+        return None
+    try:
+        made_for = read_json(os.path.join(place, MARKER))["made_for"]
+    except (OSError, ValueError, KeyError, TypeError):
+        made_for = None
+    if made_for is not None and made_for == look.made_for:
+        return None
+    return "what has this name on this host was not put there by this migration", "give the release another name"
 
 
 def inspect(looks: list[Look]) -> list[dict[str, Any]]:
@@ -371,7 +388,7 @@ def _recipients(look: Look) -> Finding:
 
 CHECKS: dict[str, Callable[[Look], Finding]] = {
     "path": lambda look: path_problem(look.value),
-    "name": lambda look: name_problem(look.value),
+    "name": lambda look: name_problem(look.value) or _taken(look),
     "writable": _writable,
     "vacant": _vacant,
     "replaceable": _replaceable,

@@ -17,8 +17,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._tree import naming, not_kept, release_plan, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import raw, text
-from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import RELEASES, Plan, Release, State, release_of
-from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import MARKER, SHARED, STAGE, stage_release
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import MARKER, RELEASES, Plan, Release, State, release_of
+from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import SHARED, STAGE, stage_release
 
 RECORD = ".releases.json"
 CURRENT = "current"
@@ -40,9 +40,11 @@ class Request:
     assets_host: dict[str, Any] | None = None
     owner: str | None = None
     group: str | None = None
+    shared_owner: str | None = None
     keep: int | None = None
     keep_failed: bool = False
     run_id: str | None = None
+    made_for: str | None = None
     check_mode: bool = False
 
 
@@ -106,7 +108,8 @@ def read_marker(root: str, name: str) -> Release | None:
     try:
         marker = read_json(os.path.join(root, RELEASES, name, MARKER))
         shared = frozenset(outside.rstrip("/") for outside in marker.get("shared", {}).values())
-        found = Release(name, marker["created"], marker["digest"], shared, frozenset(marker.get("made", [])))
+        found = Release(name, marker["created"], marker["digest"], shared, frozenset(marker.get("made", [])),
+                        marker.get("made_for") or "")
         return found if marker["name"] == name else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -125,20 +128,23 @@ def _switch(request: Request) -> dict[str, Any]:
         before = read_state(request.path)
         plan = _plan(request, before)
         after = before if request.check_mode else _apply(request.path, before, plan)
-    switched = time.monotonic() - started
-    # Removal takes as long as the tree is large, and needs no lock: what goes is neither current nor needed.
-    if not request.check_mode:
-        for name in plan.remove:
-            _remove(request.path, name)
+        switched = time.monotonic() - started
+        # Out of sight while nobody can make it current. That is one step however large the tree, its removal needs no lock.
+        retired = [] if request.check_mode else _retired(request.path, [before.releases[name] for name in plan.remove])
+    for stage in retired:
+        stage.close()
+    if not request.check_mode and request.state != "activated":
+        _clear_abandoned(request.path)
     return dict(_result(request, before, plan, after), switch_duration=round(switched, 4))
 
 
 def _plan(request: Request, state: State) -> Plan:
     name = request.name or ""
     if request.state == "activated":
+        release_plan.require_of(state, name, request.made_for)
         return release_plan.plan_activation(state, name)
     if request.state == "rolled_back":
-        return release_plan.plan_rollback(state, name, request.keep_failed)
+        return release_plan.plan_rollback(state, name, request.keep_failed, request.made_for)
     if request.state == "absent":
         return release_plan.plan_absence(state, name)
     return release_plan.plan_pruning(state, request.keep or 0)
@@ -176,17 +182,26 @@ def set_link(root: str, link: str | None) -> None:
     fsync_directory(root)
 
 
-def _remove(root: str, name: str) -> None:
-    """Remove a release, and what it made below shared/ as long as nothing lies in it and no other release leads there."""
-    release = read_marker(root, name)
-    if release is None:
-        return
-    with system.locked(raw(os.path.join(root, RELEASES))):
-        system.retire(raw(os.path.join(root, RELEASES, name)), STAGE)
-    used = [other.shared for other in read_state(root).releases.values()] if release.made else []
-    for outside in release.made.difference(*used):
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.join(root, SHARED, outside))
+def _retired(root: str, releases: Sequence[Release]) -> list[system.Stage]:
+    """The stages into which ``releases`` were moved, to be closed; what they made below shared/ goes where nothing lies in it."""
+    place = raw(os.path.join(root, RELEASES))
+    stages = []
+    for release in releases:
+        with system.locked(place):
+            stages.append(system.retired(os.path.join(place, raw(release.name)), STAGE))
+        used = [other.shared for other in read_state(root).releases.values()] if release.made else []
+        for outside in release.made.difference(*used):
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(root, SHARED, outside))
+    return stages
+
+
+def _clear_abandoned(root: str) -> None:
+    """Remove what killed predecessors left half staged."""
+    place = raw(os.path.join(root, RELEASES))
+    if os.path.isdir(place):
+        with system.locked(place):
+            system.remove_abandoned(place, STAGE)
 
 
 def _stage(request: Request) -> dict[str, Any]:
@@ -197,6 +212,7 @@ def _stage(request: Request) -> dict[str, Any]:
                              subject="name")
     if name in state.failed:
         raise MigrationError(f"release {name} failed before and was kept for analysis: choose another name, or remove it", subject="name")
+    release_plan.require_of(state, name, request.made_for)
     staged = stage_release(request, state.releases.get(name), release_of(state.current))
     result = _result(request, state, staged.plan, state, staged.counts, staged.digest, staged.summary, staged.changed)
     if staged.inherited:
@@ -215,6 +231,7 @@ def _result(request: Request, before: State, plan: Plan, after: State, number: d
     result: dict[str, Any] = {
         "changed": changed, "msg": plan.reason, "release": path, "name": request.name, "current": current, "previous": past,
         "removed": list(plan.remove), "identity": identity, "warnings": [],
+        "ours": not release_plan.is_of_another(before, name, request.made_for),
         "diff": {"before": _shown(before), "after": _shown(after if not request.check_mode else _expected(before, plan)) + tree},
         "journal": _journal(request, plan.reason, changed, path, identity if staged else None, number, digest),
     }

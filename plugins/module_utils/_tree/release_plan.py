@@ -11,13 +11,15 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import ROOT, Entry, tree_digest
 
 RELEASES = "releases"
+MARKER = ".release.json"
 
 
 @dataclass(frozen=True)
 class Release:
     """A complete release that this module made: ``created`` RFC 3339, ``digest`` of the tree as it was put in.
 
-    ``shared``: the paths below shared/ to which it leads, ``made`` those of them that it made itself.
+    ``shared``: the paths below shared/ to which it leads, ``made`` those of them that it made itself. ``made_for``: the migration
+    that put it there, empty where nobody said.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Release:
     digest: str
     shared: frozenset[str] = frozenset()
     made: frozenset[str] = frozenset()
+    made_for: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,25 @@ def plan_activation(state: State, name: str) -> Plan:
     return Plan(f"{name} replaces {state.current or 'nothing'}", switch=True, link=link_to(name), record=True)
 
 
-def plan_rollback(state: State, name: str, keep_failed: bool) -> Plan:
-    """Undo the activation of ``name`` and remove it, or mark it when it is to be kept. Nothing to do is no error."""
+def is_of_another(state: State, name: str, made_for: str | None) -> bool:
+    """Whether the release ``name`` is there, and not by the migration ``made_for`` (None: whoever made it)."""
+    return made_for is not None and name in state.releases and state.releases[name].made_for != made_for
+
+
+def require_of(state: State, name: str, made_for: str | None) -> None:
+    """Raise where :func:`is_of_another`: a rollback of ``made_for`` would take away what it did not put there."""
+    if is_of_another(state, name, made_for):
+        raise MigrationError(f"a release {name} is there already, and this migration did not put it there: give this one another name",
+                             subject="name")
+
+
+def plan_rollback(state: State, name: str, keep_failed: bool, made_for: str | None = None) -> Plan:
+    """Undo the activation of ``name`` and remove it, or mark it when it is to be kept. Nothing to do is no error.
+
+    What another migration than ``made_for`` put there is left alone.
+    """
+    if is_of_another(state, name, made_for):
+        return Plan(f"{name} was not put there by this migration: left alone")
     switch = state.current == link_to(name)
     link = None
     if switch:

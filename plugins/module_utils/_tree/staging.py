@@ -29,6 +29,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
     text,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import (
+    MARKER,
     RELEASES,
     Plan,
     Release,
@@ -37,7 +38,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan
     shared_links,
 )
 
-MARKER = ".release.json"
 MANIFEST = ".release-manifest.json"
 SHARED = "shared"
 STAGE = b"release"
@@ -212,14 +212,16 @@ def _complete(request: Any, stage: system.Stage, entries: list[Entry], links: di
     opened = [open_root(entry) for entry in entries]
     root = next(entry for entry in opened if entry.path == ROOT)
     os.chmod(stage.path, root.mode)
+    writer = chosen_ids(request.shared_owner, None) or owner
     made = [outside.rstrip("/") for inside, outside in links.items()
-            if _link_shared(request.path, os.fsdecode(stage.path), inside, outside, owner)]
+            if _link_shared(request.path, os.fsdecode(stage.path), inside, outside, writer)]
     manifest = os.path.join(stage.path, MANIFEST.encode())
     head = document.write(manifest, opened, "", name=request.name)
     # In their directory both are private: a web server that serves the release does not serve them.
     publish_json(os.path.join(os.fsdecode(stage.path), MARKER), {
         "format": 1, "name": request.name, "created": head["created"], "digest": head["digest"], "counts": head["counts"],
         "manifest_sha256": _manifest.sha256_file(os.fsdecode(manifest)), "shared": links, "made": made, "run_id": request.run_id,
+        "made_for": request.made_for,
     })
     final = os.path.join(stage.parent, raw(request.name))
     try:

@@ -132,15 +132,22 @@ def sweep(directory: str, prefixes: tuple[str, ...]) -> None:
             remove_tree(os.fsencode(os.path.join(directory, name)))
 
 
-def retire(path: bytes, label: bytes) -> None:
-    """Remove a published directory so that no moment shows half of it: renamed to a stage first."""
+def retired(path: bytes, label: bytes) -> Stage:
+    """The stage into which a published directory was moved, so that no moment shows half of it; it goes when the stage is closed."""
     parent = os.path.dirname(path)
     stage = Stage(parent, label)
     try:
         os.rename(path, os.path.join(stage.path, b"retired"))
         _sync_directory(parent)
-    finally:
+    except BaseException:
         stage.close()
+        raise
+    return stage
+
+
+def retire(path: bytes, label: bytes) -> None:
+    """Remove a published directory, in one step for whoever looks."""
+    retired(path, label).close()
 
 
 def remove_tree(path: bytes) -> None:

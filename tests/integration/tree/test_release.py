@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import Look, inspect
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._tree import system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request as Copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import build_copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release import Request, release
@@ -324,6 +325,57 @@ def test_owner_can_be_chosen(app: pathlib.Path) -> None:
     status = os.stat(app / "releases/1/assets/app.js")
     assert (status.st_uid, status.st_gid) == (65534, 1) and os.stat(app / "releases/1").st_uid == 65534
     assert stat.S_IMODE(os.stat(app / "releases/1").st_mode) == stat.S_IMODE(os.stat(app.parent / "build-1").st_mode)
+
+
+def test_shared_directory_belongs_to_who_writes_there(app: pathlib.Path) -> None:
+    require_root()
+    stage(app, "1", shared=["uploads/"], shared_owner="nobody")
+    assert os.stat(app / "shared/uploads").st_uid == 65534 and os.stat(app / "releases/1").st_uid == 0
+
+
+def test_a_release_of_another_migration_is_refused_and_left_alone_by_a_rollback(app: pathlib.Path) -> None:
+    stage(app, "1")
+    do(app, "activated", "1")
+    stage(app, "2", made_for="march")
+    do(app, "activated", "2", made_for="march")
+    (app.parent / "build-2").rename(app.parent / "same")
+    for state, source in (("present", str(app.parent / "same")), ("activated", None)):
+        for name, told in (("1", "1"), ("2", "2")):
+            with pytest.raises(MigrationError, match=f"a release {told} is there already"):
+                do(app, state, name, src=source, made_for="november")
+    back = do(app, "rolled_back", "2", made_for="november")
+    assert not back["changed"] and back["ours"] is False and served(app) == "2"
+    back = do(app, "rolled_back", "2", made_for="march")
+    assert back["changed"] and back["ours"] is True and served(app) == "1"
+
+
+def test_preflight_finds_a_name_that_stands_for_a_release_of_another_migration(app: pathlib.Path) -> None:
+    stage(app, "1", made_for="march")
+    (app / "releases/by-hand").mkdir()
+    for name, made_for, found in (("1", "march", 0), ("1", "november", 1), ("by-hand", "march", 1), ("2", "march", 0)):
+        look = Look("name", "frontend_release_name", name, [], 0, None, None, {}, releases=str(app), made_for=made_for)
+        assert len(inspect([look])) == found, (name, made_for)
+
+
+def test_what_is_pruned_is_out_of_sight_before_another_may_activate_it(app: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "123":
+        stage(app, name)
+        do(app, "activated", name)
+    held: list[bool] = []
+    real = system.retired
+
+    def looked(path: bytes, label: bytes) -> system.Stage:
+        held.append(system.try_lock(os.fsencode(app)) is None)
+        return real(path, label)
+    monkeypatch.setattr(system, "retired", looked)
+    assert do(app, "pruned", keep=1)["removed"] == ["1"] and held == [True]
+
+
+def test_a_rollback_removes_what_a_killed_staging_left(app: pathlib.Path) -> None:
+    stage(app, "1")
+    (app / "releases/.partial-release-dead/deep").mkdir(parents=True)
+    do(app, "rolled_back", "2")
+    assert os.listdir(app / "releases") == ["1"]
 
 
 def test_reader_always_finds_a_release_while_it_is_switched(app: pathlib.Path) -> None:

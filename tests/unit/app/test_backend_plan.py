@@ -132,7 +132,7 @@ def test_node_installs_inside_the_release_and_finds_its_programs_there():
     assert [(item["name"], item["argv"]) for item in install] == [
         ("npm ci", ["npm", "ci", "--include=dev"]), ("build", ["npm", "run", "build"])]
     assert all(item["chdir"] == "/srv/shop/releases/r1" for item in install)
-    assert [item["done_file"] for item in install] == ["/srv/shop/shared/.r1.npm-ci.done", "/srv/shop/shared/.r1.build.done"]
+    assert [item["done_file"] for item in install] == ["/srv/shop/releases/r1/.npm-ci.done", "/srv/shop/releases/r1/.build.done"]
     assert install[0]["environment"]["PATH"].startswith("/srv/shop/releases/r1/node_modules/.bin:/opt/node/bin:/usr/local/sbin:")
     assert ask(seen, "__backend_needed") == ["package.json", "package-lock.json"]
     assert [look["value"] for look in ask(seen, "__backend_table")["needs"]] == ["/opt/node/bin/node", "/opt/node/bin/npm"]
