@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -14,19 +15,21 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree import copyi
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import Entry, text
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 
+OLD = b".old"
+
 
 def put_back(stored: bytes | None, path: bytes, beside: bytes, known: Sequence[Entry] = ()) -> None:
     """Make ``path`` a copy of ``stored`` (None: make it absent). ``beside`` is a free name next to it for the work.
 
     Extended attributes are those of the ``known`` entries: the file system of ``stored`` may not hold them.
 
-    What a killed predecessor left at ``beside`` is removed first. Raises :class:`MigrationError` when the directory of ``path`` is gone.
+    What a killed predecessor left at ``beside`` is removed first, and what a failure would leave there too.
+    Raises :class:`MigrationError` when the directory of ``path`` is gone.
     """
     parent = os.path.dirname(path)
     if not os.path.isdir(parent):
         raise MigrationError(f"{text(parent)} does not exist any more: make it first, then restore")
-    if os.path.lexists(beside):
-        system.remove_tree(beside)
+    _remove(beside)
     if stored is None:
         os.rename(path, beside)
     else:
@@ -35,21 +38,43 @@ def put_back(stored: bytes | None, path: bytes, beside: bytes, known: Sequence[E
         for entry in entries:
             entry.xattrs = attributes.get(entry.path)
         copying.require_space(parent, entries)
-        copying.copy_tree(stored, entries, beside, Progress(None), dressed=True)
-        swap(beside, path)
+        try:
+            copying.copy_tree(stored, entries, beside, Progress(None), dressed=True)
+            if os.path.lexists(path):
+                _remove(beside + OLD)  # a killed predecessor took it away already, and what is there now has to go the same way
+            swap(beside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _remove(beside)
+            raise
     fsync_directory(os.fsdecode(parent))
-    if os.path.lexists(beside):
-        system.remove_tree(beside)
+    clear_beside(beside)
+
+
+def clear_beside(beside: bytes) -> None:
+    """Remove what the work at ``beside`` left, once the path is what it is to be: until then it may be all there is."""
+    _remove(beside)
+    _remove(beside + OLD)
+
+
+def _remove(path: bytes) -> None:
+    """Remove what is at ``path``, if anything."""
+    if os.path.lexists(path):
+        system.remove_tree(path)
 
 
 def swap(fresh: bytes, path: bytes) -> None:
-    """Put ``fresh`` at ``path``; what was there, if anything, is at ``fresh`` afterwards or gone."""
+    """Put ``fresh`` at ``path``; what was there, if anything, is at ``fresh`` afterwards or gone.
+
+    Killed between the renames of a file system without exchange it leaves that at ``fresh`` with ``.old``: with nothing at ``path``
+    (``fresh`` is whole), or with ``fresh`` there already.
+    """
     if not os.path.lexists(path):
         os.rename(fresh, path)
     elif not system.exchange(fresh, path):
         if os.path.isdir(path) and not os.path.islink(path) or os.path.isdir(fresh) and not os.path.islink(fresh):
             # No exchange on this file system: the path is away for the moment between two renames; a rerun restores it.
-            old = fresh + b".old"
+            old = fresh + OLD
             os.rename(path, old)
             os.rename(fresh, path)
             os.rename(old, fresh)

@@ -26,7 +26,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
     summary,
     tree_digest,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._tree.putting import put_back
+from ansible_collections.dihya.migration.plugins.module_utils._tree.putting import clear_beside, put_back
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 
 KIND = "snapshot"
@@ -183,8 +183,8 @@ def _restore(request: Request) -> dict[str, Any]:
                     stored = raw(os.path.join(place, str(number))) if item.entries is not None else None
                     put_back(stored, raw(item.path), leftover, item.entries or ())
                     _prove(item)
-                elif os.path.lexists(leftover):
-                    system.remove_tree(leftover)
+                else:
+                    clear_beside(leftover)
             if differs:
                 changed[item.path] = differs
     done = "would be" if request.check_mode else "are"

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree import snapshot as engine
-from ansible_collections.dihya.migration.plugins.module_utils._tree import system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.snapshot import Request, snapshot
 
 from tests.support.tmpfs import tmpfs
@@ -101,6 +101,71 @@ def test_restoration_that_has_no_room_is_refused_before_anything_is_touched(tmp_
         with pytest.raises(MigrationError, match="Read-only file system"):
             snapshot(Request(store, "s", "restored"))
         assert (os.listdir(place), (place / "film").read_bytes()) == (["film"], b"other")
+
+
+def test_restoration_that_fails_half_way_leaves_nothing_beside_the_path(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, store = tmp_path / "small", str(tmp_path / "snapshots")
+    place.mkdir()
+    with tmpfs(place, "size=20m"):
+        (place / "films").mkdir()
+        (place / "films/one").write_bytes(os.urandom(8 << 20))
+        snapshot(Request(store, "s", "present", [str(place / "films")]))
+        (place / "films/one").write_bytes(b"other")
+        subprocess.run(["mount", "-o", "remount,size=4m", str(place)], check=True)
+        monkeypatch.setattr(copying, "require_space", lambda directory, entries: None)  # somebody else took the room meanwhile
+        with pytest.raises(MigrationError, match="No space left"):
+            snapshot(Request(store, "s", "restored"))
+        assert (os.listdir(place), (place / "films/one").read_bytes()) == (["films"], b"other")
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+@pytest.mark.parametrize("again", [False, True])
+def test_restoration_killed_without_an_exchange_of_names_is_brought_to_its_end_and_leaves_nothing(
+        tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, renames: int, again: bool) -> None:
+    place, store = tmp_path / "etc/site", str(tmp_path / "snapshots")
+    place.mkdir(parents=True)
+    (place / "page").write_text("before")
+    snapshot(Request(store, "s", "present", [str(place)]))
+    (place / "page").write_text("spoiled")
+    monkeypatch.setattr(system, "exchange", lambda one, other: False)
+    child = os.fork()
+    if child == 0:
+        real, left = os.rename, [renames]
+
+        def rename(one: Any, other: Any) -> None:
+            real(one, other)
+            left[0] -= 1
+            if not left[0]:
+                os._exit(9)
+        monkeypatch.setattr(os, "rename", rename)
+        snapshot(Request(store, "s", "restored"))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    old = next(path for path in place.parent.iterdir() if path.name.endswith(".old"))
+    assert (old / "page").read_text() == "spoiled" and place.exists() == (renames == 2)
+    if again:  # somebody makes the path anew before the rerun
+        place.mkdir(exist_ok=True)
+        (place / "page").write_text("made anew")
+    assert snapshot(Request(store, "s", "restored"))["changed"] == (renames == 1 or again)
+    assert (os.listdir(place.parent), (place / "page").read_text()) == (["site"], "before")
+
+
+def test_what_was_there_stays_until_the_path_is_whole(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, store = tmp_path / "etc/site", str(tmp_path / "snapshots")
+    place.mkdir(parents=True)
+    (place / "page").write_text("before")
+    made = snapshot(Request(store, "s", "present", [str(place)]))
+    old = place.parent / f".dihya-{json.loads(pathlib.Path(store, 's/manifest.json').read_text())['id']}-0.old"
+    place.rename(old)  # as a kill between the two renames leaves it
+    monkeypatch.setattr(copying, "require_space", lambda directory, entries: None)
+
+    def fail(*_arguments: Any, **_options: Any) -> None:
+        raise MigrationError("no")
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "copy_tree", fail)
+        with pytest.raises(MigrationError, match="no"):
+            snapshot(Request(store, "s", "restored"))
+    assert (old / "page").read_text() == "before" and made["changed"]
 
 
 def test_making_it_again_never_replaces_it(etc: pathlib.Path) -> None:
