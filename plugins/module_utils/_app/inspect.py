@@ -9,6 +9,7 @@ import glob
 import os
 import re
 import shutil
+import stat
 import subprocess
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -191,8 +192,9 @@ def _readable(look: Look) -> Finding:
     look.facts["tree"] = _tree(look.value)
     total = files = blocks = 0
     unreadable: list[str] = []
+    closed: list[OSError] = []
     excluded, root = excluder(look.exclude), os.path.realpath(look.value)
-    for folder, directories, names in os.walk(root, onerror=lambda error: unreadable.append(str(error.filename))):
+    for folder, directories, names in os.walk(root, onerror=closed.append):
         inside = os.path.relpath(folder, root) if folder != root else ""
         directories[:] = [name for name in directories if not excluded(os.fsencode(os.path.join(inside, name)))]
         blocks += 1
@@ -200,14 +202,19 @@ def _readable(look: Look) -> Finding:
             if excluded(os.fsencode(os.path.join(inside, name))):
                 continue
             path = os.path.join(folder, name)
-            files += 1
-            if os.path.islink(path):
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:  # a live tree loses files and directories while it is walked
                 continue
-            size = os.lstat(path).st_size
+            files += 1
+            if stat.S_ISLNK(status.st_mode):
+                continue
+            size = status.st_size
             total += size
             blocks += -(-size // BLOCK)
-            if not os.access(path, os.R_OK):
+            if not os.access(path, os.R_OK) and os.path.lexists(path):
                 unreadable.append(path)
+    unreadable += [str(error.filename) for error in closed if not isinstance(error, FileNotFoundError)]
     look.facts.update(files=files, bytes=total, room=blocks * BLOCK)
     if unreadable:
         return f"{len(unreadable)} of its files cannot be read", "give the user read permission, or use become"
