@@ -199,14 +199,16 @@ def _local(request: Request, name: str, progress: Progress, sealing: Sealing | N
     reason, same = _difference(request, root, entries, newest, warnings, progress, sealing)
     if same is not None and newest is not None:
         return _kept(request, name, newest, reason, warnings)
+    base = _base(request, newest)
+    written = [entry for entry in entries if base is None or base.same(entry) is None or (sealing and sealing.covers(entry.path))]
     if request.check_mode:
-        _require_room(request.dest, entries)
+        copying.require_space(raw(nearest_directory(request.dest)), written)
         return Made(_next_path(request.dest, name), entries, False, reason, newest, warnings, True)
     with _staged(request, name) as stage:
-        copying.require_space(stage.path, entries)
+        copying.require_space(stage.path, written)
         pages = _Pages(request, name, sealing, state)
         left = copying.copy_tree(root, entries, os.path.join(stage.path, TREE.encode()), progress, exclude=request.exclude,
-                                 meanwhile=lambda: pages.write(entries), base=_base(request, newest), tolerant=request.tolerate_changes,
+                                 meanwhile=lambda: pages.write(entries), base=base, tolerant=request.tolerate_changes,
                                  sealing=sealing)
         path = _publish(request, name, stage, pages)
     return Made(path, entries, False, reason, newest, warnings, True, _retain(request, name, path), pages.digest, left)
@@ -311,10 +313,6 @@ def _existing(dest: str, name: str) -> list[str]:
 
 def _next_path(dest: str, name: str) -> str:
     return os.path.join(dest, naming.copy_name(name, datetime.now(timezone.utc), _existing(dest, name)))
-
-
-def _require_room(dest: str, entries: list[Entry]) -> None:
-    copying.require_space(raw(nearest_directory(dest)), entries)
 
 
 @contextlib.contextmanager

@@ -140,6 +140,23 @@ def test_incremental_copy_on_a_damaged_one_is_refused(hard_tree: pathlib.Path, t
         copy(hard_tree, tmp_path / "backup", incremental=True)
 
 
+def test_incremental_copy_asks_room_for_what_it_writes_alone(tmp_path: pathlib.Path) -> None:
+    source, small = tmp_path / "source", tmp_path / "small"
+    source.mkdir()
+    small.mkdir()
+    (source / "film").write_bytes(os.urandom(8 << 20))
+    with tmpfs(small, "size=28m"):
+        first = copy(source, small / "backup")
+        (source / "page").write_text("new")
+        for check_mode in (True, False):
+            with pytest.raises(MigrationError, match="bytes free, the copy needs"):
+                copy(source, small / "backup", check_mode=check_mode)
+            second = copy(source, small / "backup", incremental=True, check_mode=check_mode)
+            assert second["changed"] and not second["reused"]
+        assert os.path.samefile(f"{first['path']}/tree/film", f"{second['path']}/tree/film")
+        assert facts(pathlib.Path(second["path"]) / "tree") == facts(source)
+
+
 def test_keep_removes_the_oldest_but_nothing_that_is_not_ours(tmp_path: pathlib.Path) -> None:
     source, dest = make_files(tmp_path / "s", 3), tmp_path / "backup"
     (dest / "s_2001-01-01_0000").mkdir(parents=True)
