@@ -10,15 +10,18 @@ from collections.abc import Callable, Sequence
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import PLACE_BOUND
+from ansible_collections.dihya.migration.plugins.module_utils._tree.system import TICK
 
 PUBLIC_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{60,100}={0,2}\Z")
 RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 PREFIX = b'restrict,command="'
 # ACLs travel as the attributes that they are: by number, like the owners (--acls would name users that the receiver may not have).
 TAR = " ".join(["tar --create --file=- --format=pax --xattrs", *(f"--xattrs-exclude={name}" for name in PLACE_BOUND)])
+# The moment from which every write shows: the clock that stamps files may be behind the one of date, so nothing is read before it is past.
+NOW = f"date +%s.%N; sleep {TICK / 10**9:g} || sleep 1"
 # What the tree has: by name what an unchanged file is known by, then their digests. Files with several names always travel.
 LIST = "; ".join([
-    r"printf 'dihya-since %s\0' $(date +%s.%N)", r"find . -type f -links 1 -printf '%m %U %G %s %T@ %p\0'", r"printf 'dihya-digests\0'",
+    f"printf 'dihya-since %s\\0' $({NOW})", r"find . -type f -links 1 -printf '%m %U %G %s %T@ %p\0'", r"printf 'dihya-digests\0'",
     r"find . -type f -links 1 -print0 | xargs -0 -r sha256sum -z --", r"printf 'dihya-end\0'"])
 # What it has beside the names on standard input, which are known to be unchanged since the moment of the list.
 REST = '; '.join([
@@ -72,7 +75,7 @@ def forced_command(path: str, exclude: Sequence[str] = ()) -> str:
     script = "; ".join([
         "LC_ALL=C", "export LC_ALL", f"cd -- {shlex.quote(path)} || exit 3", f'case "$SSH_ORIGINAL_COMMAND" in list) {LIST}; exit 0 ;; '
         f'"rest "*) {REST.replace("TAR", tar)} ;; *) {SIZE.replace("TAR", tar.replace("--file=-", "--file=/dev/null"))}; '
-        f't=$(date +%s.%N); {tar} .; s=$? ;; esac', "[ $s -le 1 ] || exit $s",
+        f't=$({NOW}); {tar} .; s=$? ;; esac', "[ $s -le 1 ] || exit $s",
         r"printf 'dihya-end\n'", f"{FIND} || exit $?", "exit $s",
     ])
     # Whatever the login shell is, sh reads the script.

@@ -17,9 +17,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree import recor
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import DIRECTORY, ROOT, Entry, counts, first_names, raw
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
 
-TICK = 50_000_000
-"""Nanoseconds by which the clock that stamps files may be behind ours."""
-
 
 @dataclass
 class Request:
@@ -64,7 +61,7 @@ def _take(request: Request) -> dict[str, Any]:
     """Look at a tree that is quiet: what was changed within the moment of the look could change again without a sign of it."""
     until = time.monotonic() + request.settle
     while True:
-        since = time.time_ns() - TICK
+        since = time.time_ns() - system.TICK
         # Pages that a program has mapped and not written yet would hide what it writes next.
         system.sync_filesystem(os.path.realpath(raw(request.path)))
         try:

@@ -19,6 +19,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
+TICK = 50_000_000
+"""Nanoseconds by which the clock that stamps files may be behind ours."""
 
 
 def sync_filesystem(path: bytes) -> None:

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import io
+import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import tarfile
 
@@ -125,6 +127,31 @@ def test_forced_command_sends_this_tree_and_runs_nothing_else(tmp_path: pathlib.
     assert [entry.path for entry in entries] == [b".", b"f"]
     assert {path.name for path in tmp_path.iterdir()} == {name, "copy"}
     assert shlex.split(option)[:3] == ["exec", "/bin/sh", "-c"]
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+def test_write_that_is_stamped_by_a_clock_behind_ours_is_told(tmp_path: pathlib.Path, incremental: bool) -> None:
+    tree, tools = tmp_path / "tree", tmp_path / "tools"
+    tree.mkdir()
+    tools.mkdir()
+    (tree / "f").write_text("before")
+    # A kernel stamps files by a clock that is up to a tick behind the one of date; here that one is ahead by more than any tick.
+    write = f"printf after > {shlex.quote(str(tree / 'f'))}"
+    scripts = {"date": "exec REAL -d '+0.03 seconds' \"$@\""}
+    if incremental:
+        scripts["sha256sum"] = f'REAL "$@"; {write}'
+    else:
+        scripts["tar"] = f'case "$*" in *totals*) ;; *) {write} ;; esac; exec REAL "$@"'
+    for name, script in scripts.items():
+        (tools / name).write_text("#!/bin/sh\n" + script.replace("REAL", shutil.which(name) or ""))
+        (tools / name).chmod(0o755)
+
+    def ask(words: str) -> bytes:
+        environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "SSH_ORIGINAL_COMMAND": words}
+        return subprocess.run(["sh", "-c", authorized.forced_command(str(tree))], env=environment, stdin=subprocess.DEVNULL,
+                              capture_output=True, check=True).stdout
+    sent = ask("rest " + pull.parse_list(ask("list"))[0] if incremental else "tree")
+    assert b"changed ./f\0" in sent
 
 
 @pytest.mark.parametrize("path, key, run_id", [
