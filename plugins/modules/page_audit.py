@@ -13,8 +13,8 @@ description:
     engines and assistive technology (language, direction, title, description, canonical address, robots, alternates), and what it weighs.
   - Keeps a record of the whole site in O(dest). With the record of the old site in O(baseline), a rule that is broken more often than
     there is refused; what the old site broke too is reported and not refused, unless O(budgets) says so.
-  - axe-core names the criteria of RGAA 4.1 and WCAG in the tags of its rules. It looks at a third of the criteria of the RGAA, and at
-    many of these only in part, which every result says.
+  - axe-core names the criteria of RGAA 4.1 and WCAG in the tags of its rules. Those that it runs look at about a quarter of the criteria of
+    the RGAA, by O(tags) fewer, and at many of these only in part, which every result says.
   - Chromium is driven over pipes, needs no other package and opens no port. Certificates are always verified, O(ca) is trusted in
     addition. Each page is opened without cookies, its content security policy is set aside so that axe-core can look at it.
   - In check mode no browser is started. The programs are looked at, every page is asked for, and what must be corrected is returned.
@@ -192,7 +192,7 @@ pages:
   type: list
   elements: dict
 criteria:
-  description: How many criteria of the RGAA the rules look at (C(covered)) and how many there are (C(total)).
+  description: How many criteria of the RGAA the rules that were run look at (C(covered)) and how many there are (C(total)).
   returned: when the pages were opened
   type: dict
 journal:

@@ -28,7 +28,8 @@ HEAD = """(() => {
   };
 })()"""
 RUN_AXE = """axe.run(document, {runOnly: {type: "tag", values: %s}, resultTypes: ["violations"], reporter: "v2"}).then(found => ({
-  version: found.testEngine.version, rules: axe.getRules().map(rule => rule.tags),
+  version: found.testEngine.version,
+  rules: [].concat(found.violations, found.passes, found.incomplete, found.inapplicable).map(rule => rule.tags),
   violations: found.violations.map(one => ({
     rule: one.id, impact: one.impact || "minor", help: one.help, tags: one.tags, count: one.nodes.length,
     nodes: one.nodes.slice(0, 20).map(node => node.target.join(" ").slice(0, 200)),
@@ -40,7 +41,7 @@ RUN_AXE = """axe.run(document, {runOnly: {type: "tag", values: %s}, resultTypes:
 class Seen:
     """What one visit found.
 
-    head: what the page says of itself; violations: what axe-core found; rules: the tags of each rule that axe-core has;
+    head: what the page says of itself; violations: what axe-core found; rules: the tags of each rule that it ran;
     failed: how many of its requests were refused or answered 400 or more; bytes: what came over the network.
     """
 
