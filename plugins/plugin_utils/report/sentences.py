@@ -130,6 +130,7 @@ NOT_PROVED = (
     N_("frontend_test_command is not set: no test of the front end was run"),
     N_("frontend_e2e_command is not set: no end-to-end test was run"),
     N_("frontend_pages is not set: accessibility, search engine basics and weight of the pages were not measured"),
+    N_("frontend_languages is not set: whether the pages are in the language of their visitors was not judged"),
     N_("frontend_lighthouse_pages is not set: Lighthouse measured nothing"),
     N_("frontend_source_url is not set: the pages were not compared with those of the old site"),
     N_("frontend_cache.judged is false: what browsers may keep of the page was not judged"),
