@@ -57,7 +57,9 @@ options:
         type: path
         required: true
       outside_links:
-        description: Accept symbolic links that lead outside the tree (a virtual environment has some); they are recreated, never followed.
+        description:
+          - Accept symbolic links that lead outside the tree (a virtual environment has some, a live site a link to its uploads); they are
+            recreated, never followed.
         type: bool
         default: false
 """

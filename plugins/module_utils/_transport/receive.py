@@ -138,7 +138,8 @@ class _Taking:
         elif member.issym():
             entry.type, entry.target, entry.mode = LINK, raw(member.linkname), 0o777
             if not self._outside and not stays_inside(path, entry.target):
-                raise MigrationError(f"the link {shown(path)} leads outside the tree: exclude it, or accept such links with outside_links")
+                raise MigrationError(f"the link {shown(path)} leads outside the tree: remove or exclude it, or accept such links "
+                                     "(outside_links of source_host)")
         elif member.islnk():
             first = self.entries.get(safe_path(raw(member.linkname)))
             if first is None or first.type != FILE:
