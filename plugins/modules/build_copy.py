@@ -113,6 +113,12 @@ options:
         type: list
         elements: path
         default: []
+  tell_secrets:
+    description:
+      - Without O(encrypt), count the files that it would encrypt by default, and say in C(not_proved) of the journal how many lie in clear
+        in the copy.
+    type: bool
+    default: false
   keep:
     description: How many complete copies of this name to keep, the oldest go first. The one just verified is never removed. All by default.
     type: int
@@ -291,7 +297,7 @@ def main() -> None:
         argument_spec=dict(
             SOURCE,
             src={"type": "path", "required": True}, dest={"type": "path", "default": ""}, name={"type": "str"},
-            encrypt={"type": "dict", "options": ENCRYPT},
+            encrypt={"type": "dict", "options": ENCRYPT}, tell_secrets={"type": "bool", "default": False},
             reuse={"type": "bool", "default": True},
             reuse_by={"type": "str", "choices": ["content", "change_time"], "default": "content"},
             only_look={"type": "bool", "default": False}, incremental={"type": "bool", "default": False}, keep={"type": "int"},

@@ -40,7 +40,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
     tree_digest,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import scan
-from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import Sealing, as_source, clear_digests, sealed
+from ansible_collections.dihya.migration.plugins.module_utils._tree.sealing import Sealing, as_source, clear_digests, in_clear, sealed
 
 TREE = "tree"
 
@@ -55,6 +55,7 @@ class Request:
     exclude: list[str] = field(default_factory=list)
     source_host: dict[str, Any] | None = None
     encrypt: dict[str, Any] | None = None
+    tell_secrets: bool = False
     reuse: bool = True
     reuse_by: str = "content"
     only_look: bool = False
@@ -380,7 +381,8 @@ def _result(request: Request, name: str, made: Made, duration: float) -> dict[st
         manifest = os.path.join(made.path, _manifest.NAME)
         sha256 = _manifest.sha256_file(manifest)
         result["manifest"] = {"path": manifest, "sha256": sha256}
-        result["journal"] = journal(name, made.path, number, digest or "", sha256, made, result["duration"])
+        told = in_clear(name, made.entries) if request.tell_secrets and not request.encrypt else []
+        result["journal"] = journal(name, made.path, number, digest or "", sha256, made, result["duration"], told)
         if request.second_copy:
             result["journal"]["evidence"] = [second_copy(name, request.src, made.path, sha256)]
         not_kept.tell(result, not_kept.sentences(f"{name} in {request.dest}" if request.second_copy else name, made.entries))

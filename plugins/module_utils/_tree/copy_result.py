@@ -64,8 +64,9 @@ def second_copy(name: str, first: str, second: str, sha256: str) -> dict[str, An
             "verdict": "proved"}
 
 
-def journal(name: str, path: str, number: dict[str, int], digest: str, sha256: str, made: Made, duration: float) -> dict[str, Any]:
-    """The result in the fact schema of the journal."""
+def journal(name: str, path: str, number: dict[str, int], digest: str, sha256: str, made: Made, duration: float,
+            told: list[str]) -> dict[str, Any]:
+    """The result in the fact schema of the journal; ``told`` is not proved."""
     how = ("reused, unchanged by the change times of its files" if made.unread
            else "reused, its source and itself read again" if made.reused else "copied and read again from the disk")
     kept_secret = f"{len(closed)} of them encrypted, " if (closed := sealed(made.entries)) else ""
@@ -76,4 +77,5 @@ def journal(name: str, path: str, number: dict[str, int], digest: str, sha256: s
         "counts": {"files": number["files"], "bytes": number["bytes"]},
         "digests": {name: digest}, "proofs": [{"kind": "manifest", "path": manifest, "sha256": sha256}],
         "evidence": [{"item": "backup", "observed": observed, "sha256": sha256, **({} if made.unread else {"verdict": "proved"})}],
+        **({"not_proved": told} if told else {}),
     }

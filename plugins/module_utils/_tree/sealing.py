@@ -149,6 +149,14 @@ def sealed(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.clear_size is not None]
 
 
+def in_clear(name: str, entries: Iterable[Entry]) -> list[str]:
+    """What the journal does not take for proved of the copy ``name``, of which nothing is encrypted: one sentence or none."""
+    named = excluder(SECRETS)
+    count = sum(entry.is_file and hidden(entry.path, named) for entry in entries)
+    said = f"that no secret lies in clear in the copy of {name}: {count} files have names of secrets, and no recipient of age is named"
+    return [said] if count else []
+
+
 def clear_digests(entries: Iterable[Entry]) -> dict[bytes, str | None]:
     """The clear digests of the encrypted ones of stored ``entries``, by their path at the source."""
     return {entry.path[:-len(ENCRYPTED)]: entry.clear_sha256 for entry in sealed(entries)}

@@ -180,6 +180,7 @@ NOT_PROVED = (
     N_("restore drill: roles and settings that the target already had were not restored"),
     N_("restore drill: that the evidence is of this source: the system identifier of one of both is not known"),
     N_("restore drill: its time includes what else the target was doing"),
+    N_("that no secret lies in clear in the copy of {name}: {count} files have names of secrets, and no recipient of age is named"),
     N_("that the copy of {name} has the same {what} ({count} times refused by its file system or to its user): {names}"),
     N_("{count} uploaded files changed while they were copied and were left to the pass under the freeze"),
 )

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import check_facts
 from ansible_collections.dihya.migration.plugins.module_utils._tree import sealing
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.placing import Request as Place
@@ -193,3 +194,24 @@ def test_a_copy_with_encrypted_files_is_not_put_where_an_application_runs(
         tree_place(Place(str(tmp_path / "app"), str(tmp_path / "record"), sha256=made["sha256"], copy=made["path"],
                          stage=str(tmp_path / "stage")))
     assert not (tmp_path / "app").exists()
+
+
+def test_secrets_in_a_copy_in_clear_are_counted_and_told(source: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (source / "server.pem").write_bytes(CANARY)
+    (source / ".env.production").symlink_to(".env")
+    told = "that no secret lies in clear in the copy of code: 3 files have names of secrets, and no recipient of age is named"
+    second = str(tmp_path / "second")
+    for reused in (False, True):
+        result = copy(source, tmp_path / "backup", None, tell_secrets=True, copies=[second])
+        assert (result["journal"]["not_proved"], result["reused"]) == ([told], reused)
+    check_facts("backend", "backup", result["journal"])
+    assert "not_proved" not in copy(source, tmp_path / "backup", None)["journal"]
+    for path in (source / ".env", source / "config/api.key", source / "server.pem"):
+        path.unlink()
+    assert "not_proved" not in copy(source, tmp_path / "backup", None, tell_secrets=True)["journal"]
+
+
+def test_copy_whose_secrets_are_encrypted_tells_nothing_of_them(source: pathlib.Path, tmp_path: pathlib.Path,
+                                                                encrypt: dict[str, Any]) -> None:
+    result = copy(source, tmp_path / "backup", encrypt, tell_secrets=True, copies=[str(tmp_path / "second")])
+    assert result["encrypted"] == 3 and "not_proved" not in result["journal"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
+from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import check_facts
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import Request as Access
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import pull_access
 
@@ -26,6 +28,9 @@ PLAY = """
   tasks:
     - name: Run them
       ansible.builtin.include_role: {name: "dihya.migration.{{ stack }}", tasks_from: "{{ tasks }}"}
+
+    - name: Keep what they hand over
+      ansible.builtin.copy: {content: "{{ migration_verb_facts | to_json }}", dest: "{{ handed_over }}", mode: "0600"}
 """
 
 
@@ -37,6 +42,7 @@ class Site:
         (self.live / "assets").mkdir(parents=True)
         (self.live / "index.html").write_text("live")
         (self.live / "assets/old.js").write_text("the old page asks for it")
+        (self.live / ".env").write_text("SECRET=x")
         (self.live / "uploads").symlink_to("/mnt/uploads")
         (self.live / "config").symlink_to("../../shared/config")
         (self.live / "assets/fonts").symlink_to("../../../shared/fonts")
@@ -54,17 +60,19 @@ class Site:
         return {"host": "127.0.0.1", "user": self.sshd.user, "port": self.sshd.port, "identity": pinned["identity"],
                 "known_hosts": pinned["known_hosts_file"]}
 
-    def run(self, stack: str, tasks: str, **given: Any) -> None:
-        """They must succeed."""
+    def run(self, stack: str, tasks: str, **given: Any) -> dict:
+        """What they hand over; they must succeed."""
         hosts = {"mover": {"hosts": {"mover": {}}}, "source": {"hosts": {"old": {}}}, "target": {"hosts": {"new": {}}},
                  stack: {"hosts": {"old": {}, "new": {}}}}
         inventory = {"all": {"vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable,
                                       "migration_site": "mover"}, "children": hosts}}
         done = Playbook(self.root / "ansible").run(self.root / "play.yml", inventory, {
-            "stack": stack, "tasks": tasks, "migration_id": "shop", "migration_run_id": "run", "migration_verb": "backup",
+            "stack": stack, "tasks": tasks, "handed_over": str(self.root / "facts.json"),
+            "migration_id": "shop", "migration_run_id": "run", "migration_verb": "backup",
             "migration_run_dir": str(self.root / "run"), "migration_backup_dir": str(self.root / "backup"),
             "migration_work_dir": str(self.root / "work"), f"{stack}_source_path": str(self.live), **given})
         assert done.rc == 0, done.output[-4000:]
+        return check_facts(stack, "backup", json.loads((self.root / "facts.json").read_text()))
 
     def copies(self, stack: str, place: str = "backup") -> list[pathlib.Path]:
         """The copies of the live tree."""
@@ -81,7 +89,9 @@ def test_live_tree_with_links_that_lead_out_of_it_is_backed_up_and_can_be_restor
     access = {"old": site.lend(site.live, f"{stack}-old")}
     second = [{"path": str(site.root / "second")}]
     for _turn in range(2):  # the second one finds the copy of the first intact and keeps it
-        site.run(stack, "backup_mover", transport_from=access, migration_backup_copies=second)
+        handed_over = site.run(stack, "backup_mover", transport_from=access, migration_backup_copies=second)
+        # What a browser may load is no secret.
+        assert any("no secret lies in clear" in one for one in handed_over.get("not_proved", [])) is (stack == "backend")
     for place in ("backup", "second"):
         (copy,) = site.copies(stack, place)
         manifest = _manifest.read_manifest(str(copy), "tree")
