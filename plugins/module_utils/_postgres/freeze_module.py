@@ -27,6 +27,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileg
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
 
+ROUNDS = 3  # readings of the rows at most, where something moves the fence meanwhile: maintenance comes to an end
+
 
 def arguments(value: Any, option: str) -> list[str]:
     """The argument list of a command given as a list or as a string."""
@@ -154,7 +156,7 @@ def _fenced(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[
         rule: str | None = None
         more: list[str] = []
         if all(text.startswith("the transaction number") for text in differences):
-            rule, more = _explanation(work, options, before)
+            rule, more, after = _explanation(work, options, before, after)
         differences += more
         if rule is None:
             raise MigrationError(f"{work.endpoint} was written to after the freeze: {'; '.join(differences[:5])}",
@@ -182,16 +184,32 @@ def _lifted(work: Freeze, target: Endpoint, check_mode: bool) -> dict[str, Any]:
             "diff": {"before": "", "after": "".join(f"{line}\n" for line in shown)}}
 
 
-def _explanation(work: Freeze, options: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[str | None, list[str]]:
-    """The rule that explains why the transaction number moved; and what else is known when there is none."""
+def _explanation(work: Freeze, options: Mapping[str, Any], before: Mapping[str, Any],
+                 after: dict[str, Any]) -> tuple[str | None, list[str], dict[str, Any]]:
+    """The rule that explains why the transaction number moved, what else is known when there is none, and the fence of now."""
     if options["proof"]:
-        proved = _proved(options["proof"])
-        changed = work.redefined({name: entry["catalog"] for name, entry in proved.items()})
-        return ("fence_moved_rows_equal" if not changed and _rows_equal(work, proved, options["jobs"]) else None), changed
+        return _by_rows(work, _proved(options["proof"]), options["jobs"], before, after)
     closed = activity.unknown(before)
     if closed:
-        return None, [f"whether that was maintenance alone is unknown where {work.endpoint.user} may not connect: {names(closed)}"]
-    return ("fence_moved_by_maintenance" if activity.maintenance_alone(work.endpoint, before, work.application_name) else None), []
+        return None, [f"whether that was maintenance alone is unknown where {work.endpoint.user} may not connect: {names(closed)}"], after
+    alone = activity.maintenance_alone(work.endpoint, before, work.application_name)
+    return ("fence_moved_by_maintenance" if alone else None), [], after
+
+
+def _by_rows(work: Freeze, proved: Mapping[str, Any], jobs: int, before: Mapping[str, Any],
+             after: dict[str, Any]) -> tuple[str | None, list[str], dict[str, Any]]:
+    """The same, by a proof. It counts when the fence stood still from before to behind it: no snapshot sees what is written meanwhile."""
+    for _round in range(ROUNDS):
+        changed = work.redefined({name: entry["catalog"] for name, entry in proved.items()})
+        if changed or not _rows_equal(work, proved, jobs):
+            return None, changed, after
+        held, after = after, fences.read_fence(work.endpoint, work.databases, work.application_name, work.settle)
+        if not fences.moved(held, after):
+            return "fence_moved_rows_equal", [], after
+        used = [text for text in fences.moved(before, after) if not text.startswith("the transaction number")]
+        if used:
+            return None, used, after
+    return None, ["it went on while the rows were read again"], after
 
 
 def _proved(path: str) -> dict[str, Any]:

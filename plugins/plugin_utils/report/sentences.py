@@ -253,6 +253,7 @@ MISMATCHES = (
     N_("objects in database {name} changed"),
     N_("the proof holds no definitions of database {name}: make it of all, not of rows alone"),
     N_("sequence {name} of database {database} was used"),
+    N_("it went on while the rows were read again"),
     N_("the source is open again, but {count} things are not as before the freeze: {what}: set that right, or remove {path} when "
        "it is meant so"),
     N_("the source could not be opened in full: {text}"),

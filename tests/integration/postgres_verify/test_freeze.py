@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
-from ansible_collections.dihya.migration.plugins.module_utils._postgres import freeze, privileges
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import fence, freeze, freeze_module, privileges
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import capture
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
 
@@ -216,6 +216,33 @@ def test_a_proof_of_the_rows_explains_no_change_that_rows_do_not_show(server, ru
     finally:
         server.execute("UPDATE pg_extension SET extconfig = NULL, extcondition = NULL WHERE extname = 'plpgsql'; "
                        "ALTER EXTENSION plpgsql DROP TABLE crm.conf; DROP TABLE crm.conf", "frozen")
+
+
+@pytest.mark.parametrize(("meanwhile", "explained"), [
+    (["INSERT INTO crm.quick VALUES (78)"], False), (["SELECT nextval('crm.numbers')"], False),
+    (["ANALYZE crm.customer"], True), (["ANALYZE crm.customer"] * 3, False)],
+    ids=["a row", "a sequence", "maintenance", "maintenance without end"])
+def test_what_is_written_while_the_rows_are_proved_again_is_not_taken_for_proved(server, run, tmp_path, monkeypatch, meanwhile, explained):
+    def digest(*arguments, **options):
+        found = digest_database(*arguments, **options)
+        if meanwhile:
+            server.execute(meanwhile.pop(), "frozen")  # behind the snapshot that was read
+        return found
+
+    digest_database, proof = freeze_module.digest_database, {"state": "fenced", "proof": str(tmp_path / "digests.json")}
+    run.options.update(method="revoke_connect", command=None, undo=None)
+    server.execute("SELECT nextval('crm.numbers')", "frozen")  # what follows is logged ahead
+    run()
+    verify(VerifyRequest(source=endpoint_of(server), target=endpoint_of(server), databases=["frozen"], digest_file=proof["proof"]))
+    server.execute("ANALYZE crm.customer", "frozen")
+    monkeypatch.setattr(freeze_module, "digest_database", digest)
+    try:
+        with contextlib.nullcontext() if explained else pytest.raises(MigrationError, match="was written to after the freeze"):
+            result = run(**proof)
+            assert [one["rule"] for one in result["explained"]] == ["fence_moved_rows_equal"]
+            assert result["fence"]["value"] == fence.read_fence(endpoint_of(server), ["frozen"], "dihya/test/freeze")["value"]
+    finally:
+        server.execute("DELETE FROM crm.quick WHERE v = 78", "frozen")
 
 
 def test_a_transaction_that_still_writes_is_ended_or_refused(server, run):
