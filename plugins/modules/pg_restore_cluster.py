@@ -60,6 +60,8 @@ options:
     description:
       - V(present) restores O(backup).
       - V(absent) drops exactly what O(created_file) records, by OID, with the sessions on those databases.
+        Where the user of O(target) may not read the system identifier of its server, that has to be named as it was for the restore, and
+        the databases have to have the names that they were given.
     type: str
     default: present
     choices: [present, absent]

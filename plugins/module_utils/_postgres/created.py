@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The record of what a restore made on a server, on disk before it is made, so that exactly that can be removed again.
 
-One JSON object: ``format``, ``server`` (its system identifier), ``backup`` (SHA-256 of the manifest), ``complete``, and
-``objects``: ``{kind, name, identity, …}`` with the object's OID as identity. A database comes to life under a random
-name that is recorded first: whatever bears it is ours, even when the worker died before it could note the OID.
+One JSON object: ``format``, ``server`` (its system identifier, None where the login may not read it) and its ``address``
+(``host:port``), ``backup`` (SHA-256 of the manifest), ``complete``, and ``objects``: ``{kind, name, identity, …}`` with the
+object's OID as identity. A database comes to life under a random name that is recorded first: whatever bears it is ours, even
+when the worker died before it could note the OID.
 """
 
 from __future__ import annotations
@@ -38,10 +39,15 @@ class Record:
         """What is recorded, oldest first."""
         return self.state["objects"] if self.state else []
 
-    def open(self, server: str, backup: str, **facts: Any) -> None:
+    def is_of(self, server: str | None, address: str) -> bool:
+        """Whether it is of the server with this system identifier; where nobody may read that, of the one at this address."""
+        state = self.state or {}
+        return state.get("server") == server and (server is not None or state.get("address") == address)
+
+    def open(self, server: str | None, address: str, backup: str, **facts: Any) -> None:
         """Begin an empty record."""
         private_directory(os.path.dirname(os.path.abspath(self._path)))
-        self.state = dict(facts, format=FORMAT, server=server, backup=backup, complete=False, objects=[])
+        self.state = dict(facts, format=FORMAT, server=server, address=address, backup=backup, complete=False, objects=[])
         self._write()
 
     def add(self, *objects: dict[str, Any]) -> None:

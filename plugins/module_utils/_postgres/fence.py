@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -75,7 +75,7 @@ def read_sequences(endpoint: Endpoint, databases: Sequence[str], application_nam
     return found
 
 
-def moved(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What differs between two fences, as sentences; empty when nothing was written between them."""
     found = []
     if before["value"] != after["value"]:

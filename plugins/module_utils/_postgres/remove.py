@@ -13,6 +13,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import describe_error, import_psycopg2, pin_session
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import identifier, parameter, rows
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import system_identifier
 
 
 def current_databases(connection: Any) -> dict[str, int]:
@@ -59,19 +60,40 @@ class Removed(NamedTuple):
     left: list[str]
 
 
-def remove_created(record: Record, connection: Any, server: dict[str, Any], reach: Callable[[str], Any]) -> Removed:
+def require_own(record: Record, connection: Any, address: str) -> None:
+    """Raise :class:`MigrationError` unless ``connection``, to the server at ``address``, leads to what ``record`` is of.
+
+    OIDs tell the databases of one server only, whatever somebody called them since: two new servers on which the same was done have the
+    same ones. Where no identifier tells which server it is, the names have to be those that were given, too.
+    """
+    server = system_identifier(connection)
+    if not record.is_of(server, address):
+        state = record.state or {}
+        how = "" if server or state.get("server") else (
+            ". Its login may not read which server it is: name it as it was named for the restore "
+            f"({state.get('address') or 'which is not on record'}), or remove by hand what the record names")
+        raise MigrationError(f"the record of created objects is of another server than the target: nothing was removed{how}")
+    found = {} if server else current_databases(connection)
+    for entry in record.objects:
+        name = locate(entry, found) if entry["kind"] in ("database", "aside") else None
+        if name not in (None, entry["name"], entry.get("working_name")):
+            raise MigrationError(f"database {name} may be what the record calls {entry['name']}, which cannot be told where the login "
+                                 "may not read which server it is: nothing was removed. Give it that name again, or remove it by hand",
+                                 subject=entry["name"])
+
+
+def remove_created(record: Record, connection: Any, address: str, reach: Callable[[str], Any]) -> Removed:
     """Drop the recorded databases with their sessions, let empty ones that stepped aside come back, then drop the roles.
 
     What every role was given is taken from all of them first, a setting only while it has the value that it was given.
-    ``reach`` connects to a database of the same server by its name.
+    ``address`` is that of the server, ``reach`` connects to a database of it by its name.
 
     Objects already gone are passed over. Raises :class:`MigrationError` when the
     record is of another server, or when the server refuses; what is still there stays recorded.
     """
     if record.state is None:
         return Removed([], [])
-    if record.state["server"] != server["system_identifier"]:
-        raise MigrationError("the record of created objects is of another server than the target: nothing was removed")
+    require_own(record, connection, address)
     if record.state.get("session") != own_session(connection):
         end_session(connection, record.state.get("session"))
     psycopg2 = import_psycopg2()

@@ -48,6 +48,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove i
     current_databases,
     own_session,
     remove_created,
+    require_own,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_check import look, old_tools
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_plan import DatabasePlan, RestorePlan, plan_restore
@@ -82,7 +83,7 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
         if record.state is not None and record.state["complete"]:
             raise MigrationError(f"{request.created_file} records another restore: remove that one first (state absent)",
                                  subject="created_file")
-        removed = _remove(request, record, connection, server).names if record.state is not None and not check_mode else []
+        removed = _remove(request, record, connection).names if record.state is not None and not check_mode else []
         if request.roles != "skip":
             backup = backup.adapted(adaptation_to(connection, backup.manifest["capture"], owners=request.owners,
                                                   service_roles=request.service_roles, leave_out=request.leave_out))
@@ -93,8 +94,8 @@ def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]
             return {"changed": True, "msg": f"would restore {len(plan.databases)} databases", "not_proved": plan.unproved,
                     "diff": {"before": "", "after": plan.text()}}
         private_directory(os.path.dirname(os.path.abspath(request.created_file)))
-        record.open(server["system_identifier"], backup.seal, databases={one.source: one.name for one in plan.databases},
-                    session=own_session(connection))
+        record.open(server["system_identifier"], str(request.target), backup.seal, session=own_session(connection),
+                    databases={one.source: one.name for one in plan.databases})
         try:
             create_roles(backup.globals, plan, record, connection, request.target)
             assume(set().union(*needed.values()), plan, record, connection, backup.change.limits)
@@ -113,12 +114,13 @@ def absent(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]:
         return {"changed": False, "msg": "nothing is recorded as created", "removed": [],
                 "journal": {"summary": "Nothing was created on the target.", "changed": False, "duration": 0.0}}
     with _session(request) as connection:
+        require_own(record, connection, str(request.target))
         if check_mode:
             names = [f"{entry['kind']} {entry['name']}" for entry in record.objects]
             return {"changed": True, "msg": "would remove " + ", ".join(names), "removed": names,
                     "diff": {"before": "".join(name + "\n" for name in names), "after": ""}}
         counted = {"discarded": count_discarded(request, record, connection)} if request.baseline else {}
-        removed, left = _remove(request, record, connection, read_server(connection))
+        removed, left = _remove(request, record, connection)
     summary = f"{len(removed)} objects that the restore had made were removed from the target"
     journal = {"summary": summary, "changed": True, "duration": round(time.monotonic() - started, 3), "counts": {"objects": len(removed)},
                "skipped": left}
@@ -211,12 +213,12 @@ def _is_done(record: Record, backup: Backup, connection: Any, server: dict[str, 
         return False
     wanted = {name: request.rename.get(name, name) for name in request.databases or backup.manifest["databases"]}
     found = current_databases(connection)
-    return (record.state["server"] == server["system_identifier"] and record.state["databases"] == wanted
+    return (record.is_of(server["system_identifier"], str(request.target)) and record.state["databases"] == wanted
             and all(found.get(entry["name"]) == entry["identity"] for entry in record.objects if entry["kind"] == "database"))
 
 
-def _remove(request: RestoreRequest, record: Record, connection: Any, server: dict[str, Any]) -> Removed:
-    return remove_created(record, connection, server, lambda name: connect(request.target, name, request.application_name))
+def _remove(request: RestoreRequest, record: Record, connection: Any) -> Removed:
+    return remove_created(record, connection, str(request.target), lambda name: connect(request.target, name, request.application_name))
 
 
 def _undone(error: BaseException, request: RestoreRequest, record: Record) -> BaseException:
@@ -226,7 +228,7 @@ def _undone(error: BaseException, request: RestoreRequest, record: Record) -> Ba
         error = MigrationError(f"the target refused: {describe_error(error)}")
     try:
         with _session(request) as connection:  # the first one may be in a broken transaction
-            _remove(request, record, connection, read_server(connection))
+            _remove(request, record, connection)
     except MigrationError as second:
         return MigrationError(f"{getattr(error, 'message', type(error).__name__)}; what was made could not be removed "
                               f"({second.message}): run again with state absent", created_file=request.created_file)

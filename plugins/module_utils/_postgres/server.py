@@ -57,6 +57,8 @@ def system_identifier(connection: Any) -> str | None:
     try:
         return str(rows(connection, "SELECT system_identifier FROM pg_catalog.pg_control_system()")[0]["system_identifier"])
     except psycopg2.Error:
+        if connection.closed:  # it was never asked
+            raise
         return None
 
 

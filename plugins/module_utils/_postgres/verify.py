@@ -136,14 +136,14 @@ def verify(request: VerifyRequest) -> dict[str, Any]:
 
 def verify_identity(request: VerifyRequest) -> dict[str, Any]:
     """Prove that the databases on the target are still those that a restore made: same server, same OIDs, still complete."""
-    record = Record(str(request.created_file)).state
-    if record is None or not record["complete"]:
+    record = Record(str(request.created_file))
+    if record.state is None or not record.state["complete"]:
         raise MigrationError(f"{request.created_file} records no complete restore: the target was rolled back, or never filled")
     with contextlib.closing(connect(request.target, None, request.application_name)) as connection:
-        if system_identifier(connection) != record["server"]:
+        if not record.is_of(system_identifier(connection), str(request.target)):
             raise MigrationError(f"{request.target} is not the server that was restored on")
         found = current_databases(connection)
-    made = [entry for entry in record["objects"] if entry["kind"] == "database"]
+    made = [entry for entry in record.objects if entry["kind"] == "database"]
     drifted = sorted(entry["name"] for entry in made if found.get(entry["name"]) != entry["identity"])
     if drifted:
         raise MigrationError(f"database {drifted[0]} on {request.target} is not the one that was restored: "

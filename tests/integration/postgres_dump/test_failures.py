@@ -9,6 +9,7 @@ import gzip
 import json
 import os
 import pathlib
+import shutil
 import signal
 import time
 
@@ -20,6 +21,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import DumpRequest, exported_snapshot
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
+
+from demo.postgres_server import HOST, PostgresServer
 
 
 @pytest.fixture
@@ -187,6 +190,65 @@ def test_a_statement_that_outlives_its_killed_worker_leaves_no_database(module, 
         assert new.execute(creating), "the statement ended with its worker: nothing is shown"
         assert module.run("pg_restore_cluster", state="absent", **options)["changed"]
         assert new.execute(creating) == []
+    assert new.names() == before
+
+
+@pytest.fixture(name="twins")
+def fixture_twins(tmp_path):
+    """Two servers as rented ones that were set up alike, with the same OIDs: a plain login, which may not read which server it is on."""
+    server = PostgresServer(18, tmp_path / "one" / "data", settings={"autovacuum": "off"}).create().start()
+    twin = PostgresServer(18, tmp_path / "other" / "data", password=server.password, settings=server.settings)
+    (tmp_path / "plain").touch(0o600)
+    (tmp_path / "plain").write_text("*:*:*:migrator:canary-migrator\n")
+
+    def part() -> None:
+        server.stop()
+        twin.directory.parent.mkdir(exist_ok=True)
+        shutil.copytree(server.directory, twin.directory, symlinks=True)
+        if twin.sheltered:
+            for path in (twin.directory, *twin.directory.rglob("*")):
+                os.chown(path, server.directory.stat().st_uid, server.directory.stat().st_gid)
+        server.start()
+        twin.configure().start()
+
+    server.execute("CREATE ROLE migrator LOGIN CREATEROLE CREATEDB PASSWORD 'canary-migrator'")
+    server.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    yield part, *({"target": {"host": HOST, "port": one.port, "user": "migrator", "passfile": str(tmp_path / "plain"),
+                              "sslmode": "disable"}} for one in (server, twin)), server, twin
+    server.remove()
+    twin.remove()
+
+
+def test_nothing_is_removed_from_a_server_of_which_nobody_knows_that_it_is_the_one(module, scratch, twins, old, tools, tmp_path):
+    part, here, there, server, twin = twins
+    name, record = scratch("alike", "CREATE TABLE precious (a int)"), tmp_path / "created.json"
+    dumped = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools)
+    options = {"created_file": str(record), "bin_dir": tools}
+    again = {"backup": dumped["path"], "roles": "skip", **options}
+    assert module.run("pg_restore_cluster", **again, **here)["changed"]
+    part()
+    removal, written = {"state": "absent", **options}, record.read_text()
+    assert f"named for the restore ({HOST}:{server.port})" in module.run("pg_restore_cluster", **removal, **there)["msg"]
+    assert "another server" in module.run("pg_restore_cluster", check=True, **removal, **there)["msg"]
+    assert "records another restore" in module.run("pg_restore_cluster", **again, **there)["msg"]
+    looked = {"created_file": str(record), "databases": [name]}
+    assert "is not the server that was restored on" in module.run("pg_verify", **looked, **there)["msg"]
+    assert module.run("pg_verify", **looked, **here)["equal"] and module.run("pg_restore_cluster", **again, **here)["changed"] is False
+    record.write_text(json.dumps({key: value for key, value in json.loads(written).items() if key != "address"}))  # of an older release
+    assert "which is not on record" in module.run("pg_restore_cluster", **removal, **here)["msg"]
+    record.write_text(written)
+    server.execute(f"ALTER DATABASE {name} RENAME TO theirs")
+    assert "database theirs may be what the record calls alike" in module.run("pg_restore_cluster", **removal, **here)["msg"]
+    server.execute(f"ALTER DATABASE theirs RENAME TO {name}")
+    assert module.run("pg_restore_cluster", **removal, **here)["removed"] == [f"database {name}"]
+    assert twin.execute("SELECT count(*) FROM precious", name) == [(0,)]
+
+
+def test_a_database_that_was_renamed_since_is_removed_where_the_server_is_known(module, options, backup, new):
+    before = new.names()
+    assert module.run("pg_restore_cluster", backup=backup["path"], databases=["shop"], **options)["changed"]
+    new.execute("ALTER DATABASE shop RENAME TO since")
+    assert "database shop" in module.run("pg_restore_cluster", state="absent", **options)["removed"]
     assert new.names() == before
 
 

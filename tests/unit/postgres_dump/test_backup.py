@@ -181,11 +181,12 @@ def test_a_record_survives_and_a_torn_one_is_refused(tmp_path):
     path = str(tmp_path / "created.json")
     record = Record(path)
     assert record.state is None and record.objects == []
-    record.open("1", "seal")
+    record.open("1", "db:5432", "seal")
     record.add({"kind": "database", "name": "crm", "identity": None})
     record.update(record.objects[0], identity=7)
     assert Record(path).objects == [{"kind": "database", "name": "crm", "identity": 7}] and not Record(path).state["complete"]
     assert os.stat(path).st_mode & 0o777 == 0o600
+    assert record.is_of("1", "elsewhere:5432") and not record.is_of("2", "db:5432") and not record.is_of(None, "db:5432")
     with open(path, "w") as stream:
         stream.write("{")
     with pytest.raises(MigrationError, match="cannot be read"):
