@@ -80,7 +80,7 @@ options:
     description:
       - What M(dihya.migration.pg_freeze) captured before the freeze. With O(source), roles, owners, privileges and settings
         are compared with it and not with those of the frozen source.
-      - With O(baseline) it says which roles moved, for O(logins).
+      - With O(baseline) it says which roles moved and which databases admitted them, for O(logins).
     type: path
   rename:
     description: What databases are called on the target, by their name on the source.
@@ -105,7 +105,9 @@ options:
     default: []
   logins:
     description:
-      - Roles that must be able to log in to the databases on the target; their passwords are looked up in the target's passfile.
+      - Roles that must be able to log in on the target to each of the databases to which the source gave them the right to connect, by a
+        privilege of their own, of PUBLIC or of a role whose privileges they have. Where that is not known they must to all, as a role must
+        of which nothing is known. Their passwords are looked up in the target's passfile.
       - Where it is given, be it empty, every other role that may log in is named as not proved, except for superusers and the user
         of O(target).
     type: list

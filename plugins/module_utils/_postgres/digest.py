@@ -25,6 +25,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
     import_psycopg2,
     pin_session,
 )
+from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 ALGORITHM = "dihya-row-digest-2"
 LARGE_OBJECTS = "large objects"
@@ -239,6 +240,26 @@ def digest_database(
         if progress is not None:
             progress.begin(f"row digest of {database}", sum(part.size for part in parts), "bytes")
         return _Workers(endpoint, database, snapshot, application_name, progress, parts).run(max(1, min(jobs, len(parts))))
+
+
+class BothSides:
+    """Adds up the progress of two digests that run side by side."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._lock, self._total = progress, threading.Lock(), 0
+
+    def begin(self, step: str, total: int, unit: str) -> None:
+        """A side knows how much it has to read."""
+        with self._lock:
+            done = int(self._progress.state["done"]) if self._total else 0
+            self._total += total
+            self._progress.begin(step, self._total, unit)
+            self._progress.reach(done)
+
+    def advance(self, amount: int) -> None:
+        """A side has read more."""
+        with self._lock:
+            self._progress.advance(amount)
 
 
 @contextlib.contextmanager

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.acl import PUBLIC, explode
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+
+OWNER = "pg_database_owner"  # whose one member is the owner of the database that one is in
 
 
 def try_logins(endpoint: Endpoint, roles: Iterable[str], databases: Iterable[str], application_name: str,
@@ -32,6 +35,34 @@ def try_logins(endpoint: Endpoint, roles: Iterable[str], databases: Iterable[str
             except MigrationError as error:
                 failed.append(f"role {role} cannot log in: {error.message}")
     return failed
+
+
+def admitting(taken: Mapping[str, Any], role: str, databases: Iterable[str], owners: Mapping[str, str]) -> list[str]:
+    """Those of ``databases`` to which the capture ``taken`` gives the role the right to connect; all to one that it does not know.
+
+    Such a right that the role of the target has in the place of another (``owners``) is that other one's. A database that was not
+    captured admits everybody.
+    """
+    stood_for = {role, *(old for old, new in owners.items() if new == role)} & taken["roles"].keys()
+    if not stood_for or any(taken["roles"][name]["superuser"] for name in stood_for):
+        return list(databases)
+    acting, frames = _acting(taken, stood_for), taken["databases"]
+    return [name for name in databases if name not in frames or any(
+        item.privilege == "CONNECT" and (item.grantee in {PUBLIC, *acting} or (item.grantee == OWNER and frames[name]["owner"] in acting))
+        for item in explode(frames[name]["acl"]))]
+
+
+def _acting(taken: Mapping[str, Any], roles: Iterable[str]) -> set[str]:
+    """``roles`` and all whose privileges they have through memberships that inherit: from 16 on each says so itself, before the member."""
+    found: set[str] = set()
+    waiting = list(roles)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            own = taken["roles"].get(name, {}).get("inherit", True)
+            waiting += [row[0] for row in taken["memberships"] if row[1] == name and (row[3] if len(row) > 3 else own)]
+    return found
 
 
 def not_tried(taken: Mapping[str, Any], tried: Iterable[str]) -> list[str]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -33,26 +33,26 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.compare 
     other_verifiers,
     unread,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.created import Record
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import (
     ALGORITHM,
     LARGE_OBJECTS,
+    BothSides,
     digest_database,
     transaction,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.identity import verify_identity
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import Kept, read_kept, settle
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import not_tried, try_logins
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import admitting, not_tried, try_logins
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.owned_sequences import read_behind
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import placed_catalog
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.proved_backup import keep_proof, known_of
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.remove import current_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_roles import passwords_in
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.schema_touched import Outline, outline, touched, touched_rights
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import require_named, system_identifier
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import require_named
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
@@ -92,31 +92,11 @@ class VerifyRequest:
         return self.rename.get(database, database)
 
 
-class BothSides:
-    """Adds up the progress of two digests that run side by side."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._lock, self._total = progress, threading.Lock(), 0
-
-    def begin(self, step: str, total: int, unit: str) -> None:
-        """A side knows how much it has to read."""
-        with self._lock:
-            done = int(self._progress.state["done"]) if self._total else 0
-            self._total += total
-            self._progress.begin(step, self._total, unit)
-            self._progress.reach(done)
-
-    def advance(self, amount: int) -> None:
-        """A side has read more."""
-        with self._lock:
-            self._progress.advance(amount)
-
-
 def verify(request: VerifyRequest) -> dict[str, Any]:
     """Compare and return the module's result; raises :class:`MigrationError` on a difference that no rule explains."""
     started = time.monotonic()
     if request.created_file:
-        return verify_identity(request)
+        return verify_identity(request.target, request.created_file, request.application_name)
     if request.proved_backup and (request.source is None or request.scope != "all" or request.expected_changes):
         raise MigrationError("proved_backup takes what all of a source was proved to be: it needs source, scope all and no "
                              "expected_changes", subject="proved_backup")
@@ -129,27 +109,8 @@ def verify(request: VerifyRequest) -> dict[str, Any]:
         work.definitions()
     elif request.scope in ("catalog", "all") and known.capture:
         work.catalogs()
-    databases = map(request.on_target, request.databases)
-    work.failed_logins += try_logins(request.target, request.logins or (), databases, request.application_name)
+    work.logins()
     return work.result(time.monotonic() - started)
-
-
-def verify_identity(request: VerifyRequest) -> dict[str, Any]:
-    """Prove that the databases on the target are still those that a restore made: same server, same OIDs, still complete."""
-    record = Record(str(request.created_file))
-    if record.state is None or not record.state["complete"]:
-        raise MigrationError(f"{request.created_file} records no complete restore: the target was rolled back, or never filled")
-    with contextlib.closing(connect(request.target, None, request.application_name)) as connection:
-        if not record.is_of(system_identifier(connection), str(request.target)):
-            raise MigrationError(f"{request.target} is not the server that was restored on")
-        found = current_databases(connection)
-    made = [entry for entry in record.objects if entry["kind"] == "database"]
-    drifted = sorted(entry["name"] for entry in made if found.get(entry["name"]) != entry["identity"])
-    if drifted:
-        raise MigrationError(f"database {drifted[0]} on {request.target} is not the one that was restored: "
-                             "it was dropped, renamed or replaced", equal=False, drifted=drifted)
-    msg = f"{len(made)} databases are those that were restored"
-    return {"changed": False, "equal": True, "msg": msg, "journal": {"summary": msg, "changed": False, "counts": {"databases": len(made)}}}
 
 
 def read_known(request: VerifyRequest) -> Known:
@@ -294,10 +255,29 @@ class Verification:
                 else:
                     self.not_proved.append(f"definitions of objects in database {name}: a backup holds no catalog to compare with")
 
+    def logins(self) -> None:
+        """Log in to the target as each role that must be able to."""
+        for role in self.request.logins or ():
+            self.failed_logins += try_logins(self.request.target, [role], self._admitting(role), self.request.application_name)
+
+    def _admitting(self, role: str) -> list[str]:
+        """Databases, as the target calls them, that have to admit the role: all, where nobody knows which of the source's did."""
+        request = self.request
+        found = admitting(self.captured, role, request.databases, request.owners) if self.captured else request.databases
+        return [request.on_target(name) for name in found]
+
+    @functools.cached_property
+    def captured(self) -> dict[str, Any] | None:
+        """Who might do what on the source, where it is known."""
+        if self.known.capture or not self.request.capture_file:
+            return self.known.capture
+        return read_capture(self.request)
+
     def _logs_in(self, role: str) -> bool:
         request = self.request
-        failed = try_logins(request.target, [role], map(request.on_target, request.databases), request.application_name)
-        if len(failed) < len(request.databases):  # it need not be admitted to every one of them
+        databases = self._admitting(role)
+        failed = try_logins(request.target, [role], databases, request.application_name)
+        if len(failed) < len(databases):  # one tells that the password is right
             return True
         self.failed_logins += failed
         return False
@@ -359,9 +339,9 @@ class Verification:
         """Roles whose login nobody tried: those of the target, without those of others where it is known which ones moved."""
         request = self.request
         found = not_tried(self.known.capture or capture(request.target, [], request.application_name), tried)
-        if self.known.capture or not request.capture_file:
+        if self.known.capture or self.captured is None:
             return found
-        moved = {request.owners.get(role, role) for role in read_capture(request)["roles"]}
+        moved = {request.owners.get(role, role) for role in self.captured["roles"]}
         return [role for role in found if role in moved]
 
     def _digests(self) -> dict[str, Any]:
@@ -384,8 +364,9 @@ class Verification:
             "digests": {f"rows of {name}": digest_of(found) for name, found in self.found.items()},
             "explained": explained, "not_proved": self.not_proved, "proofs": [],
         }
-        if request.logins:
-            journal["tests"] = [{"name": "login as application roles", "verdict": "passed", "passed": len(request.logins), "failed": 0,
+        tried = [role for role in request.logins or () if self._admitting(role)]
+        if tried:
+            journal["tests"] = [{"name": "login as application roles", "verdict": "passed", "passed": len(tried), "failed": 0,
                                  "skipped": 0, "log": request.digest_file or ""}]
         if request.digest_file:
             journal["proofs"].append({"kind": "row_digests", "path": request.digest_file, "sha256": sha256_file(request.digest_file)})

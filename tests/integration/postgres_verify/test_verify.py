@@ -362,3 +362,30 @@ def test_logins_are_tried_over_the_real_path(moved, tmp_path):
             f"{endpoint_of(target)}: the password of user crm_app was refused"]
     finally:
         target.execute(f"ALTER ROLE crm_app PASSWORD '{verifier}'")
+
+
+def test_a_role_has_to_get_only_into_the_databases_that_let_it_in_on_the_source(moved, new_database, tmp_path):
+    """Most of all where each application is kept out of what is another's."""
+    source, target = moved
+    for server in moved:
+        second = new_database(server, "second", "TEMPLATE template0")
+        server.execute("CREATE ROLE second_app LOGIN PASSWORD 'second-secret'; REVOKE CONNECT ON DATABASE second FROM PUBLIC;"
+                       "GRANT CONNECT ON DATABASE second TO second_app")
+    (tmp_path / "pgpass").touch(mode=0o600)
+    (tmp_path / "pgpass").write_text("".join(f"*:{target.port}:*:{line}\n" for line in (
+        f"postgres:{target.password}", "crm_app:app-secret", "second_app:second-secret")))
+    taken, digests = tmp_path / "capture.json", str(tmp_path / "digests.json")
+    taken.write_text(json.dumps(capture(endpoint_of(source), ["moved", second])))
+    options = {"databases": ["moved", second], "logins": ["crm_app", "second_app"],
+               "target": endpoint_of(target, password=None, passfile=str(tmp_path / "pgpass"))}
+    try:
+        proved = verify(request_of(moved, digest_file=digests, **options))
+        assert proved["equal"] and proved["journal"]["tests"][0]["passed"] == 2
+        again = {**options, "source": None, "baseline": digests, "capture_file": str(taken), "scope": "rows"}
+        assert verify(request_of(moved, **again))["equal"]
+        target.execute("REVOKE CONNECT ON DATABASE second FROM second_app; GRANT CONNECT ON DATABASE second TO crm_app")
+        assert differences(moved, **again) == [
+            f"role second_app cannot log in: no connection to database second on {endpoint_of(target)}: user second_app may not log in"]
+    finally:
+        for server in moved:
+            server.execute("REVOKE CONNECT ON DATABASE second FROM second_app, crm_app; DROP ROLE second_app")
