@@ -315,13 +315,16 @@ class _Workers:
         try:
             with transaction(*self._where) as connection:
                 self._open.add(connection)
+                with connection.cursor() as cursor:
+                    cursor.execute("SAVEPOINT part")
                 while not self._failures:
                     try:
                         part = self._queue.get_nowait()
                     except queue.Empty:
                         break
                     with connection.cursor() as cursor:
-                        cursor.execute(part.sql)
+                        # It lets go of the locks of the part before, on a table and all its indexes: the lock table does not hold all.
+                        cursor.execute(f"ROLLBACK TO SAVEPOINT part; {part.sql}")
                         self._add(part, cursor.fetchone())
                 self._open.discard(connection)
         except MigrationError as error:

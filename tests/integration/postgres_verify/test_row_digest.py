@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import digest
 
+from demo.postgres_server import PostgresServer
 from tests.integration.postgres_verify.support import endpoint_of
 
 PAIRS = pathlib.Path(__file__).parents[2] / "unit" / "postgres_verify" / "digest_pairs.csv"
@@ -143,6 +144,21 @@ def test_stored_generated_columns_have_a_verdict_of_their_own(postgres18, new_da
                            "INSERT INTO t (v) VALUES (1), (2)", database)
         verdicts.append(digest.digest_database(endpoint_of(postgres18), database, jobs=1)["public.t"])
     assert verdicts[0]["digest"] == verdicts[1]["digest"] and verdicts[0]["generated"] != verdicts[1]["generated"]
+
+
+def test_more_tables_and_indexes_are_digested_than_the_lock_table_holds(tmp_path):
+    small = {"max_connections": "8", "max_locks_per_transaction": "10", "autovacuum_max_workers": "1", "max_worker_processes": "1",
+             "max_parallel_workers": "0", "max_wal_senders": "0", "superuser_reserved_connections": "1"}
+    server = PostgresServer(16, tmp_path / "data", settings=small).create().start()
+    try:
+        server.execute("DO $$ BEGIN FOR n IN 1..400 LOOP EXECUTE format('CREATE TABLE t%s (a int PRIMARY KEY, b int UNIQUE, c int UNIQUE,"
+                       " d int UNIQUE)', n); EXECUTE format('INSERT INTO t%s VALUES (%s, 1, 1, 1)', n, n); COMMIT; END LOOP; END $$")
+        with pytest.raises(psycopg2.Error, match="shared memory"):
+            server.execute("DO $$ BEGIN FOR n IN 1..400 LOOP EXECUTE format('SELECT FROM t%s', n); END LOOP; END $$")
+        tables = digest.digest_database(endpoint_of(server), "postgres", jobs=2)
+        assert len(tables) == 401 and tables["public.t1"] != tables["public.t2"]
+    finally:
+        server.remove()
 
 
 def test_an_unreadable_table_is_named_and_stops_all(postgres18, new_database):
