@@ -23,6 +23,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze import Freeze
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method, through_bouncer, through_hba
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import Limits
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import read_kept
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.privileges import owed, run_in_transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.reopen import Remote
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
@@ -187,13 +188,20 @@ def _lifted(work: Freeze, target: Endpoint, check_mode: bool) -> dict[str, Any]:
 def _explanation(work: Freeze, options: Mapping[str, Any], before: Mapping[str, Any],
                  after: dict[str, Any]) -> tuple[str | None, list[str], dict[str, Any]]:
     """The rule that explains why the transaction number moved, what else is known when there is none, and the fence of now."""
-    if options["proof"]:
-        return _by_rows(work, _proved(options["proof"]), options["jobs"], before, after)
+    proved = _proved(options["proof"]) if options["proof"] else None
+    if proved is not None and not _unreadable(work, proved):
+        return _by_rows(work, proved, options["jobs"], before, after)
     closed = activity.unknown(before)
     if closed:
         return None, [f"whether that was maintenance alone is unknown where {work.endpoint.user} may not connect: {names(closed)}"], after
     alone = activity.maintenance_alone(work.endpoint, before, work.application_name)
     return ("fence_moved_by_maintenance" if alone else None), [], after
+
+
+def _unreadable(work: Freeze, proved: Mapping[str, Any]) -> bool:
+    """Whether a proof has no definitions because nobody can read them: it says nothing here, and maintenance alone is left to explain."""
+    return any(name in proved and proved[name]["catalog"] is None
+               and read_kept(work.endpoint, name, None, work.application_name) is None for name in work.databases)
 
 
 def _by_rows(work: Freeze, proved: Mapping[str, Any], jobs: int, before: Mapping[str, Any],

@@ -25,30 +25,33 @@ Kept = dict[str, Any]
 """``objects`` (a catalog), ``own`` (the tablespace of the database) and ``used`` (see :func:`note_use`)."""
 
 
-def read_kept(endpoint: Endpoint, name: str, snapshot: str | None, application_name: str) -> Kept:
-    """The catalog of the database ``name``, in ``snapshot`` when given."""
+def read_kept(endpoint: Endpoint, name: str, snapshot: str | None, application_name: str) -> Kept | None:
+    """The catalog of the database ``name``, in ``snapshot`` when given; None where :func:`readable_catalog` is."""
     with transaction(endpoint, name, snapshot, application_name) as connection:
-        return _kept(connection)
+        own, objects = read_own(connection), readable_catalog(connection)
+        return None if objects is None else {"own": own, "objects": objects, "used": {}}
+
+
+def readable_catalog(connection: Any) -> Catalog | None:
+    """What ``read_catalog`` does; None in a database without an encoding that has words of another than UTF-8.
+
+    Then a transaction of ``connection`` can only be rolled back.
+    """
+    try:
+        return read_catalog(connection)
+    except import_psycopg2().Error as error:
+        if error.pgcode != NOT_UTF8:
+            raise
+        return None
 
 
 def read_all(endpoint: Endpoint, snapshots: Mapping[str, str], application_name: str) -> dict[str, Kept]:
     """The catalogs of the databases that are dumped, by name; they share the snapshots of their dumps.
 
-    One of a database without an encoding that has words of another than UTF-8 cannot be kept; a proof will say so.
+    One that cannot be read cannot be kept; a proof will say so.
     """
-    kept = {}
-    for name, snapshot in snapshots.items():
-        with transaction(endpoint, name, snapshot, application_name) as connection:
-            try:
-                kept[name] = _kept(connection)
-            except import_psycopg2().Error as error:
-                if error.pgcode != NOT_UTF8:
-                    raise
-    return kept
-
-
-def _kept(connection: Any) -> Kept:
-    return {"own": read_own(connection), "objects": read_catalog(connection), "used": {}}
+    found = {name: read_kept(endpoint, name, snapshot, application_name) for name, snapshot in snapshots.items()}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def note_use(kept: Mapping[str, Kept], endpoint: Endpoint, application_name: str) -> None:

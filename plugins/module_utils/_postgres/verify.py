@@ -43,7 +43,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.identity import verify_identity
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import Kept, read_kept, settle
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import Kept, read_kept, readable_catalog, settle
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.login import admitting, not_tried, try_logins
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.normal import Normalizer
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.owned_sequences import read_behind
@@ -57,6 +57,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording 
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 NAMED = 20  # differences named in a message or a result; the rest is counted
+NOT_READ = "definitions of objects in database {name}: it has no encoding, and some of them are no UTF-8"
 
 
 @dataclass
@@ -220,7 +221,10 @@ class Verification:
         self.rights = capture(request.target, map(request.on_target, request.databases), request.application_name)["databases"]
         for name in request.databases:
             with transaction(request.target, request.on_target(name), None, request.application_name) as connection:
-                catalog = read_catalog(connection)
+                catalog = read_catalog(connection) if name in self.known.outlines else readable_catalog(connection)
+            if catalog is None:
+                self.not_proved.append(NOT_READ.format(name=name))
+                continue
             self.outlines[name] = outline(catalog, values=False)
             if name in self.known.outlines and name in self.known.rights:
                 self.differences += touched(self.known.outlines[name], self.outlines[name]).differences(name, expected)
@@ -284,6 +288,9 @@ class Verification:
 
     def _objects(self, name: str, change: Adaptation, connection: Any) -> None:
         request, kept = self.request, self._kept(name)
+        if kept is None:
+            self.not_proved.append(NOT_READ.format(name=name))
+            return
         found_catalog = read_catalog(connection)
         self.outlines[name] = outline(found_catalog, values=False)
         target = carry_catalog(found_catalog, change)
@@ -297,13 +304,13 @@ class Verification:
         self.not_proved += [f"rows of materialized view {view} in database {name}: they are made again on the target"
                             for view, entry in source["table"].items() if entry["kind"] == "m"]
 
-    def _kept(self, name: str) -> Kept:
-        """The catalog of one database on the side to compare with."""
+    def _kept(self, name: str) -> Kept | None:
+        """The catalog of one database on the side to compare with; None where it cannot be read."""
         request = self.request
-        if request.source is None:
-            return self.known.catalogs[name]
-        self.known.catalogs[name] = read_kept(request.source, name, None, request.application_name)
-        return self.known.catalogs[name]
+        if request.source:
+            found = read_kept(request.source, name, None, request.application_name)
+            self.known.catalogs.update({} if found is None else {name: found})
+        return self.known.catalogs.get(name)
 
     def result(self, duration: float) -> dict[str, Any]:
         """The module's result, or the failure; writes what is to be kept of it."""

@@ -148,6 +148,7 @@ NOT_PROVED = (
     N_("connections of subscriptions in database {name}, which a login may not read: {what}"),
     N_("definitions of objects in database {name}: a backup holds no catalog to compare with"),
     N_("definitions of objects in database {name}: the baseline holds none to compare with"),
+    N_("definitions of objects in database {name}: it has no encoding, and some of them are no UTF-8"),
     N_("rows of materialized view {view} in database {name}: they are made again on the target"),
     N_("rows of the databases: clients write there since the commit point"),
     N_("login of role {role}: no password was given"),

@@ -88,6 +88,11 @@ def test_bytes_of_a_database_without_an_encoding_arrive_as_they_are_and_are_told
         proved = module.run("pg_verify", **proof)
         said = "definitions of objects in database bytes: a backup holds no catalog to compare with"
         assert proved["equal"] and proved["not_proved"] == [said], proved
+        live = {"source": old.endpoint, "target": new.endpoint, "databases": [name], "digest_file": str(tmp_path / "digests.json")}
+        for known in (live, {"baseline": live["digest_file"], "target": new.endpoint, "databases": [name]}):
+            read = module.run("pg_verify", **known)
+            assert read.get("equal"), read
+            assert read["not_proved"] == [f"definitions of objects in database {name}: it has no encoding, and some of them are no UTF-8"]
         new.execute("SET client_encoding = 'SQL_ASCII'; UPDATE t SET a = convert_from('\\x61e9fe'::bytea, 'SQL_ASCII')", name)
         assert "public.t" in module.run("pg_verify", **proof)["msg"]
     finally:

@@ -245,6 +245,22 @@ def test_what_is_written_while_the_rows_are_proved_again_is_not_taken_for_proved
         server.execute("DELETE FROM crm.quick WHERE v = 78", "frozen")
 
 
+def test_where_definitions_cannot_be_read_maintenance_is_explained_and_nothing_else(server, run, new_database, tmp_path):
+    name = new_database(server, options="TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    server.execute("CREATE TABLE t AS SELECT 1 AS a", name)
+    server.execute("DO $$ BEGIN EXECUTE format('COMMENT ON TABLE t IS %L', convert_from('\\x61e9'::bytea, 'SQL_ASCII')); END $$", name)
+    run.options.update(databases=[name], method="revoke_connect", command=None, undo=None, keep_readers=False)
+    run()
+    digests = str(tmp_path / "digests.json")
+    verify(VerifyRequest(source=endpoint_of(server), target=endpoint_of(server), databases=[name], digest_file=digests))
+    server.execute("ANALYZE t", name)
+    assert [one["rule"] for one in run(state="fenced", proof=digests)["explained"]] == ["fence_moved_by_maintenance"]
+    server.execute("CREATE INDEX late ON t (a)", name)
+    with pytest.raises(MigrationError, match="was written to after the freeze"):
+        run(state="fenced", proof=digests)
+    run(state="open")
+
+
 def test_a_transaction_that_still_writes_is_ended_or_refused(server, run):
     application, superuser = server.connect("frozen", "crm_app", "app-secret"), server.connect("frozen")
     with application.cursor() as cursor:
