@@ -67,7 +67,7 @@ class Normalizer:
     def _printed(self, statement: str, question: str, parameters: Any = None) -> str | None:
         """The answer to ``question`` after ``statement``, both rolled back; None when the target refuses the statement."""
         with self._connection.cursor() as cursor:
-            cursor.execute("BEGIN")
+            cursor.execute("BEGIN READ WRITE")  # whatever default the database came with
             try:
                 cursor.execute("SET LOCAL check_function_bodies = off")
                 cursor.execute("SAVEPOINT quiet")

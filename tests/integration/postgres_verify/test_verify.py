@@ -68,6 +68,16 @@ def test_an_untouched_move_has_no_unexplained_difference(moved, tmp_path):
     assert [server.execute("SELECT rows FROM crm.stale", "moved") for server in moved] == [[(0,)], [(1,)]]
 
 
+def test_a_move_of_a_database_that_is_read_only_by_default_has_none_either(moved):
+    for server in moved:
+        server.execute("ALTER DATABASE moved SET default_transaction_read_only = on")
+    try:
+        assert verify(request_of(moved, scope="catalog"))["equal"]
+    finally:
+        for server in moved:
+            server.execute("ALTER DATABASE moved RESET default_transaction_read_only")
+
+
 CATALOGS = "SET allow_system_table_mods = on;"  # for what no statement changes alone
 CHANGES = {
     # on the target: (statement, what must be said of it)
@@ -365,7 +375,6 @@ def test_logins_are_tried_over_the_real_path(moved, tmp_path):
 
 
 def test_a_role_has_to_get_only_into_the_databases_that_let_it_in_on_the_source(moved, new_database, tmp_path):
-    """Most of all where each application is kept out of what is another's."""
     source, target = moved
     for server in moved:
         second = new_database(server, "second", "TEMPLATE template0")
