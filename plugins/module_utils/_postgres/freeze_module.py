@@ -19,7 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres import a
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import fence as fences
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture import choose_databases
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import digest_database
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, describe_error, import_psycopg2
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze import Freeze
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.freeze_methods import Method, through_bouncer, through_hba
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.guard import Limits
@@ -92,15 +92,22 @@ def run(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     work = Freeze(source, databases, chosen(options, source, databases, psql), options["capture_file"],
                   options["reopen_script"], options["application_name"], options["other_clients"], options["settle"], psql,
                   Limits(options["longest"], options["lease"], tuple(options["signs"])))
+    psycopg2 = import_psycopg2()
     with _lease(options, check_mode):
-        if options["state"] == "fenced":
-            result = _fenced(work, options, check_mode)
-        elif options["state"] == "lifted":
-            result = _lifted(work, Endpoint.from_options(options["target"]), check_mode)
-        else:
-            result = _bring(work, options["state"], check_mode)
+        try:
+            result = _reach(work, options, check_mode)
+        except psycopg2.Error as error:
+            raise MigrationError(f"the source {source} refused: {describe_error(error)}") from None
     result["journal"] = _journal(work, result, options, time.monotonic() - started)
     return result
+
+
+def _reach(work: Freeze, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    if options["state"] == "fenced":
+        return _fenced(work, options, check_mode)
+    if options["state"] == "lifted":
+        return _lifted(work, Endpoint.from_options(options["target"]), check_mode)
+    return _bring(work, options["state"], check_mode)
 
 
 def _lease(options: Mapping[str, Any], check_mode: bool) -> Any:

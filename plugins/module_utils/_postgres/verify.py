@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import publish_json, read_json
+from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import read_manifest, sha256_file, utc_now
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES, Adaptation, left_members
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.baseline import FORMAT, Known, read_baseline
@@ -40,7 +40,13 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest i
     digest_database,
     transaction,
 )
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect, pin_session
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
+    Endpoint,
+    connect,
+    describe_error,
+    import_psycopg2,
+    pin_session,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.identity import verify_identity
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.kept_catalog import Kept, read_kept, readable_catalog, settle
@@ -96,11 +102,21 @@ class VerifyRequest:
 def verify(request: VerifyRequest) -> dict[str, Any]:
     """Compare and return the module's result; raises :class:`MigrationError` on a difference that no rule explains."""
     started = time.monotonic()
-    if request.created_file:
-        return verify_identity(request.target, request.created_file, request.application_name)
+    psycopg2 = import_psycopg2()
+    try:
+        if request.created_file:
+            return verify_identity(request.target, request.created_file, request.application_name)
+        return _compare(request, started)
+    except psycopg2.Error as error:  # of the target: what is read of the source says so itself
+        raise MigrationError(f"the target {request.target} could not be read: {describe_error(error)}") from None
+
+
+def _compare(request: VerifyRequest, started: float) -> dict[str, Any]:
     if request.proved_backup and (request.source is None or request.scope != "all" or request.expected_changes):
         raise MigrationError("proved_backup takes what all of a source was proved to be: it needs source, scope all and no "
                              "expected_changes", subject="proved_backup")
+    for path in filter(None, (request.digest_file, request.differences_file)):
+        private_directory(os.path.dirname(os.path.abspath(path)))
     known = read_known(request)
     work = Verification(request, known)
     if request.scope in ("rows", "all"):

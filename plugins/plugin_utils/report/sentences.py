@@ -290,6 +290,8 @@ TOOLS = (
     N_("the backup {name} is damaged, nothing was restored: {what}"),
     N_("database {name} exists on the target and holds {count} objects: remove or rename it, or choose another target"),
     N_("the target refused: {what}"),
+    N_("the target {endpoint} could not be read: {what}"),
+    N_("the source {endpoint} refused: {what}"),
     N_("the source changed while it was copied ({path}): stop what writes there, or exclude it"),
     N_("the copy could not be written to the disk: {what}"),
     N_("{name}: exit status {status}, {count} tests failed"),
