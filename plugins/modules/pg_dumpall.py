@@ -71,7 +71,7 @@ options:
     default: auto
   capture_file:
     description:
-      - JSON file with owners, privileges and settings as they were before a freeze (see M(dihya.migration.pg_freeze)).
+      - JSON file with owners, privileges and settings as they were before a freeze, of each database (M(dihya.migration.pg_freeze)).
       - Without it they are read now.
     type: path
   digests:

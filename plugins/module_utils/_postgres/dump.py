@@ -29,7 +29,13 @@ from ansible_collections.dihya.migration.plugins.module_utils._manifest import (
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.backup_dir import discard_stage, publish_stage, remove_stale, stage
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_archives import dump_archives
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_plain import dump_plain
-from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import KIND, DumpRequest, plan_workers, sizes_of
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import (
+    KIND,
+    DumpRequest,
+    plan_workers,
+    read_capture,
+    sizes_of,
+)
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
     connect,
     describe_error,
@@ -69,6 +75,8 @@ def dump(request: DumpRequest, check_mode: bool = False) -> dict[str, Any]:
     reusable = find_reusable(request, cluster)
     if reusable:
         return result_of(request.reuse or "", reusable, False, started, "the earlier backup is intact")
+    if request.capture_file:  # one that does not fit is refused before anything is dumped
+        read_capture(request, cluster)
     if check_mode:
         gone = would_remove(request.policy)
         would = f"would dump {len(cluster['databases'])} databases" + (f" and remove {len(gone)} older backups" if gone else "")

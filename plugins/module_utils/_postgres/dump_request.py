@@ -107,13 +107,22 @@ def _lsn(connection: Any) -> str | None:
 
 
 def read_capture(request: DumpRequest, cluster: dict[str, Any]) -> dict[str, Any]:
-    """Owners, ACLs and settings: those captured before a freeze when given, else as they are now."""
+    """Owners, ACLs and settings: those captured before a freeze when given, else as they are now.
+
+    Raises :class:`MigrationError` when what was captured lacks a database that is dumped.
+    """
     if not request.capture_file:
         return take_capture(request.source, cluster["databases"], request.application_name)
     try:
-        return read_json(request.capture_file)
-    except (OSError, ValueError) as error:
+        taken = read_json(request.capture_file)
+        missing = sorted(set(cluster["databases"]) - set(taken["databases"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise MigrationError(f"the capture {request.capture_file} cannot be read: {type(error).__name__}") from None
+    if missing:
+        raise MigrationError(f"the capture {request.capture_file} was made without database {missing[0]}: a backup that takes "
+                             "owners and privileges from it could not be restored. Dump only what was captured, or leave it out",
+                             subject="capture_file")
+    return taken
 
 
 def digest_all(request: DumpRequest, snapshots: dict[str, str], progress: Progress) -> dict[str, Any]:

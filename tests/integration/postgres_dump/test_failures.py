@@ -316,6 +316,18 @@ def test_a_freeze_of_the_source_does_not_travel(module, options, old, new, tools
         module.run("pg_restore_cluster", state="absent", **options)
 
 
+@pytest.mark.parametrize("content", ["shop alone", "a list"])
+def test_a_capture_that_lacks_a_database_is_refused_before_anything_is_dumped(module, old, odd, tools, tmp_path, content):
+    taken = capture(Endpoint.from_options(old.endpoint), ["shop"]) if content == "shop alone" else []
+    (tmp_path / "capture.json").write_text(json.dumps(taken))
+    given = {"source": old.endpoint, "databases": ["shop", odd], "dest": str(tmp_path / "b"), "bin_dir": tools,
+             "capture_file": str(tmp_path / "capture.json")}
+    for check in (True, False):
+        refused = module.run("pg_dumpall", check=check, **given)
+        assert refused["failed"] and "capture.json " in refused["msg"] and not (tmp_path / "b").exists(), refused
+        assert f"was made without database {odd}: " in refused["msg"] or content == "a list"
+
+
 def test_progress_that_a_server_refuses_neither_fails_a_dump_nor_ends_its_snapshot(old, tmp_path, monkeypatch):
     monkeypatch.setattr(Progress, "INTERVAL", 0.01)
     monkeypatch.setattr(meters, "UNDER_WAY", "SELECT nobody()")
