@@ -30,7 +30,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.prefligh
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain, version_key
 
-OLDEST = 11
+OLDEST = 13  # before it, catalogs lack columns that the proof reads (regcollation, stxstattarget, pubviaroot)
 # Bytes a second and core that dump and restore handle on ordinary machines: for a prediction, never a verdict.
 DUMP_RATE, RESTORE_RATE = 150e6, 30e6
 

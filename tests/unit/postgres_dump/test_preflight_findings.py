@@ -140,7 +140,7 @@ CASES = [
     (put("tools/pg_restore", {"version": "16.3"}), "older than the target's 18", True),
     (put("target/server/version_num", 170001), "may not restore on the target's 17", True),
     (put("target/server/version_num", 150001), "older than the source", True),
-    (put("source/server/version_num", 100001), "the source is of version", True),
+    (put("source/server/version_num", 120022), "the source is of version", True),
     (put("target/refused_options", ["pg_attver"]), "writes the column option pg_attver", True),
     (put("backup/error", "Permission denied"), "/b cannot be written", True),
     (put("backup/free", 599), "the backup may take 600 B", True),
