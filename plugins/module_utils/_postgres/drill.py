@@ -25,6 +25,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._manifest import N
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import drill_plan
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import extensions_in, listed
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.collations import read_named, refused_locales
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, connect
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_facts import look_at_directory
@@ -44,7 +45,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools im
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
 
 EARLIER = "evidence of an earlier drill of the same plan"
-LOCALES = "SELECT collcollate AS name FROM pg_catalog.pg_collation WHERE collprovider = 'c' AND collcollate IS NOT NULL"
+LOCALES = "SELECT collcollate AS collate, collctype AS ctype FROM pg_catalog.pg_collation" \
+          " WHERE collprovider = 'c' AND collcollate IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def _on_throwaway(request: DrillRequest, choice: Choice, manifest: dict[str, Any
                              drill_plan.server_settings(manifest, request.jobs, monetary))
     with server as endpoint:
         problems = drill_plan.lacking({name: manifest["databases"][name] for name in databases},
-                                      _extensions(request, manifest, databases), _offered(endpoint))
+                                      _extensions(request, manifest, databases), _offered(endpoint, manifest))
         if problems:
             raise Unfit("; ".join(problems), findings=problems)
         wanted = request.restore_on(endpoint, os.path.join(server.directory, "created.json"), **request.as_it_is)
@@ -304,10 +306,13 @@ def _extensions(request: DrillRequest, manifest: dict[str, Any], databases: list
     return {name for name in found if f"extension {name}" not in request.leave_out}
 
 
-def _offered(server: Endpoint) -> dict[str, Any]:
+def _offered(server: Endpoint, manifest: dict[str, Any]) -> dict[str, Any]:
     with contextlib.closing(connect(server)) as connection:
+        needs = [frame.get("needs", {}) for frame in manifest["databases"].values()]
+        known = rows(connection, LOCALES)
         return {"extensions": {row["name"] for row in rows(connection, "SELECT name FROM pg_catalog.pg_available_extensions")},
-                "locales": {row["name"] for row in rows(connection, LOCALES)},
+                "locales": {row["collate"] for row in known}, "named": read_named(connection),
+                "refused_locales": refused_locales(connection, needs, known),
                 "icu": bool(rows(connection, "SELECT 1 AS one FROM pg_catalog.pg_collation WHERE collprovider = 'i' LIMIT 1"))}
 
 

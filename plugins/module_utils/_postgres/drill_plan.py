@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.times import parse
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.collations import lost
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_space import RESTORE_FACTOR
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.server import lock_room
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import amount, names, plain
@@ -137,7 +138,7 @@ def bootstrap_role(captured: Mapping[str, Any] | None) -> str:
 def lacking(databases: Mapping[str, Mapping[str, Any]], extensions: Iterable[str], server: Mapping[str, Any]) -> list[str]:
     """What ``databases`` (frames of the manifest) and ``extensions`` need and a ``server`` has not.
 
-    ``server`` has ``extensions`` (names it can create), ``locales`` (of libc) and ``icu``.
+    ``server`` has ``extensions`` (names it can create), ``locales`` (of libc), ``icu`` and what :func:`collations.lost` asks for.
     """
     found = []
     for name in sorted(set(extensions)):
@@ -152,6 +153,14 @@ def lacking(databases: Mapping[str, Mapping[str, Any]], extensions: Iterable[str
             found.append(f"locale {names(missing)} of database {name} is not installed on this host")
         if frame["provider"] == "i" and not server["icu"]:
             found.append(f"database {name} needs ICU, the throw-away server was built without it")
+        locales, system, unmade = lost(frame.get("needs", {}), frame["encoding"], server)
+        if locales:
+            found.append(f"locale {names(locales)} of collations in database {name} is not installed on this host")
+        if system:
+            found.append(f"collations that database {name} uses are not on the throw-away server: {names(system)}: install their locales "
+                         "on this host")
+        if unmade:
+            found.append(f"collations of database {name} need ICU, the throw-away server was built without it: {names(unmade)}")
     return found
 
 

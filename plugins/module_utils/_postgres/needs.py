@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.collations import read_named, read_needed
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint, import_psycopg2
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import rows
 
@@ -45,16 +46,17 @@ JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation WHERE c.oid >= 16384 AN
 
 
 def read_needs(connection: Any) -> dict[str, Any]:
-    """``extensions``, ``types`` (columns by type) and ``icu_columns`` (their number) of the database of ``connection``."""
+    """``extensions``, ``types`` (columns by type), ``icu_columns`` (their number) and ``collations`` of the database of ``connection``."""
     return {"extensions": rows(connection, EXTENSIONS), "types": {row["type"]: row["columns"] for row in rows(connection, TYPES)},
-            "icu_columns": rows(connection, ICU_COLUMNS)[0]["columns"]}
+            "icu_columns": rows(connection, ICU_COLUMNS)[0]["columns"], "collations": read_needed(connection)}
 
 
 def read_offer(connection: Any, endpoint: Endpoint, server: dict[str, Any]) -> dict[str, Any]:
     """What the server of ``connection`` has; ``server`` is of :func:`read_server`.
 
-    ``available`` extensions (versions by name), those that are ``superuser_only``, ``collations``, ``icu``, ``xml``, ``local_data``
-    (free space and device of its data, None when they are on another machine), ``hba`` and ``maps`` (of its rules for who may log in).
+    ``available`` extensions (versions by name), those that are ``superuser_only``, ``collations``, those of the system that a new
+    database has (``named``), ``icu``, ``xml``, ``local_data`` (free space and device of its data, None when they are on another
+    machine), ``hba`` and ``maps`` (of its rules for who may log in).
     """
     provider = "datlocprovider::text" if connection.server_version >= 150000 else "'c'"
     free = "trusted OR NOT superuser" if connection.server_version >= 130000 else "NOT superuser"
@@ -62,7 +64,7 @@ def read_offer(connection: Any, endpoint: Endpoint, server: dict[str, Any]) -> d
     return {
         "available": {row["name"]: row["versions"] for row in available},
         "superuser_only": [row["name"] for row in available if not row["open"]],
-        "collations": rows(connection, COLLATIONS.format(provider=provider)),
+        "collations": rows(connection, COLLATIONS.format(provider=provider)), "named": read_named(connection),
         # Builds without ICU know a collation of that provider too, but none of those that initdb takes from the library.
         "icu": bool(rows(connection, "SELECT 1 AS one FROM pg_catalog.pg_collation WHERE collname = 'und-x-icu'")),
         "xml": _can(connection, "SELECT '<a/>'::pg_catalog.xml"), "local_data": _local_data(endpoint, server),

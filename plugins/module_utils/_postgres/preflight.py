@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding, finding
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.collations import lost
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_managed import managed
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_read import SOURCE, TARGET, chosen_frames, good, major
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.preflight_roles import everybody, existing_roles
@@ -43,8 +44,8 @@ def findings(facts: dict[str, Any]) -> list[Finding]:
     if facts["target"]["reachable"]:
         checks += [target_state, target_free]
     if facts["source"]["reachable"] and facts["target"]["reachable"]:
-        checks += [same_server, order_of_versions, extensions, locales, managed, existing_roles, everybody, places, passwords, access,
-                   settings, pins, capacity, target_locks, types, target_space]
+        checks += [same_server, order_of_versions, extensions, locales, collations, managed, existing_roles, everybody, places, passwords,
+                   access, settings, pins, capacity, target_locks, types, target_space]
     found = [one for check in checks for one in check(facts)]
     return sorted(found, key=lambda one: not one["blocking"])
 
@@ -288,6 +289,23 @@ def locales(facts: dict[str, Any]) -> Iterator[Finding]:
     if not icu:
         for name in [name for name, content in good(facts).items() if content["icu_columns"]]:
             yield finding(TARGET, f"columns in database {name} need ICU, the target was built without it", "install a build with ICU")
+
+
+def collations(facts: dict[str, Any]) -> Iterator[Finding]:
+    """Collations that a restore makes or names, and that the target cannot give."""
+    encodings = {frame["name"]: frame["encoding"] for frame in chosen_frames(facts)}
+    for name, content in good(facts).items():
+        missing, system, unmade = lost(content, encodings.get(name, ""), facts["target"])
+        if missing:
+            yield finding(TARGET, f"locale {names(missing)} of collations in database {name} is not known on the target",
+                          "install the locale on the machine of the target and start the server anew")
+        if system:
+            yield finding(TARGET, f"a new database of the target lacks collations that database {name} uses: {names(system)}",
+                          "install their locales there before the cluster is made (initdb takes in what the machine has), or give what "
+                          "uses them a collation of the database's own")
+        if unmade:
+            yield finding(TARGET, f"collations of database {name} need ICU, the target was built without it: {names(unmade)}",
+                          "install a build with ICU")
 
 
 def not_proved(facts: dict[str, Any]) -> list[str]:

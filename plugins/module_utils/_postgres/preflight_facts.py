@@ -20,6 +20,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._lease import boot
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight as rules
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt import SERVICE_ROLES
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.archive import check_leave_out
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.collations import refused_locales
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import (
     Endpoint,
     connect,
@@ -148,6 +149,8 @@ def gather(request: PreflightRequest) -> dict[str, Any]:
                 passwords={role: str(password) for role, password in request.logins.items()}, application_name=request.application_name)
             facts["target"]["superuser_only"] = closed_extensions(facts["source"]["contents"], facts["target"], connections["target"],
                                                                   request.leave_out)
+            facts["target"]["refused_locales"] = refused_locales(connections["target"], facts["source"]["contents"].values(),
+                                                                 facts["target"]["collations"])
             if not facts["target"]["standby"]:
                 facts["target"]["refused_pins"] = refused(
                     connections["target"], pinned(request.pin_settings, facts["source"]["server"]["settings"]))

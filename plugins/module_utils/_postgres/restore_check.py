@@ -9,14 +9,15 @@ from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._finding import Finding
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import preflight
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.collations import refused_locales
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.managed_facts import closed_extensions
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_offer
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.pinned import pinned, refused
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import Backup, RestoreRequest
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import major_of
 
-CHECKS = (preflight.order_of_versions, preflight.extensions, preflight.locales, preflight.types, preflight.target_space,
-          preflight.target_locks, preflight.passwords, preflight.pins)
+CHECKS = (preflight.order_of_versions, preflight.extensions, preflight.locales, preflight.collations, preflight.types,
+          preflight.target_space, preflight.target_locks, preflight.passwords, preflight.pins)
 # What a backup says that was made before needs were noted in it.
 NOTHING: dict[str, Any] = {"extensions": [], "types": {}, "icu_columns": 0}
 
@@ -45,6 +46,7 @@ def look(request: RestoreRequest, backup: Backup, connection: Any, server: dict[
     offer = dict(read_offer(connection, request.target, server), server=server, user=request.target.user)
     offer["refused_pins"] = refused(connection, pinned(request.pin_settings, manifest["server"]["settings"]))
     offer["superuser_only"] = closed_extensions(contents, offer, connection, request.leave_out)
+    offer["refused_locales"] = refused_locales(connection, contents.values(), offer["collations"])
     made = [role for role in backup.globals["roles"] if role["name"] not in existing] if request.roles == "restore" else []
     source = {"server": manifest["server"], "globals": {"databases": list(manifest["databases"].values()), "roles": made},
               "contents": contents}

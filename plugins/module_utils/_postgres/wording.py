@@ -15,8 +15,10 @@ def names(items: list[str]) -> str:
 
 
 def plain(locale: str) -> str:
-    """A locale's name as all systems would spell it: ``en_us.utf8`` for ``en_US.UTF-8``."""
-    return (locale or "").lower().replace("utf-8", "utf8")
+    """A locale's name as all systems would spell it: ``en_us.utf8`` for ``en_US.UTF-8``, ``fr_fr.iso88591`` for ``fr_FR.ISO8859-1``."""
+    place, dot, rest = (locale or "").lower().partition(".")
+    encoding, at, variant = rest.partition("@")
+    return place + dot + re.sub("[^a-z0-9]", "", encoding) + at + variant
 
 
 def version_key(version: str) -> tuple[int, ...]:

@@ -139,6 +139,16 @@ def test_a_row_or_an_index_that_is_not_as_it_was_fails_the_drill(options, module
         assert log.stat().st_mode & 0o077 == 0 and "client ⵣ" not in log.read_text()
 
 
+def test_a_collation_that_the_throw_away_server_cannot_give_is_found_before_anything_is_restored(options, module, copy):
+    manifest = manifest_of(copy)
+    one = {"name": "own", "collname": "own", "system": False, "provider": "c", "collate": "yy_YY", "ctype": "yy_YY"}
+    manifest["databases"]["shop"]["needs"]["collations"] = [one, dict(one, system=True, name="xx_XX", collname="xx_XX")]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    result = module.run("pg_restore_drill", server="throwaway", **options)
+    assert result.get("failed") and "locale yy_YY of collations in database shop is not installed on this host" in result["msg"], result
+    assert "collations that database shop uses are not on the throw-away server: xx_XX" in result["msg"], result
+
+
 @pytest.mark.parametrize("moment", ["data/PG_VERSION", "created.json"])
 def test_a_killed_drill_leaves_nothing_to_the_next_one(options, module, moment):
     """Killed while the server is made, and while it is filled; before that a second worker was refused."""

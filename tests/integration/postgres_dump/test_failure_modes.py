@@ -136,7 +136,8 @@ def test_a_restore_alone_is_refused_before_anything_is_made_with_all_that_the_ta
     manifest = tmp_path / "backup" / os.path.basename(dumped["path"]) / "manifest.json"
     content = json.loads(manifest.read_text())
     content["databases"]["jobs"].update(collate="xx_XX.utf8", provider="i", encoding="SQL_ASCII")
-    content["databases"]["jobs"]["needs"].update(types={"money": 1, "xml": 1}, icu_columns=1)
+    own = {"name": "own", "collname": "own", "system": False, "provider": "c", "collate": "yy_YY", "ctype": "yy_YY"}
+    content["databases"]["jobs"]["needs"].update(types={"money": 1, "xml": 1}, icu_columns=1, collations=[own])
     content["server"]["settings"]["lc_monetary"] = "xx_XX"
     content["server"].update(version="19.4", version_num=190004)
     content["tables"]["jobs"].update({f"public.t{number}": {"bytes": 1 << 50, "index_bytes": 0} for number in range(10000)})
@@ -147,12 +148,24 @@ def test_a_restore_alone_is_refused_before_anything_is_made_with_all_that_the_ta
     for check in (True, False):
         refused = module.run("pg_restore_cluster", check, target=new.endpoint, backup=dumped["path"], databases=["jobs", "nothing"],
                              created_file=str(record), bin_dir=tools)
-        assert refused["failed"] and len(refused["findings"]) == 11, refused
-        for said in ("the backup holds no database nothing", "extension pg_cron", "locale xx_XX.utf8 of database jobs", *lacking,
+        assert refused["failed"] and len(refused["findings"]) == 12, refused
+        for said in ("the backup holds no database nothing", "extension pg_cron", "locale xx_XX.utf8 of database jobs",
+                     "locale yy_YY of collations in database jobs", *lacking,
                      "has money columns and lc_monetary differs", "restore may take", "is older than the source (19.4)",
                      "the backup was made with tools of version 19", "the lock table of the target is made for 6400"):
             assert said in refused["msg"], (said, refused)
         assert new.names() == before and not record.exists()
+
+
+def test_a_restore_alone_is_refused_where_the_target_cannot_give_a_collation(module, copy, new, tools, tmp_path):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    own = {"name": "own", "collname": "own", "system": False, "provider": "c", "collate": "yy_YY", "ctype": "yy_YY"}
+    manifest["databases"]["shop"]["needs"]["collations"] = [own]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    before = new.names()
+    refused = module.run("pg_restore_cluster", target=new.endpoint, backup=str(copy), created_file=str(tmp_path / "created"), bin_dir=tools)
+    assert "locale yy_YY of collations in database shop is not known on the target" in refused["msg"], refused
+    assert new.names() == before and not (tmp_path / "created").exists()
 
 
 def test_an_extension_that_is_left_out_leaves_its_rows_and_privileges_behind(module, cron, new, tools, tmp_path):

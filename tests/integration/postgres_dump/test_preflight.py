@@ -139,6 +139,25 @@ def test_types_are_found_however_deep_and_so_is_what_a_restore_computes_by_funct
             "materialized view public.seen, table public.asked (check good), table public.asked (generated column b)") in told
 
 
+def test_a_collation_that_the_target_cannot_give_is_found_whatever_uses_it(look, scratch, old):
+    catalogs = "SET allow_system_table_mods = on; UPDATE pg_collation SET "  # no other locale is on every machine
+    scratch(
+        "sorted",
+        "CREATE COLLATION own (provider = libc, locale = 'C.UTF-8')",
+        'CREATE DOMAIN word AS text COLLATE "C.utf8"',
+        'CREATE TABLE plain_ones (a text COLLATE "C", b text COLLATE "POSIX", c text COLLATE ucs_basic, d text COLLATE own)',
+    )
+    assert blocking(look(databases=["sorted"])) == []
+    system = "a new database of the target lacks collations that database sorted uses: "
+    old.execute(f"{catalogs} collname = 'xx_XX' WHERE collname = 'C.utf8'", "sorted")
+    assert blocking(look(databases=["sorted"])) == [f'{system}"xx_XX"']
+    for statement in ("DROP DOMAIN word", "CREATE TABLE t (a text)", 'CREATE INDEX ON t (a COLLATE "xx_XX")',
+                      f"{catalogs} collcollate = 'yy_YY', collctype = 'yy_YY' WHERE collname = 'own'"):
+        old.execute(statement, "sorted")
+    assert blocking(look(databases=["sorted"])) == [
+        "locale yy_YY of collations in database sorted is not known on the target", f'{system}"xx_XX"']
+
+
 def test_what_a_dump_leaves_out_or_brings_in_name_only_is_told(look, scratch, old):
     scratch("loose", "CREATE UNLOGGED TABLE quick (a int)", "CREATE FOREIGN DATA WRAPPER other",
             "CREATE SERVER there FOREIGN DATA WRAPPER other", "CREATE FOREIGN TABLE far (a int) SERVER there")

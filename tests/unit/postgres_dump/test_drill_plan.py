@@ -14,7 +14,7 @@ MANIFEST = {
     "server": {"version_num": 150018, "system_identifier": "71",
                "settings": {"max_locks_per_transaction": "1000", "max_connections": "100"}},
     "tools": {"pg_dump": "18.6"}, "tables": {"crm": {"public.a": {"bytes": 1000, "index_bytes": 500}}},
-    "databases": {"crm": {"collate": "fr_FR.UTF-8", "ctype": "C", "provider": "c"}},
+    "databases": {"crm": {"collate": "fr_FR.UTF-8", "ctype": "C", "provider": "c", "encoding": "UTF8"}},
 }
 PLAN = drill_plan.make_plan(MANIFEST, ["crm"], 18, "18.6")
 GOOD = {"kind": "restore_drill", "format": 1, "passed": True, "created": "2026-11-27T12:00:00.000000Z", "plan": PLAN,
@@ -71,11 +71,15 @@ def test_long_names_of_databases_stay_apart_and_fit():
 
 
 def test_what_a_throw_away_server_lacks_is_named():
-    server = {"extensions": {"plpgsql", "vector"}, "locales": {"en_US.utf8"}, "icu": False}
-    frames = {"crm": MANIFEST["databases"]["crm"], "hr": {"collate": "C", "ctype": "en_US.UTF-8", "provider": "i"}}
+    server = {"extensions": {"plpgsql", "vector"}, "locales": {"en_US.utf8"}, "icu": False, "named": [["sv_SE", "LATIN1"]],
+              "refused_locales": [["de_DE", "de_DE"]]}
+    own = {"name": "app.own", "collname": "own", "system": False, "provider": "c", "collate": "de_DE", "ctype": "de_DE"}
+    system = dict(own, system=True, name="sv_SE", collname="sv_SE")
+    frames = {"crm": dict(MANIFEST["databases"]["crm"], needs={"collations": [own, system]}),
+              "hr": {"collate": "C", "ctype": "en_US.UTF-8", "provider": "i", "encoding": "UTF8"}}
     found = drill_plan.lacking(frames, ["vector", "postgis", "pg_cron"], server)
-    assert [sum(word in text for text in found) for word in ("postgis", "pg_cron", "fr_FR.UTF-8", "ICU", "vector", "en_US")] == [
-        1, 1, 1, 1, 0, 0]
+    assert [sum(word in text for text in found) for word in ("postgis", "pg_cron", "fr_FR.UTF-8", "ICU", "de_DE", "sv_SE", "vector",
+                                                             "en_US")] == [1, 1, 1, 1, 1, 1, 0, 0]
     assert drill_plan.lacking({}, ["vector"], server) == []
 
 

@@ -41,6 +41,7 @@ FRAME = {
     "allow_connections": True,
     "is_template": False,
 }
+SORTED = {"name": "public.sorted", "collname": "sorted", "system": False, "provider": "c", "collate": "xx_XX", "ctype": "xx_XX"}
 TABLE = {"schema": "app", "name": "t", "kind": "r", "persistence": "p", "bytes": 600, "index_bytes": 400}
 
 
@@ -61,6 +62,8 @@ def sound() -> dict[str, Any]:
         "local_data": {"free": 10**6, "device": 2},
         "available": {"plpgsql": ["1.0"], "vector": ["0.8.0", "0.10.0"]},
         "collations": [{"provider": "c", "collate": "fr_FR.utf8", "ctype": "fr_FR.utf8"}],
+        "named": [["fr_FR.utf8", "UTF8"], ["und-x-icu", ""]],
+        "refused_locales": [["xx_XX", "xx_XX"]],
     }
     source = dict(
         side,
@@ -74,6 +77,7 @@ def sound() -> dict[str, Any]:
                 "callers": [],
                 "dictionaries": [],
                 "icu_columns": 0,
+                "collations": [dict(SORTED, collate="fr_FR.utf8", ctype="fr_FR.utf8"), dict(SORTED, system=True, collname="fr_FR.utf8")],
                 "unreadable": [],
                 "hidden": [],
                 "subscriptions": [],
@@ -183,6 +187,11 @@ CASES = [
     (put("source/globals/databases/0/provider", "i"), "needs ICU", True),
     (put("source/globals/databases/0/encoding", "SQL_ASCII"), "SQL_ASCII", False),
     (put("source/contents/crm/icu_columns", 2), "columns in database crm need ICU", True),
+    (put("source/contents/crm/collations", [SORTED]), "locale xx_XX of collations in database crm is not known on the target", True),
+    (put("source/contents/crm/collations", [dict(SORTED, provider="i")]), "collations of database crm need ICU", True),
+    (put("source/contents/crm/collations", [dict(SORTED, system=True, collname="sv_SE", name='"sv_SE"')]),
+     'a new database of the target lacks collations that database crm uses: "sv_SE"', True),
+    (put("target/named", [["fr_FR.utf8", "LATIN1"]]), "a new database of the target lacks collations that database crm uses", True),
     (put("source/globals/roles/0/password", "md5abc"), "the passwords of crm are md5 hashes", False),
     (put("target/server/settings/TimeZone", "Europe/Paris"), "TimeZone is UTC on the source", True),
     (put("target/server/settings/lc_messages", "fr_FR.UTF-8"), "lc_messages is C on the source", False),
@@ -342,6 +351,6 @@ def test_the_plan_says_what_moves_where_and_how_much():
 
 
 def test_names_and_numbers_are_compared_as_people_mean_them():
-    assert plain("fr_FR.UTF-8") == plain("fr_fr.utf8")
+    assert plain("fr_FR.UTF-8") == plain("fr_fr.utf8") and plain("fr_FR.ISO-8859-1@euro") == "fr_fr.iso88591@euro"
     assert version_key("0.10.0") > version_key("0.9.1")
     assert [amount(count) for count in (5, 1500, 2_500_000, 3 * 10**12)] == ["5 B", "1.5 kB", "2.5 MB", "3.0 TB"]
