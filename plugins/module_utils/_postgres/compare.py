@@ -19,6 +19,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.catalog 
     UNREADABLE,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.everybody import LIBRARIES, settings_of
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.inherited_order import InheritedOrder
 
 FRAME = ("owner", "encoding", "collate", "ctype", "provider", "locale", "rules", "is_template", "allow_connections", "connection_limit",
          "comment")
@@ -57,6 +58,7 @@ def compare_catalogs(database: str, source: Mapping[str, Any], target: Mapping[s
     themselves. ``same`` decides whether two printed definitions mean the same.
     """
     found = []
+    inherited = InheritedOrder(source, target)
     for kind in sorted(source.keys() | target.keys()):
         old, new = source.get(kind, {}), target.get(kind, {})
         if kind == NOT_NULL_KIND and (kind not in source or kind not in target):
@@ -66,6 +68,8 @@ def compare_catalogs(database: str, source: Mapping[str, Any], target: Mapping[s
                 table = (old.get(identity) or new.get(identity) or {}).get("of") or identity
                 rule = "schema_change" if table in expected or identity in expected else _rule(
                     kind, identity, what, old.get(identity) or {}, new.get(identity) or {})
+                if rule is None and (kind, what) == ("column", "position") and inherited.explains(table):
+                    rule = "inherited_column_order"
                 found.append(Difference(database, f"{kind} {identity}", what, rule))
     return found
 

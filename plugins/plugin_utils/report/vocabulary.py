@@ -200,6 +200,7 @@ RULES = {
     "schema_change": N_("the release's schema tool changed it on purpose"),
     "extension_version": N_("the target's version of the extension"),
     "extension_of_the_server": N_("an extension that the server brings along"),
+    "inherited_column_order": N_("a column that a parent table got later: a restore puts those of the parents first"),
     "subscription_arrives": N_("a subscription, which is restored disabled and with defaults of the target"),
     "sequence_in_use": N_("a sequence that was used while the backup was made"),
     "sequence_behind": N_("a sequence that was behind the numbers in its column before, and was moved as it was"),

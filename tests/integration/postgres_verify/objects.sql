@@ -50,7 +50,7 @@ CREATE TABLE crm.listed_south PARTITION OF crm.listed FOR VALUES IN ('south', 's
 CREATE TABLE crm.hashed (k crm.colour, v int) PARTITION BY HASH (k);
 CREATE TABLE crm.hashed_0 PARTITION OF crm.hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE crm.hashed_1 PARTITION OF crm.hashed FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-CREATE TABLE crm.parent (a int); CREATE TABLE crm.child (b int) INHERITS (crm.parent);
+CREATE TABLE crm.parent (a int); CREATE TABLE crm.child (b int) INHERITS (crm.parent); ALTER TABLE crm.parent ADD later int;
 CREATE UNLOGGED TABLE crm.quick (v int);
 CREATE TABLE crm."Näme with ""quotes"" 100%" ("Ä %s" int PRIMARY KEY);
 CREATE TABLE crm.empty ();

@@ -111,6 +111,23 @@ def test_an_expected_table_explains_what_belongs_to_it_and_nothing_else():
     assert [one.rule for one in compare_catalogs("crm", source, target, ["s.t"])] == ["schema_change", None]
 
 
+def test_the_order_of_a_table_that_inherits_is_explained_where_it_is_what_a_restore_gives_and_only_there():
+    def catalog(bound: str | None = None, **orders: str) -> dict[str, dict[str, dict[str, object]]]:
+        return {"table": {"s.child": {"parents": ["s.one", "s.two"], "partition_bound": bound}, "s.one": {}, "s.two": {}},
+                "column": {f"s.{table}.{name}": {"of": f"s.{table}", "position": number}
+                           for table, names in orders.items() for number, name in enumerate(names, 1)}}
+
+    source = {"one": "ac", "two": "az", "child": "azbcy"}  # c is of later
+    target = catalog(**{**source, "child": "aczby"})
+    assert {(text.rpartition(" ")[2], rule) for text, rule in said(compare_catalogs("crm", catalog(**source), target))} == {
+        ("position", "inherited_column_order")}
+    for other in ("aczyb", "aczbx"):
+        rules = [one.rule for one in compare_catalogs("crm", catalog(**source), catalog(**{**source, "child": other}))]
+        assert rules and set(rules) == {None}
+    partition = compare_catalogs("crm", catalog("DEFAULT", **source), catalog("DEFAULT", **{**source, "child": "aczby"}))
+    assert partition and {one.rule for one in partition} == {None}
+
+
 def test_options_of_a_user_mapping_that_nobody_read_are_neither_equal_nor_a_difference():
     source = {"user mapping": {"far a": {"options": "unknown"}, "far b": {"options": "1"}, "far c": {"options": "1"}, "far d": {}}}
     target = {"user mapping": {"far a": {"options": "unknown"}, "far b": {"options": "unknown"}, "far c": {"options": "2"}}}
