@@ -15,8 +15,8 @@ description:
   - Preferably on a throw-away server of the target's version on this host. It takes connections over one private socket only, archives
     nothing, loads no library and runs no subscription. Where the host makes user namespaces it has no network at all.
   - PostgreSQL refuses to run as root. For root the server runs in a user namespace, or else as O(server_user).
-  - A drill that passes adds the major version to C(restorable_on) in the manifest of the backup, and leaves its evidence in
-    C(evidence.json) in O(work_dir).
+  - A drill that passes adds the major version to C(restorable_on) in the manifest of the backup, with O(leave_out) to
+    C(partly_restorable_on), and leaves its evidence in C(evidence.json) in O(work_dir).
   - A drill that was killed leaves no process that outlives it where user namespaces work. The next one ends and erases what is left.
 extends_documentation_fragment:
   - dihya.migration.postgresql
@@ -92,9 +92,9 @@ options:
   evidence:
     description:
       - Path of the C(evidence.json) of an earlier drill, taken instead of a new one. It counts when it is at most 7 days old and of the
-        same cluster (its system identifier; a physical copy has the same), databases, major versions and client tools, no less than half
-        and no more than twice as large, and the files of O(backup) are intact. Else the module fails and says why not. Where a login
-        could not read the system identifier, that it is of the same cluster is in RV(not_proved).
+        same cluster (its system identifier; a physical copy has the same), databases, major versions, client tools, O(leave_out) and
+        O(owners), no less than half and no more than twice as large, and the files of O(backup) are intact. Else the module fails and
+        says why not. Where a login could not read the system identifier, that it is of the same cluster is in RV(not_proved).
     type: path
   expected:
     description:

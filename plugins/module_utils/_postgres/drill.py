@@ -3,7 +3,8 @@
 """Prove that a backup can be restored: restore it, compare every row, object and privilege with it, remove it again.
 
 On a throw-away server of the target's version, under scratch names on the target, or not at all when the evidence of an
-earlier drill of the same plan counts. A drill that passes is noted in the backup's manifest (``restorable_on``).
+earlier drill of the same plan counts. A drill that passes is noted in the backup's manifest (``restorable_on``; where objects were
+left out by choice, ``partly_restorable_on``).
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.throwawa
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import tool_version
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
 
+WHOLLY, PARTLY = "restorable_on", "partly_restorable_on"
 EARLIER = "evidence of an earlier drill of the same plan"
 LOCALES = "SELECT collcollate AS collate, collctype AS ctype FROM pg_catalog.pg_collation" \
           " WHERE collprovider = 'c' AND collcollate IS NOT NULL"
@@ -124,7 +127,8 @@ def drill(request: DrillRequest, check_mode: bool = False) -> dict[str, Any]:
     manifest = _manifest(request, check_mode)
     major = _major(request)
     databases = sorted(request.databases or (manifest or {}).get("databases", []))
-    plan = drill_plan.make_plan(manifest, databases, major, pg_restore, request.source_identifier)
+    plan = drill_plan.make_plan(manifest, databases, major, pg_restore, request.source_identifier, leave_out=request.leave_out,
+                                owners=request.owners)
     held_bytes = drill_plan.bytes_held(manifest, databases, request.expected)
     swept = [] if check_mode else remove_left(request)
     if request.evidence:
@@ -140,8 +144,10 @@ def drill(request: DrillRequest, check_mode: bool = False) -> dict[str, Any]:
     private_directory(request.work_dir)
     choice, done = _drill(request, choice, manifest, databases)
     done.update(format=drill_plan.FORMAT, kind=drill_plan.KIND, created=utc_now(), passed=True, plan=plan, bytes=held_bytes)
+    if request.leave_out:
+        done["limits"].append(drill_plan.LEFT_OUT_LIMIT.format(what=names(sorted(request.leave_out))))
     if databases == sorted(manifest["databases"]):
-        _note(str(request.backup), manifest, major)
+        _note(str(request.backup), manifest, PARTLY if request.leave_out else WHOLLY, major)
     done["manifest_sha256"] = sha256_file(os.path.join(str(request.backup), NAME))
     publish_json(request.path("evidence.json"), done)
     return dict(_result(request, done, choice.reason, time.monotonic() - started, True), swept=swept)
@@ -327,10 +333,11 @@ def locale_exists(name: str) -> bool:
     return True
 
 
-def _note(backup: str, manifest: dict[str, Any], major: int) -> None:
-    """Record in the manifest that the whole backup could be restored on ``major``."""
-    if major not in manifest["restorable_on"]:
-        publish_json(os.path.join(backup, NAME), dict(manifest, restorable_on=sorted([*manifest["restorable_on"], major])))
+def _note(backup: str, manifest: dict[str, Any], what: str, major: int) -> None:
+    """Record in the manifest, under ``what``, that all databases of the backup could be restored on ``major``."""
+    noted = manifest.get(what, [])
+    if major not in noted:
+        publish_json(os.path.join(backup, NAME), {**manifest, what: sorted([*noted, major])})
 
 
 def _accepted(request: DrillRequest, manifest: dict[str, Any] | None, plan: dict[str, Any], held_bytes: int | None) -> dict[str, Any]:

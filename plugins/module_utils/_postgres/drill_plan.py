@@ -18,6 +18,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording 
 FORMAT = 1
 KIND = "restore_drill"
 KEPT = ("server", "version", "limits", "seconds", "tables", "rows", "not_proved", "explained")  # what a drill writes about itself
+LABELS = {"leave_out": "choice of what is left out"}  # how a plan's keys are called
 IDENTIFIER = "system_identifier"  # of the source's cluster; a physical copy, on which a rehearsal may be made, has the same
 COUNTS_FOR = datetime.timedelta(days=7)
 ALIKE = 2  # times as large, or as small, as what an earlier drill restored: beyond that it shows little of this backup
@@ -30,6 +31,7 @@ PLACES = {"throwaway": "on a throw-away server of version {version}", "scratch":
 PASSED = "restored in {seconds} s {place} and compared ({tables} tables, {rows} rows)"
 OF_ANOTHER = "restore drill: that the evidence is of this source: the system identifier of one of both is not known"
 NO_NETWORK_LIMIT = "restore drill: user namespaces are off on this host, so the throw-away server could have reached the network"
+LEFT_OUT_LIMIT = "restore drill: left out by choice: {what}"
 MONEY_LIMIT = "restore drill: the locale {name} for amounts of money is not installed on this host"
 LIMITS = {
     "throwaway": ["restore drill: its time is that of a server on the mover without fsync, not of the target"],
@@ -38,14 +40,15 @@ LIMITS = {
 }
 
 
-def make_plan(manifest: Mapping[str, Any] | None, databases: Collection[str], major: int, pg_restore: str,
-              source: str | None = None) -> dict[str, Any]:
+def make_plan(manifest: Mapping[str, Any] | None, databases: Collection[str], major: int, pg_restore: str, source: str | None = None,
+              *, leave_out: Sequence[str] = (), owners: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What two drills must have in common for one to count for the other; as far as it is known before there is a backup.
 
     ``source`` is the system identifier of the source; where there is a backup, it says it. None where a login may not read it.
+    ``leave_out`` and ``owners`` are options of the modules.
     """
     cluster = source if manifest is None else manifest["server"].get(IDENTIFIER)
-    known = {IDENTIFIER: cluster} if cluster else {}
+    known = {"leave_out": sorted(leave_out), "owners": dict(owners or {}), **({IDENTIFIER: cluster} if cluster else {})}
     if manifest is None:
         return {"target_major": major, **({"databases": sorted(databases)} if databases else {}), **known}
     return {"databases": sorted(databases), "source_major": manifest["server"]["version_num"] // 10000, "target_major": major,
@@ -62,7 +65,8 @@ def evidence_problems(evidence: Any, plan: Mapping[str, Any], held: int | None, 
         return ["it is not the evidence of a drill that passed"]
     earlier = evidence.get("plan")
     earlier = earlier if isinstance(earlier, dict) else {}
-    problems = [f"its {key.replace('_', ' ')} {'are' if key.endswith('s') else 'is'} {_shown(earlier.get(key))}, not {_shown(wanted)}"
+    problems = [f"its {LABELS.get(key, key.replace('_', ' '))} {'are' if key.endswith('s') else 'is'} {_shown(earlier.get(key))}, "
+                f"not {_shown(wanted)}"
                 for key, wanted in plan.items() if earlier.get(key) != wanted and (key != IDENTIFIER or earlier.get(key))]
     then = evidence.get("bytes")
     if not isinstance(then, int):
@@ -91,6 +95,8 @@ def counts_until(created: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    if not value:
+        return "not known" if value is None else "none"
     if isinstance(value, dict):
         return ", ".join(f"{name} {item}" for name, item in sorted(value.items()))
     return names(list(map(str, value))) if isinstance(value, list) else str(value)

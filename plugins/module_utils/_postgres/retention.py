@@ -82,8 +82,13 @@ def list_backups(policy: Policy) -> tuple[list[Found], list[str]]:
         if manifest is None or created is None:
             foreign.append(entry)
             continue
-        found.append(Found(path, (now - created).total_seconds() / DAY, bool(manifest.get("restorable_on")), manifest["files"]))
+        found.append(Found(path, (now - created).total_seconds() / DAY, _drilled(manifest), manifest["files"]))
     return sorted(found, key=lambda backup: -backup.age), foreign
+
+
+def _drilled(manifest: dict[str, Any]) -> bool:
+    """Whether a drill restored it, all of it or all but what was left out by choice."""
+    return bool(manifest.get("restorable_on") or manifest.get("partly_restorable_on"))
 
 
 def moment(text: Any) -> datetime.datetime | None:

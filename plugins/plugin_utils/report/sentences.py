@@ -178,6 +178,7 @@ NOT_PROVED = (
     N_("restore drill: its time is that of a server on the mover without fsync, not of the target"),
     N_("restore drill: user namespaces are off on this host, so the throw-away server could have reached the network"),
     N_("restore drill: the locale {name} for amounts of money is not installed on this host"),
+    N_("restore drill: left out by choice: {what}"),
     N_("restore drill: roles and settings that the target already had were not restored"),
     N_("restore drill: that the evidence is of this source: the system identifier of one of both is not known"),
     N_("restore drill: its time includes what else the target was doing"),

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import datetime
+import json
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._postgres import drill, drill_plan, throwaway
+from ansible_collections.dihya.migration.plugins.module_utils._postgres import drill, drill_plan, retention, throwaway
 
 NOW = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.timezone.utc)
 MANIFEST = {
@@ -35,7 +36,10 @@ def test_evidence_of_the_same_plan_counts():
     ({"plan": {**PLAN, "databases": ["crm", "hr"]}}, "its databases are crm, hr, not crm"),
     ({"plan": {**PLAN, "tools": {"pg_dump": "18.5", "pg_restore": "18.6"}}}, "its tools are pg_dump 18.5"),
     ({"plan": {**PLAN, "system_identifier": "72"}}, "its system identifier is 72, not 71"),
-    ({"plan": None}, "its databases are None"),
+    ({"plan": {**PLAN, "leave_out": ["extension vector"]}}, "its choice of what is left out is extension vector, not none"),
+    ({"plan": {**PLAN, "owners": {"crm": "hr"}}}, "its owners are crm hr, not none"),
+    ({"plan": {key: value for key, value in PLAN.items() if key != "leave_out"}}, "its choice of what is left out is not known, not none"),
+    ({"plan": None}, "its databases are not known"),
     ({"bytes": 700}, "it is of databases of 700 B, and these have 1.5 kB"),
     ({"bytes": 3001}, "it is of databases of 3.0 kB"),
     ({"bytes": None}, "does not say how much"),
@@ -52,6 +56,24 @@ def test_evidence_of_which_nobody_knows_the_cluster_counts_and_that_is_told():
         assert drill_plan.evidence_problems(evidence, plan, 1500, NOW) == []
         assert drill_plan.evidence_limits(evidence, plan) == [drill_plan.OF_ANOTHER]
     assert drill_plan.evidence_limits(GOOD, PLAN) == []
+
+
+def test_a_drill_that_left_something_out_is_noted_as_one_of_a_part(monkeypatch, tmp_path):
+    manifest = {**MANIFEST, "restorable_on": []}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    shown = dict.fromkeys(("version", "tables", "rows", "not_proved", "explained", "counts", "digests"), 0)
+    monkeypatch.setattr(drill, "_manifest", lambda *_args: json.loads((tmp_path / "manifest.json").read_text()))
+    for name, value in (("tool_version", "18.6"), ("_major", 18), ("choose", drill.Choice("scratch", ""))):
+        monkeypatch.setattr(drill, name, lambda *_args, value=value: value)
+    monkeypatch.setattr(drill, "_drill", lambda _request, choice, *_more: (
+        choice, {**shown, "server": "scratch", "limits": [], "seconds": {"restore": 1.0, "compare": 1.0}, "not_proved": []}))
+    said = []
+    for number, left in enumerate((["extension vector"], []), 1):
+        result = drill.drill(drill.DrillRequest(str(tmp_path / str(number)), backup=str(tmp_path), leave_out=left))
+        now = json.loads((tmp_path / "manifest.json").read_text())
+        said.append((now["restorable_on"], now.get("partly_restorable_on"), result["limits"]))
+        assert retention._drilled(now)
+    assert said == [([], [18], ["restore drill: left out by choice: extension vector"]), ([18], [18], [])]
 
 
 def test_evidence_of_another_cluster_is_found_before_there_is_a_backup():
