@@ -350,6 +350,14 @@ def test_the_plan_says_what_moves_where_and_how_much():
     assert (one["from"], one["to"], one["amount"], one["seconds"]) == ("old:5432", "new:5432", "1 tables, 1.0 kB", 1.0)
 
 
+def test_the_predicted_time_is_that_of_the_benchmark_with_the_proof_of_every_row():
+    facts = sound()
+    facts["source"]["contents"]["crm"]["relations"] = [dict(TABLE, bytes=804_000_000, index_bytes=200_000_000)]
+    assert 35 <= plan(facts)[0]["seconds"] <= 42.6  # docs/benchmarks.md: 38.6 s (35.0 – 42.6)
+    facts["cores"] = 1
+    assert 70 <= plan(facts)[0]["seconds"] <= 85.2
+
+
 def test_names_and_numbers_are_compared_as_people_mean_them():
     assert plain("fr_FR.UTF-8") == plain("fr_fr.utf8") and plain("fr_FR.ISO-8859-1@euro") == "fr_fr.iso88591@euro"
     assert version_key("0.10.0") > version_key("0.9.1")
