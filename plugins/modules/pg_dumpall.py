@@ -84,8 +84,9 @@ options:
     default: false
   reuse:
     description:
-      - An earlier backup. When it is intact and of the same server, databases and format, nothing is dumped. The server shows by its system
-        identifier; where the login may not execute C(pg_control_system()), which everybody may by default, a new backup is made.
+      - An earlier backup. When it is intact and of the same server, databases and format, nothing is dumped. With O(digests) it must have
+        been made with them, and with O(capture_file) from that capture. The server shows by its system identifier; where the login may not
+        execute C(pg_control_system()), which everybody may by default, a new backup is made.
       - With C(*) in its last part it is the newest backup of which the name fits, where there is one.
     type: path
   keep:

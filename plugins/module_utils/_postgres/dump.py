@@ -27,6 +27,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._manifest import (
     write_manifest,
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.backup_dir import discard_stage, publish_stage, remove_stale, stage
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import ALGORITHM
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_archives import dump_archives
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_plain import dump_plain
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import (
@@ -42,6 +43,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint
     import_psycopg2,
     pin_session,
 )
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import read_globals
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.needs import read_needs
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import (
@@ -72,7 +74,9 @@ def dump(request: DumpRequest, check_mode: bool = False) -> dict[str, Any]:
     if major_of(versions["pg_dump"]) < cluster["server"]["version_num"] // 10000:
         raise MigrationError(f"pg_dump {versions['pg_dump']} cannot dump a server of version {cluster['server']['version']}: "
                              "install newer client tools, or name their directory in bin_dir", subject="bin_dir")
-    reusable = find_reusable(request, cluster)
+    # Of an encrypted backup the capture cannot be read here; its digest tells whether it is the same one.
+    captured = digest_of(read_capture(request, cluster)) if request.capture_file else None
+    reusable = find_reusable(request, cluster, captured)
     if reusable:
         return result_of(request.reuse or "", reusable, False, started, "the earlier backup is intact")
     if request.capture_file:  # one that does not fit is refused before anything is dumped
@@ -93,7 +97,7 @@ def dump(request: DumpRequest, check_mode: bool = False) -> dict[str, Any]:
         manifest = write_manifest(staging, KIND, files, name=request.name, migration=request.migration_id,
                                   identity=identity(os.stat(staging)), archive=request.archive, tools=versions,
                                   server=cluster["server"], globals_readable=cluster["globals"]["passwords"],
-                                  restorable_on=[], **facts)
+                                  given_capture=captured, restorable_on=[], **facts)
         path = publish_stage(staging, request.dest, request.name)
     except BaseException:
         discard_stage(staging)
@@ -140,8 +144,12 @@ def newest(path: str | None) -> str | None:
     return os.path.join(directory, max(found)) if found else None
 
 
-def find_reusable(request: DumpRequest, cluster: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest of ``reuse`` when that backup is whole and shows to be of the same cluster, databases and format."""
+def find_reusable(request: DumpRequest, cluster: dict[str, Any], captured: str | None = None) -> dict[str, Any] | None:
+    """The manifest of ``reuse`` when that backup is whole and shows to be what is asked for.
+
+    That is one of the same cluster, databases and format, with digests where they are wanted, and with the capture of which
+    ``captured`` is the digest where one is given.
+    """
     if not request.reuse:
         return None
     try:
@@ -151,7 +159,9 @@ def find_reusable(request: DumpRequest, cluster: dict[str, Any]) -> dict[str, An
     known = cluster["server"]["system_identifier"]
     same = (known is not None and manifest["server"]["system_identifier"] == known
             and sorted(manifest["databases"]) == cluster["databases"] and manifest["archive"] == request.archive
-            and (request.seal is None or sorted(manifest["encryption"]["recipients"]) == sorted(request.seal.keys())))
+            and (request.seal is None or sorted(manifest["encryption"]["recipients"]) == sorted(request.seal.keys()))
+            and (not request.digests or manifest["digest_algorithm"] == ALGORITHM)
+            and captured in (None, manifest.get("given_capture")))
     return manifest if same and not damaged_files(request.reuse, manifest["files"]) else None
 
 

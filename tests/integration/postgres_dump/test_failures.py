@@ -263,6 +263,18 @@ def test_an_intact_backup_is_used_again_and_a_damaged_one_is_not(module, copy, o
     assert module.run("pg_dumpall", **given)["changed"] is True
 
 
+def test_a_backup_is_used_again_only_with_the_digests_and_the_capture_that_are_asked_for(module, old, tools, tmp_path):
+    captures = [capture(Endpoint.from_options(old.endpoint), ["shop"]) for _time in range(2)]
+    captures[1]["roles"]["shop"]["login"] = False
+    for number, content in enumerate(captures):
+        (tmp_path / f"{number}.json").write_text(json.dumps(content))
+    given = {"source": old.endpoint, "databases": ["shop"], "dest": str(tmp_path / "b"), "bin_dir": tools, "reuse": f"{tmp_path}/b/*"}
+    asked = [{}, {"digests": True}, {"digests": True}, {}, {"capture_file": f"{tmp_path}/0.json"}, {"capture_file": f"{tmp_path}/0.json"},
+             {"capture_file": f"{tmp_path}/1.json"}]
+    done = [module.run("pg_dumpall", **given, **more)["changed"] for more in asked]
+    assert done == [True, True, False, False, True, False, True]
+
+
 def test_a_plain_dump_holds_the_chosen_databases_only(module, old, tools, tmp_path):
     result = module.run("pg_dumpall", source=old.endpoint, databases=["shop"], dest=str(tmp_path / "b"), bin_dir=tools, format="plain")
     assert result.get("changed"), result

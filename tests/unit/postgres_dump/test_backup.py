@@ -86,7 +86,7 @@ def test_a_backup_is_used_again_only_where_it_shows_to_be_of_this_server(monkeyp
     manifest = {"server": {"system_identifier": kept}, "databases": {"crm": {}}, "archive": "directory", "files": []}
     monkeypatch.setattr(dump, "read_manifest", lambda *_: manifest)
     monkeypatch.setattr(dump, "damaged_files", lambda *_: [])
-    request: Any = SimpleNamespace(reuse="/backups/crm", archive="directory", seal=None)
+    request: Any = SimpleNamespace(reuse="/backups/crm", archive="directory", seal=None, digests=False)
     assert bool(dump.find_reusable(request, {"server": {"system_identifier": now}, "databases": ["crm"]})) is used
 
 
