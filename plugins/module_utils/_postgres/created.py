@@ -3,7 +3,7 @@
 """The record of what a restore made on a server, on disk before it is made, so that exactly that can be removed again.
 
 One JSON object: ``format``, ``server`` (its system identifier, None where the login may not read it) and its ``address``
-(``host:port``), ``backup`` (SHA-256 of the manifest), ``complete``, and ``objects``: ``{kind, name, identity, …}`` with the
+(``host:port``), ``backup`` (the seal of a :class:`Backup`), ``complete``, and ``objects``: ``{kind, name, identity, …}`` with the
 object's OID as identity. A database comes to life under a random name that is recorded first: whatever bears it is ours, even
 when the worker died before it could note the OID.
 """

@@ -33,6 +33,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.prefligh
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.proved_backup import is_proved
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore import absent, restore
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.restore_request import RestoreRequest
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import PARTLY, WHOLLY
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import read_part
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.throwaway import (
     Shelter,
@@ -46,7 +47,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools im
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.verify import VerifyRequest, verify
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.wording import names
 
-WHOLLY, PARTLY = "restorable_on", "partly_restorable_on"
 EARLIER = "evidence of an earlier drill of the same plan"
 LOCALES = "SELECT collcollate AS collate, collctype AS ctype FROM pg_catalog.pg_collation" \
           " WHERE collprovider = 'c' AND collcollate IS NOT NULL"

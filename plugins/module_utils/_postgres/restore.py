@@ -209,7 +209,7 @@ def _publish(connection: Any, record: Record, one: DatabasePlan, working: str) -
 
 
 def _is_done(record: Record, backup: Backup, connection: Any, server: dict[str, Any], request: RestoreRequest) -> bool:
-    if record.state is None or not record.state["complete"] or record.state["backup"] != backup.seal:
+    if record.state is None or not record.state["complete"] or record.state["backup"] not in (backup.seal, backup.file_seal):
         return False
     wanted = {name: request.rename.get(name, name) for name in request.databases or backup.manifest["databases"]}
     found = current_databases(connection)

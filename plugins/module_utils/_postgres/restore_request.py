@@ -21,8 +21,10 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.adapt im
 )
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import KIND
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.fence import digest_of
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.globals import with_capture
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.placement import nothing_placed
+from ansible_collections.dihya.migration.plugins.module_utils._postgres.retention import PARTLY, WHOLLY
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.sealed import problems, read_part
 
 
@@ -59,8 +61,10 @@ class RestoreRequest:
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup whose every file is as it was written; ``seal`` is the SHA-256 of its manifest.
+    """A backup whose every file is as it was written.
 
+    ``seal`` is a digest of its manifest without what a drill notes there, ``file_seal`` the SHA-256 of the file, by which older
+    records of what was created know it.
     ``change`` is how it was adapted to its target, ``left`` names what stays behind for that.
     """
 
@@ -68,6 +72,7 @@ class Backup:
     seal: str
     manifest: dict[str, Any]
     globals: dict[str, Any]
+    file_seal: str = ""
     change: Adaptation = Adaptation()
     left: tuple[str, ...] = ()
 
@@ -102,6 +107,7 @@ def open_backup(directory: str, identity: str | None = None) -> Backup:
         raise MigrationError(f"the backup {directory} is damaged, nothing was restored: {', '.join(damaged[:5])}"
                              + (f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""), damaged=damaged, subject="backup")
     refuse(problems(None, identity if manifest.get("encryption") else None))
+    seal = digest_of({key: value for key, value in manifest.items() if key not in (WHOLLY, PARTLY)})
     manifest["capture"] = read_part(directory, manifest, "capture.json", identity)
     source = with_capture(read_part(directory, manifest, "globals.json", identity), manifest["capture"])
-    return Backup(directory, sha256_file(os.path.join(directory, NAME)), manifest, source)
+    return Backup(directory, seal, manifest, source, sha256_file(os.path.join(directory, NAME)))

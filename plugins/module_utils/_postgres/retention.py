@@ -24,6 +24,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._files import fsyn
 from ansible_collections.dihya.migration.plugins.module_utils._manifest import NAME, damaged_files, read_manifest
 
 DEAD = ".dead-"
+# Majors that a drill notes in the manifest: on which all of a backup could be restored, or all but what was left out by choice.
+WHOLLY, PARTLY = "restorable_on", "partly_restorable_on"
 DAY = 86400.0
 STAMP = r"_\d{4}-\d\d-\d\d_\d{4}(-\d+)?$"
 
@@ -82,13 +84,9 @@ def list_backups(policy: Policy) -> tuple[list[Found], list[str]]:
         if manifest is None or created is None:
             foreign.append(entry)
             continue
-        found.append(Found(path, (now - created).total_seconds() / DAY, _drilled(manifest), manifest["files"]))
+        drilled = bool(manifest.get(WHOLLY) or manifest.get(PARTLY))
+        found.append(Found(path, (now - created).total_seconds() / DAY, drilled, manifest["files"]))
     return sorted(found, key=lambda backup: -backup.age), foreign
-
-
-def _drilled(manifest: dict[str, Any]) -> bool:
-    """Whether a drill restored it, all of it or all but what was left out by choice."""
-    return bool(manifest.get("restorable_on") or manifest.get("partly_restorable_on"))
 
 
 def moment(text: Any) -> datetime.datetime | None:

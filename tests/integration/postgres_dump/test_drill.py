@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._lease import is_alive
-from ansible_collections.dihya.migration.plugins.module_utils._manifest import file_entry
+from ansible_collections.dihya.migration.plugins.module_utils._manifest import file_entry, sha256_file
 from ansible_collections.dihya.migration.plugins.module_utils._postgres import throwaway
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.drill_plan import server_settings
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import connect
@@ -196,6 +196,26 @@ def test_what_a_killed_drill_left_on_the_target_is_removed(options, module, new,
     gone = module.run("pg_restore_drill", state="absent", target=options["target"], work_dir=options["work_dir"])
     assert gone["changed"] and gone["swept"], gone
     assert module.run("pg_restore_drill", state="absent", work_dir=options["work_dir"])["changed"] is False
+
+
+def test_a_restore_is_known_as_done_after_a_drill_and_by_a_record_of_an_older_release(module, scratch, old, new, tools, tmp_path):
+    name = scratch("again", "CREATE TABLE t AS SELECT 1 AS a")
+    made = module.run("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), digests=True, bin_dir=tools)
+    record, manifest = tmp_path / "created.json", pathlib.Path(made["path"]) / "manifest.json"
+    options = {"target": new.endpoint, "created_file": str(record), "bin_dir": tools}
+    try:
+        assert module.run("pg_restore_cluster", backup=made["path"], **options)["changed"]
+        drilled = module.run("pg_restore_drill", backup=made["path"], target=new.endpoint, server="scratch", work_dir=str(tmp_path / "w"),
+                             bin_dir=tools)
+        assert drilled["changed"] and manifest_of(manifest.parent)["restorable_on"] == [18], drilled
+        assert module.run("pg_restore_cluster", backup=made["path"], **options)["changed"] is False
+        state = json.loads(record.read_text())
+        record.write_text(json.dumps(dict(state, backup=sha256_file(str(manifest)))))
+        assert module.run("pg_restore_cluster", backup=made["path"], **options)["changed"] is False
+        record.write_text(json.dumps(dict(state, backup="0" * 64)))
+        assert "records another restore" in module.run("pg_restore_cluster", backup=made["path"], **options)["msg"]
+    finally:
+        module.run("pg_restore_cluster", state="absent", **options)
 
 
 def test_evidence_of_the_same_plan_is_taken_instead(drilled, module):
