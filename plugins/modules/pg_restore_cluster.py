@@ -144,6 +144,7 @@ existing_roles: {description: Roles of the backup that were there before., type:
 left:
   description:
     - What was not restored, because it would change something that was there before, or because it cannot travel.
+    - Empty databases that had the name of a restored one, with the name that they have since. With O(state=absent) they get theirs back.
     - With O(state=absent), settings of every role that stay because they were changed since they were restored.
   type: list
   elements: str

@@ -45,10 +45,27 @@ class Load:
         ordered = plan_workers({one.source: one.bytes for one in self.plan.databases}, request.jobs)
         moved = {name: moves(self.backup.placed(name), request.tablespaces) for name, _workers in ordered}
         numbered = list(enumerate(ordered, 1))
+        try:
+            self._fill(numbered, moved, progress)
+        finally:
+            for number, _one in numbered:
+                for label in (f"{number}.tables", str(number)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self._list(label))
+        version = self.backup.manifest["capture"]["server_version"]
+        for name in self.working if request.settles(self.backup) else ():
+            settle(request.target, self.working[name], self.backup.captured[name], version, request.application_name)
+        progress.begin("statistics", len(numbered), "databases")
+        for name, _workers in ordered:
+            analyze(request.target, self.working[name], f"statistics of database {name}", request.jobs, request.application_name)
+            progress.advance(1)
+
+    def _fill(self, numbered: list[tuple[int, tuple[str, int]]], moved: dict[str, tuple[list[str], list[str]]], progress: Progress) -> None:
+        request = self.request
         # Tables are moved while they are empty.
         empty = [self._work(f"{number}.tables", name, workers, EMPTY) for number, (name, workers) in numbered if moved[name][0]]
         full = [self._work(str(number), name, workers, REST if moved[name][0] else ()) for number, (name, workers) in numbered]
-        meter = RestoreMeter([self._filled(work, name) for work, (name, _workers) in zip(full, ordered)], progress)
+        meter = RestoreMeter([self._filled(work, name) for work, (_number, (name, _workers)) in zip(full, numbered)], progress)
         progress.begin("restore", meter.total, "bytes")
         run_all(empty, request.jobs)
         for name, (tables, _indexes) in moved.items():
@@ -56,13 +73,6 @@ class Load:
         run_all(full, request.jobs, meter.look)
         for name, (_tables, indexes) in moved.items():
             self._move(name, indexes)
-        version = self.backup.manifest["capture"]["server_version"]
-        for name in self.working if request.settles(self.backup) else ():
-            settle(request.target, self.working[name], self.backup.captured[name], version, request.application_name)
-        progress.begin("statistics", len(full), "databases")
-        for name, _workers in ordered:
-            analyze(request.target, self.working[name], f"statistics of database {name}", request.jobs, request.application_name)
-            progress.advance(1)
 
     def _work(self, label: str, name: str, workers: int, sections: tuple[str, ...]) -> Work:
         """The pg_restore that fills the database ``name``, whole or by ``sections``; ``label`` tells its files from those of others."""
@@ -91,14 +101,17 @@ class Load:
                       sum(table["index_bytes"] for table in manifest["tables"][name].values()), manifest["databases"][name].get("indexes"))
 
     def _chosen(self, name: str, archive: str, label: str) -> list[str]:
-        """The option that leaves out what is not to be restored, with its list in a 0600 file beside the logs."""
+        """The option that leaves out what is not to be restored, with its list in a 0600 file beside the logs that is removed after use."""
         request = self.request
         if not request.leave_out:
             return []
-        path = os.path.splitext(request.log(f"entries.{label}"))[0]
+        path = self._list(label)
         listing = listed(archive, bool(self.backup.manifest.get("encryption")), request.identity, request.bin_dir)
         publish(path, without(listing, request.leave_out, left_members(self.backup.captured[name], request.leave_out)).encode())
         return [f"--use-list={path}"]
+
+    def _list(self, label: str) -> str:
+        return os.path.splitext(self.request.log(f"entries.{label}"))[0]
 
     def _move(self, name: str, statements: list[str]) -> None:
         """Move relations to their tablespaces."""

@@ -66,6 +66,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.server i
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.tools import tool_version
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
+ASIDE = "the empty database {name} of before, which is called {other} now"
+
 
 def restore(request: RestoreRequest, check_mode: bool = False) -> dict[str, Any]:
     """Make the databases and roles of the backup on the target; returns the module's result."""
@@ -245,11 +247,13 @@ def _result(record: Record, plan: RestorePlan | None, changed: bool, started: fl
     summary = f"{counts['databases']} databases and {counts['roles']} roles: {reason}"
     duration = round(time.monotonic() - started, 3)
     journal = {"summary": summary, "changed": changed, "duration": duration, "counts": counts, "created": created, "versions": versions}
-    if plan is not None and plan.left:
-        journal["skipped"] = plan.left
+    left = [*(plan.left if plan else []), *(ASIDE.format(name=entry["name"], other=entry["working_name"])
+                                            for entry in record.objects if entry["kind"] == "aside")]
+    if left:
+        journal["skipped"] = left
     if plan is not None and plan.unproved:
         journal["not_proved"] = plan.unproved
     return {"changed": changed, "msg": summary, "databases": record.state["databases"], "created": created, "counts": counts,
             "settled": record.state.get("settled", False), "existing_roles": plan.existing_roles if plan else [],
-            "left": plan.left if plan else [], "not_proved": plan.unproved if plan else [], "duration": duration, "versions": versions,
+            "left": left, "not_proved": plan.unproved if plan else [], "duration": duration, "versions": versions,
             "journal": journal}

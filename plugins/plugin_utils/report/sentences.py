@@ -190,6 +190,7 @@ NOT_PROVED = (
 NOT_CARRIED = (
     N_("role {role}, which belongs to the service"),
     N_("role {role}: {other} takes its place"),
+    N_("the empty database {name} of before, which is called {other} now"),
     N_("membership of {role} in {other}, which {user} may not grant"),
     N_("tablespace {name} of database {database}: what lay there lies in the default one"),
     N_("setting {setting} for every role: the target has its own"),

@@ -99,11 +99,17 @@ def test_a_target_database_with_something_in_it_is_not_touched(module, options, 
         new.execute("DROP DATABASE shop")
 
 
-def test_an_empty_database_steps_aside_and_comes_back(module, options, backup, new):
+def test_an_empty_database_steps_aside_is_named_and_comes_back(module, options, backup, new, extension, tmp_path):
     new.execute("CREATE DATABASE shop")
+    options = {**options, "leave_out": [f"extension {extension}"]}
     try:
         before = new.execute("SELECT oid, datname FROM pg_database ORDER BY 1")
-        assert module.run("pg_restore_cluster", backup=backup["path"], **options)["changed"]
+        restored = module.run("pg_restore_cluster", backup=backup["path"], **options)
+        ((aside,),) = new.execute("SELECT datname FROM pg_database WHERE datname LIKE 'shop.empty-%'")
+        told = f"the empty database shop of before, which is called {aside} now"
+        assert told in restored["left"] and told in restored["journal"]["skipped"], restored
+        assert module.run("pg_restore_cluster", backup=backup["path"], **options)["left"] == [told]
+        assert list(tmp_path.rglob("*entries*")) == []  # what told pg_restore which objects to leave out
         assert new.execute("SELECT count(*) FROM app.customer", "shop") == [(20000,)]
         assert module.run("pg_restore_cluster", state="absent", **options)["changed"]
         assert new.execute("SELECT oid, datname FROM pg_database ORDER BY 1") == before
