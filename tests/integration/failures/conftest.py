@@ -72,6 +72,7 @@ class Before:
         assert changed == sorted(intruded), {key: (self.source[key], after.get(key)) for key in changed if key not in intruded}
         assert self.move.target_state() == self.target
         assert self.move.leftovers() == []
+        assert list(self.move.work.glob("**/capture.json")) == []
         self.move.owner_writes()
 
 
