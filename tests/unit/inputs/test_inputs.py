@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.dihya.migration.plugins.action.preflight_inputs import options_of
 from ansible_collections.dihya.migration.plugins.plugin_utils import inputs
 
 ENDPOINT = {"type": "dict", "required": True, "options": {
@@ -62,6 +63,11 @@ def test_a_second_place_for_backups_is_a_directory_or_a_bucket_and_never_half_of
     spec = {"type": "list", "elements": "dict", "options": {"path": {"type": "path"}, "remote": {}, "config": {"type": "path"}}}
     found = inputs.check_option("migration_backup_copies", spec, [place], "mover")
     assert [row["finding"] for row in found] == ["is no place"] * wrong
+
+
+@pytest.mark.parametrize("name", ["migration_attestations", "migration_waivers", "migration_window"])
+def test_what_people_may_state_is_what_the_checklist_reads(name):
+    assert set(options_of("migration")[name]["options"]) == set(options_of("checklist")[name]["options"])
 
 
 def test_unknown_migration_variables_and_near_misses_are_found_and_others_left_alone():
