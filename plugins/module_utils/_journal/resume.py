@@ -80,7 +80,11 @@ def previous_end(events: Iterable[Event]) -> dict[str, str]:
 
 
 def last_moving_end(events: list[Event], attempt: int) -> tuple[str, list[str]]:
-    """Outcome and stacks of the attempt's last run that was to migrate or commit and ended; ``("", [])`` when none."""
+    """Outcome and stacks of the attempt's last run that was to migrate or commit and ended; ``("", [])`` when none.
+
+    What waits goes on waiting behind a refusal, which changes nothing, and behind a commit that was interrupted: its next run goes
+    on with it, before the commit point and behind it.
+    """
     begun: dict[str, dict[str, Any]] = {}
     found: tuple[str, list[str]] = ("", [])
     for event in of_attempt(events, attempt):
@@ -89,9 +93,10 @@ def last_moving_end(events: list[Event], attempt: int) -> tuple[str, list[str]]:
         if event["verb"] == "begin":
             begun[event["run_id"]] = event["facts"].get("run", {})
         elif event["verb"] == "end" and begun.get(event["run_id"], {}).get("purpose") in MOVING:
-            if (found[0], event["facts"]["outcome"]) == ("waiting", "refused"):
-                continue  # a refusal changes nothing: what waits goes on waiting
-            found = (event["facts"]["outcome"], begun[event["run_id"]].get("stacks", []))
+            outcome, run = event["facts"]["outcome"], begun[event["run_id"]]
+            if found[0] == "waiting" and (outcome == "refused" or (run["purpose"], outcome) == ("commit", "interrupted")):
+                continue
+            found = (outcome, run.get("stacks", []))
     return found
 
 

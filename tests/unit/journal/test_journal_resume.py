@@ -42,6 +42,7 @@ ROLLED_BACK = (
 )
 PARTLY = ("begin r2 rollback", "pg.rollback started r2", "pg.rollback failed r2", "end r2 rollback_incomplete")
 HELD = ("begin r1 migrate", "pg.verify started r1", "pg.verify ok r1", "end r1 waiting")
+KILLED = ("begin r2 commit", "pg.commit started r2", "end r2 interrupted")
 
 SITUATIONS = {
     # name: journal, purpose, expected (attempt, resumed, complete, held, past_commit_point)
@@ -74,6 +75,16 @@ SITUATIONS = {
     ),
     "waiting, rolled back only in part": ((*HELD, *PARTLY), "commit", (1, True, False, False, False)),
     "waiting": (HELD, "commit", (1, True, False, True, False)),
+    "waiting, its commit interrupted once": ((*HELD, "begin r2 commit", "pg.commit started r2"), "commit", (1, True, False, True, False)),
+    "waiting, its commit interrupted twice": (
+        (*HELD, *KILLED, *(line.replace("r2", "r3") for line in KILLED[:-1])), "commit", (1, True, False, True, False),
+    ),
+    "waiting, its commit interrupted behind the commit point": (
+        (*HELD, *KILLED[:-1], "commit_point r2", "end r2 interrupted"), "commit", (1, True, False, False, True),
+    ),
+    "waiting, its migration interrupted": (
+        (*HELD, "begin r2 migrate", "pg.migrate started r2", "end r2 interrupted"), "commit", (1, True, False, False, False),
+    ),
     "waiting, then committed": ((*HELD, "begin r2 commit", "commit_point r2", "end r2 ok"), "migrate", (1, False, True, False, True)),
     "second attempt complete": (
         (*ROLLED_BACK, "attempt 2", *(line.replace("r1", "r2") for line in DONE)), "migrate", (2, False, True, False, True),

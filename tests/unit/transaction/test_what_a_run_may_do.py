@@ -12,7 +12,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.dihya.migration.plugins.module_utils._journal import resume
 
-from tests.unit.journal.test_journal_resume import DONE, HELD, INTERRUPTED, PARTLY, ROLLED_BACK, journal
+from tests.unit.journal.test_journal_resume import DONE, HELD, INTERRUPTED, KILLED, PARTLY, ROLLED_BACK, journal
 
 ROLE = pathlib.Path(__file__).parents[3] / "roles" / "migration"
 
@@ -76,6 +76,12 @@ def test_a_held_migration_is_committed_only_after_its_last_verification_was_ok()
     assert refusal("verify", *again) == "" and "pg on mover" in refusal("commit", *again), "a refusal changes nothing"
     again = (*again, "begin r2 verify", "pg.verify started r2")
     assert refusal("commit", *again, "pg.verify ok r2", "end r2 ok") == ""
+
+
+def test_a_commit_that_was_killed_again_and_again_before_the_commit_point_can_still_be_made_or_verified() -> None:
+    for lines in ((*HELD, *KILLED[:-1]), (*HELD, *KILLED, *KILLED)):
+        assert (refusal("commit", *lines), refusal("verify", *lines)) == ("", ""), lines
+    assert "The source is fenced" in refusal("backup", *HELD, *KILLED)
 
 
 @pytest.mark.parametrize("before", [DONE, HELD])
