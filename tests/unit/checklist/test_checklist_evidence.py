@@ -1,0 +1,51 @@
+# Copyright: Dihya Migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The evidence of a journal is what was seen last at each place, and nothing that a later look replaced."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from ansible_collections.dihya.migration.plugins.filter.checklist_evidence import checklist_evidence
+from ansible_collections.dihya.migration.plugins.module_utils._checklist.weigh import Inputs, weigh
+
+NOW = datetime.datetime(2026, 11, 28, 21, 0, tzinfo=datetime.timezone.utc)
+REFUSED = {"item": "access", "verdict": "failed", "observed": "a login lacks privileges, see the findings"}
+MENDED = {"item": "access", "verdict": "proved", "observed": "migrator logged in"}
+WHOLE = {"item": "backup", "verdict": "proved", "observed": "copy of web"}
+
+
+def event(what: str, status: str = "ok", *evidence: dict[str, Any], host: str = "mover", attempt: int = 1, **facts: Any) -> dict[str, Any]:
+    stack, verb = what.split(".")
+    return {"attempt": attempt, "stack": stack, "verb": verb, "host": host, "status": status,
+            "facts": {**facts, **({"evidence": list(evidence)} if evidence else {})}}
+
+
+def verdict(events: list[dict[str, Any]], item: str = "access") -> str:
+    """What the checklist makes of ``events``."""
+    entries = [entry for entry in checklist_evidence(events, 1) if entry["item"] == item]
+    return next(row["verdict"] for row in weigh(Inputs(now=NOW, facts={item: entries}), lambda path: None)["items"] if row["item"] == item)
+
+
+def test_a_run_that_was_refused_for_rights_passes_once_they_are_granted_and_is_refused_when_they_are_taken_away() -> None:
+    refused = [event("pg.preflight", "started"), event("pg.preflight", "ok", REFUSED), event("migration.end", "failed", outcome="refused")]
+    mended = [event("pg.preflight", "started"), event("pg.preflight", "ok", MENDED)]
+    assert [verdict(events) for events in (refused, refused + mended, mended + refused)] == ["failed", "proved", "failed"]
+
+
+def test_what_another_host_stack_or_verb_showed_is_not_replaced() -> None:
+    events = [event("pg.preflight", "ok", REFUSED), event("pg.preflight", "ok", MENDED, host="other"), event("web.preflight", "ok", MENDED),
+              event("pg.backup", "ok", MENDED)]
+    assert [entry["stack"] for entry in checklist_evidence(events, 1)] == ["pg", "pg", "web", "pg"] and verdict(events) == "failed"
+
+
+def test_what_is_under_way_again_or_failed_shows_no_longer_what_it_once_did() -> None:
+    made = [event("web.backup", "started"), event("web.backup", "ok", WHOLE)]
+    assert checklist_evidence(made, 1) == [{**WHOLE, "stack": "web"}]
+    for status in ("started", "failed"):
+        assert checklist_evidence([*made, event("web.backup", status)], 1) == [], status
+
+
+def test_another_attempt_shows_nothing_in_this_one() -> None:
+    assert checklist_evidence([event("pg.preflight", "ok", MENDED, attempt=1), event("pg.preflight", "started", attempt=2)], 2) == []
