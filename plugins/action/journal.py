@@ -69,13 +69,14 @@ class ActionModule(ActionBase):
     def _add_inputs(self, record: dict[str, Any], variables: dict[str, Any]) -> None:
         """What a verb starts with decides whether a later run has to repeat it."""
         if record.get("status") == "started" and record.get("stack") != "migration":
-            record["events"] = [self._with_inputs(event, str(record.get("stack")), variables) for event in record.get("events") or []]
+            unit = str(record.get("stack")), str(record.get("verb"))
+            record["events"] = [self._with_inputs(event, *unit, variables) for event in record.get("events") or []]
 
     @staticmethod
-    def _with_inputs(event: dict[str, Any], stack: str, variables: dict[str, Any]) -> dict[str, Any]:
+    def _with_inputs(event: dict[str, Any], stack: str, verb: str, variables: dict[str, Any]) -> dict[str, Any]:
         if event.get("inputs_sha256") or not event.get("host"):
             return dict(event)
-        return dict(event, inputs_sha256=controller.inputs_sha256(variables, str(event["host"]), stack))
+        return dict(event, inputs_sha256=controller.inputs_sha256(variables, str(event["host"]), stack, verb))
 
 
 def _as_list(value: Any) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.dihya.migration.plugins.module_utils._checklist.evidence import NOTHING_TO_DO
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import RUN
 
 DOCUMENTATION = r"""
@@ -16,6 +17,8 @@ version_added: 0.1.0
 description:
   - Of each verb of a stack on a host the last event of the attempt alone counts. What an earlier run saw is replaced by what a later one
     sees at the same place, a right that was missing as well as a backup that was whole; what is under way shows nothing yet.
+  - A stack whose verb C(backup) had nothing to do, on the mover and on every other host but those of the target, has nothing to back up.
+    That is said of it as evidence with the verdict V(not_applicable) and the first reason, which is the mover's.
 positional: attempt
 options:
   _input:
@@ -27,6 +30,11 @@ options:
     description: The attempt.
     type: int
     required: true
+  targets:
+    description: The hosts of the new site. What they do in C(backup) prepares what is to come there.
+    type: list
+    elements: str
+    default: []
 author: Dihya Migration contributors
 """
 
@@ -44,13 +52,20 @@ _value:
 """
 
 
-def checklist_evidence(events: Sequence[Mapping[str, Any]], attempt: int) -> list[dict[str, Any]]:
-    """The evidence in the last event of each unit (stack, verb, host) of ``attempt``."""
+def checklist_evidence(events: Sequence[Mapping[str, Any]], attempt: int, *, targets: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The evidence in the last event of each unit (stack, verb, host) of ``attempt``; see RETURN."""
     last: dict[tuple[str, str, str], Mapping[str, Any]] = {}
     for event in events:
         if event["attempt"] == attempt and event["stack"] != RUN:
             last[event["stack"], event["verb"], event["host"]] = event
-    return [dict(entry, stack=stack) for (stack, _verb, _host), event in last.items() for entry in event["facts"].get("evidence", [])]
+    found = [dict(entry, stack=stack) for (stack, _verb, _host), event in last.items() for entry in event["facts"].get("evidence", [])]
+    reasons: dict[str, list[str]] = {}
+    for (stack, verb, host), event in last.items():
+        if verb == "backup" and host not in targets:
+            idle = event["status"] == NOTHING_TO_DO
+            reasons.setdefault(stack, []).append(event["facts"].get("not_applicable", "") if idle else "")
+    return found + [{"item": "backup", "stack": stack, "verdict": NOTHING_TO_DO, "observed": why[0]}
+                    for stack, why in reasons.items() if all(why)]
 
 
 class FilterModule:

@@ -21,6 +21,8 @@ options:
     description:
       - What this run observed, by item, each a list of C(verdict) (V(proved) or V(failed)), C(observed), C(sha256), C(until).
       - One failed entry fails its item; one without a verdict leaves it open.
+      - Of C(backup) each entry names its C(stack), and one with C(elsewhere) is of a second copy; with V(not_applicable) as its verdict it
+        says in C(observed) why the stack has nothing to back up.
     type: dict
     default: {}
   evidence:
@@ -114,8 +116,15 @@ options:
     description: Predicted time of what is left to do, in seconds.
     type: float
     default: 0
+  stacks:
+    description:
+      - The stacks that move. C(backup) is proved where O(facts) prove a backup of each of them, and a copy of it elsewhere, but of those
+        that have nothing to back up. Without O(stacks) it is proved by one backup and one copy.
+    type: list
+    elements: str
+    default: []
   copies:
-    description: In how many places beside the first the backups are kept. Without one, C(backup) is not demonstrated.
+    description: How many places beside the first were named for backups. That a copy lies there, only O(facts) show.
     type: int
     default: 0
   profile:
@@ -163,7 +172,9 @@ EXAMPLES = r"""
     profile: audited
     phase: before_freeze
     facts:
-      backup: [{verdict: proved, observed: "3 manifests verified, 3 copies", sha256: "{{ manifest_sha256 }}"}]
+      backup:
+        - {verdict: proved, observed: "manifest of 12 files", sha256: "{{ manifest_sha256 }}", stack: postgresql}
+        - {verdict: proved, observed: "copy in the bucket backup:crm, read again", elsewhere: true, stack: postgresql}
       access: [{verdict: proved, observed: login as migrator works}]
     evidence:
       - item: rehearsal
@@ -180,6 +191,7 @@ EXAMPLES = r"""
         sha256: "{{ dpia_sha256 }}"
     window: {start: "2026-11-28T22:00:00+01:00", end: "2026-11-29T02:00:00+01:00"}
     seconds: 1800
+    stacks: [postgresql]
     copies: 1
   delegate_to: localhost
 """
@@ -250,6 +262,7 @@ def argument_spec() -> dict:
         **{name: {"type": "list", "elements": "dict", "default": [], "options": options} for name, options in lists.items()},
         "window": {"type": "dict", "default": {}, "options": window},
         "seconds": {"type": "float", "default": 0},
+        "stacks": {"type": "list", "elements": "str", "default": []},
         "copies": {"type": "int", "default": 0},
         "planned": {"type": "list", "elements": "str", "default": []},
         "profile": {"type": "str", "choices": ["standard", "audited"], "default": "standard"},

@@ -92,7 +92,8 @@ options:
         description:
           - Digest of the inputs of the verb on this host. A unit is probed instead of run only when it did not change.
           - By default the action plugin computes it for O(status=started), from the variables of the host whose names begin
-            with the name of the stack, without those whose names speak of a password, secret, token or key.
+            with the name of the stack, without those whose names speak of a password, secret, token or key. To a backup belong the
+            places of its second copies too (C(migration_backup_copies)).
         type: str
   records:
     description:

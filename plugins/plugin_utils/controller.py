@@ -20,6 +20,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._journal.lock impo
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, start_time
 
 SECRET_NAME = re.compile(r"pass|secret|token|key", re.IGNORECASE)
+SHARED = {"backup": ("migration_backup_copies",)}
+"""What a verb of every stack is done with beside the stack's own variables; one that is not set counts no more than an empty one."""
 
 
 def machine() -> dict[str, str]:
@@ -105,8 +107,8 @@ def partial_run(task_vars: Mapping[str, Any]) -> str:
     )
 
 
-def inputs_sha256(task_vars: Mapping[str, Any], host: str, stack: str) -> str:
-    """Digest of what the inventory and the command line say about ``stack`` on ``host``, without secrets.
+def inputs_sha256(task_vars: Mapping[str, Any], host: str, stack: str, verb: str) -> str:
+    """Digest of what the inventory and the command line say about ``verb`` of ``stack`` on ``host``, without secrets.
 
     Facts set or registered by tasks do not count: they differ from run to run without any change of the inputs.
     """
@@ -116,13 +118,15 @@ def inputs_sha256(task_vars: Mapping[str, Any], host: str, stack: str) -> str:
     set_by_tasks = set(facts) - set(getattr(manager, "extra_vars", None) or {})
     variables = hostvars.get(host, {})
     inputs = {}
-    for name in sorted(str(name) for name in variables if str(name).startswith(f"{stack}_")):
+    for name in [*sorted(str(name) for name in variables if str(name).startswith(f"{stack}_")), *SHARED.get(verb, ())]:
         if name in set_by_tasks or SECRET_NAME.search(name):
             continue
         try:
-            inputs[name] = without_secrets(variables[name])
+            value = without_secrets(variables[name])
         except Exception:  # an undefined variable: each ansible-core raises its own type
             continue
+        if value or name not in SHARED.get(verb, ()):
+            inputs[name] = value
     return hashlib.sha256(canonical(inputs)).hexdigest()
 
 

@@ -21,6 +21,15 @@ except ImportError:
 WORDS = {"proved": "proved", "ok": "proved", "passed": "proved", "failed": "failed"}
 
 
+NOTHING_TO_DO = "not_applicable"
+"""The verdict of a stack that has nothing to back up; ``observed`` says why."""
+
+
+def is_nothing(entry: dict[str, Any]) -> bool:
+    """Whether a fact of the item ``backup`` says, and says why, that there is nothing to back up."""
+    return entry.get("verdict") == NOTHING_TO_DO and bool(entry.get("observed"))
+
+
 def from_fact(entry: dict[str, Any], now: datetime.datetime) -> Found:
     """A fact of this run. Without a verdict it shows nothing, after its ``until`` it no longer counts."""
     verdict = WORDS.get(str(entry.get("verdict")), "not_demonstrated")

@@ -46,7 +46,11 @@ WINDOW_MALFORMED = N_("start and end are not two times in RFC 3339 with an offse
 ATTESTED = N_("stated by {who} at {when}")
 WAIVED = N_("waived by {who} until {until}")
 LATER = N_("made and verified by the next step")
+NO_BACKUP = N_("{stack}: no verified backup was shown")
+NOTHING_TO_BACK_UP = N_("{stack}: nothing to back up ({why})")
 NO_COPY = N_("no second place was named for the backups")
+NO_COPY_OF = N_("{stack}: no second copy of its backup was shown")
+NO_COPY_SHOWN = N_("no second copy of a backup was shown")
 EVIDENCE_OLD = N_("the evidence counted until {until}")
 EVIDENCE_FILE = N_("{path} says what is expected")
 NOT_DEMONSTRATED = (N_("not demonstrated: {text} ({reason})"), N_("not demonstrated: {text}"))
@@ -63,7 +67,11 @@ TEXTS = (
     ATTESTED,
     WAIVED,
     LATER,
+    NO_BACKUP,
+    NOTHING_TO_BACK_UP,
     NO_COPY,
+    NO_COPY_OF,
+    NO_COPY_SHOWN,
     EVIDENCE_OLD,
     EVIDENCE_FILE,
 )

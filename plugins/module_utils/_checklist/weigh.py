@@ -20,8 +20,8 @@ Reader = Callable[[str], Optional[bytes]]
 
 @dataclass
 class Inputs:
-    """What is known. ``seconds`` is the predicted time of what is left to do, ``now`` is aware,
-    ``copies`` the number of places beside the first in which backups are kept, ``planned`` names items whose evidence a
+    """What is known. ``seconds`` is the predicted time of what is left to do, ``now`` is aware, ``stacks`` those of which each needs a
+    backup, ``copies`` the number of places beside the first that were named for backups, ``planned`` names items whose evidence a
     step of this run is to make, ``frozen`` is true once clients may be frozen out."""
 
     now: datetime.datetime
@@ -33,6 +33,7 @@ class Inputs:
     waivers: list[dict[str, Any]] = field(default_factory=list)
     window: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    stacks: list[str] = field(default_factory=list)
     copies: int = 0
     planned: list[str] = field(default_factory=list)
     frozen: bool = False
@@ -55,15 +56,17 @@ def weigh(inputs: Inputs, read: Reader) -> dict[str, Any]:
     """``items`` (eight of item, expected, observed, verdict, evidence), ``findings`` (all of them), ``blocked``."""
     findings: list[dict[str, Any]] = []
     seen: dict[str, list[Observation]] = {item: [] for item in texts.ITEMS}
+    backups: list[dict[str, Any]] = []
     for item, entries in inputs.facts.items():
         if item not in texts.ITEMS:
             findings.append(finding(f"facts: {item}", "is no item of the checklist", "name one of " + ", ".join(texts.ITEMS)))
         elif not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             findings.append(finding(f"facts: {item}", "is not a list of observations", "give a list of verdict and observed"))
         else:
-            seen[item] += [Observation(*evidence.from_fact(entry, inputs.now)) for entry in entries]
-    if inputs.phase != "before_backup" and not inputs.copies:
-        seen["backup"].append(Observation("not_demonstrated", texts.NO_COPY))
+            told = [entry for entry in entries if item != "backup" or not evidence.is_nothing(entry)]
+            seen[item] += [Observation(*evidence.from_fact(entry, inputs.now)) for entry in told]
+            backups = entries if item == "backup" else backups
+    seen["backup"] += _backups(inputs, backups)
     findings += _take_evidence(inputs, read, seen)
     seen["window"].append(_window(inputs))
     for kind, entries, check in (
@@ -79,6 +82,25 @@ def weigh(inputs: Inputs, read: Reader) -> dict[str, Any]:
     items = [_item(item, seen[item], inputs.comes_later(item)) for item in texts.ITEMS]
     findings += [found for entry in items for found in _judge(entry, inputs)]
     return {"items": items, "findings": findings, "blocked": any(entry["blocking"] for entry in findings)}
+
+
+def _backups(inputs: Inputs, entries: list[dict[str, Any]]) -> list[Observation]:
+    """What ``entries`` lack: of each stack a proved backup and a proved copy of it elsewhere; and which stacks have nothing to back up."""
+    gaps, nothing, alone = [], [], []
+    for stack in inputs.stacks or [""]:
+        mine = [entry for entry in entries if stack in ("", entry.get("stack"))]
+        if mine and all(map(evidence.is_nothing, mine)):
+            nothing.append(texts.NOTHING_TO_BACK_UP.format(stack=stack, why=mine[0]["observed"]))
+            continue
+        proved = [entry for entry in mine if evidence.from_fact(entry, inputs.now)[0] == "proved"]
+        if stack and all(entry.get("elsewhere") for entry in proved):
+            gaps.append(texts.NO_BACKUP.format(stack=stack))
+        if not any(entry.get("elsewhere") for entry in proved):
+            alone.append(texts.NO_COPY_OF.format(stack=stack) if stack else texts.NO_COPY_SHOWN)
+    gaps += alone if inputs.copies else [texts.NO_COPY] if alone else []
+    if gaps and inputs.phase == "before_backup":
+        gaps = [texts.LATER]
+    return [Observation("not_demonstrated", gap) for gap in gaps] + [Observation("proved", told) for told in nothing]
 
 
 def _take_evidence(inputs: Inputs, read: Reader, seen: dict[str, list[Observation]]) -> list[dict[str, Any]]:

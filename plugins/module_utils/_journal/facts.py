@@ -167,7 +167,9 @@ VERB_FACTS = record({
     "explained": listing(record({"rule": text, "object": text}, ("rule",))),
     "created": listing(record({"kind": choice(*CREATED_KINDS), "name": text, "identity": scalar}, ("kind", "name"))),
     "fence": record({"value": scalar, "at": text, "source": text}),
-    "evidence": listing(record({"item": text, "observed": text, "sha256": digest, "until": text, "verdict": text}, ("item",))),
+    "evidence": listing(record(  # ``elsewhere``: of a copy of a backup in another place
+        {"item": text, "observed": text, "sha256": digest, "until": text, "verdict": text, "elsewhere": flag}, ("item",),
+    )),
     "versions": mapping(text),
     "error": record({"message": text, "subject": text, "remedy": text}),
     "plan_seconds": number,

@@ -61,7 +61,7 @@ def second_copy(name: str, first: str, second: str, sha256: str) -> dict[str, An
     if os.stat(first).st_dev == os.stat(second).st_dev:
         return {"item": "backup", "observed": f"second copy of {name}: on the same file system as the first", "sha256": sha256}
     return {"item": "backup", "observed": f"second copy of {name}: on another file system, read again from there", "sha256": sha256,
-            "verdict": "proved"}
+            "verdict": "proved", "elsewhere": True}
 
 
 def journal(name: str, path: str, number: dict[str, int], digest: str, sha256: str, made: Made, duration: float,

@@ -110,7 +110,9 @@ class Words:
 FIGURES = ("count", "rows", "tables", "files", "bytes", "databases", "roles", "objects", "explained", "seconds", "left", "needed", "status")
 """Placeholders whose value is a number of something, written as the reader's language writes numbers."""
 NESTED = ("reason", "text")
-"""Placeholders whose value may be a sentence of ours again."""
+"""Placeholders whose value may be sentences of ours again."""
+ONE = ("why",)
+"""Placeholders whose value may be one sentence of ours."""
 
 
 class Sentences:
@@ -152,4 +154,4 @@ class Sentences:
             return self._words.number(float(value) if "." in value else int(value))
         if name in NESTED:
             return self._words("; ").join(self.translate(part) or part for part in value.split("; "))
-        return value
+        return (self.translate(value) or value) if name in ONE else value

@@ -27,6 +27,7 @@ NOTHING_TO_DO = (
     N_("the tests run on the target hosts"),
     N_("the mover holds the public address"),
     N_("there is nothing to copy"),
+    N_("there is neither a project nor a published repository to copy"),
     N_("the database stops writes"),
     N_("the new site is not public yet"),
     N_("only commit moves traffic"),

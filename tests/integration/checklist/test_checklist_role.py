@@ -31,8 +31,8 @@ PLAY = """
       run_once: true
 """
 EVIDENCE = [
-    {"item": "backup", "observed": "copy of backend", "verdict": "proved", "sha256": "ab" * 32},
-    {"item": "backup", "observed": "dump of crm", "verdict": "proved", "sha256": "cd" * 32},
+    {"item": "backup", "observed": "copy of backend", "verdict": "proved", "sha256": "ab" * 32, "stack": "backend"},
+    {"item": "backup", "observed": "its second copy", "verdict": "proved", "sha256": "cd" * 32, "stack": "backend", "elsewhere": True},
     {"item": "access", "observed": "login works", "verdict": "proved"},
 ]
 
@@ -71,6 +71,7 @@ def fixture_complete(tmp_path: pathlib.Path) -> dict:
         "migration_profile": "audited",
         "checklist_phase": "before_freeze",
         "checklist_evidence": EVIDENCE,
+        "checklist_stacks": ["backend"],
         "checklist_seconds": 60,
         "checklist_facts": {"rollback_plan": [{"verdict": "proved", "observed": "restore drill"}]},
         "migration_backup_copies": [{"path": "/mnt/second"}],

@@ -136,6 +136,25 @@ def test_a_held_migration_waits_and_its_commit_goes_on(alone):
     assert last_words(done)[-1] == report and go_on not in last_words(done), done.stdout[-3000:]
 
 
+def test_a_backup_is_made_again_for_a_second_place_that_is_named_since_and_only_a_copy_there_proves_it(alone):
+    first = {"item": "backup", "verdict": "proved", "observed": "copy of alpha"}
+    second = {**first, "observed": "second copy of alpha", "elsewhere": True}
+
+    def run(playbook, *evidence, **extra):
+        tells = {"alpha.backup": {"evidence": evidence}, "beta.backup": {"not_applicable": "it is empty"}}
+        done = alone.run(playbook, recorder_tells=tells, **extra)
+        assert done.returncode == 0, done.stdout[-2000:]
+        weighed = [event["facts"]["checklist"] for event in alone.events() if event["verb"] == "checklist"]
+        return [(one["verdict"], one["observed"]) for items in weighed[-2:] for one in items if one["item"] == "backup"]
+
+    alone.set(migration_commit="hold")
+    assert run("backup", first)[-1] == ("not_demonstrated", "no second place was named for the backups")
+    assert run("migrate", first, second, migration_backup_copies=[{"path": f"{alone.directory}/second"}]) == [
+        ("not_demonstrated", "made and verified by the next step"),
+        ("proved", "copy of alpha; second copy of alpha; beta: nothing to back up (it is empty)")]
+    assert alone.trace("mover").count("alpha backup") == 2
+
+
 def test_a_rollback_on_demand_undoes_a_held_migration_and_the_next_run_is_a_new_attempt(alone):
     alone.run("migrate", migration_commit="hold")
     done = alone.run("rollback")

@@ -63,7 +63,7 @@ def test_what_comes_back_from_the_bucket_is_the_source_exactly(hard_tree: pathli
     assert facts(back / "tree") == facts(hard_tree)
     manifest = _manifest.read_manifest(str(back), "tree")
     assert _manifest.damaged_files(str(back), manifest["files"]) == [] and manifest["digest"] == result["sha256"]
-    assert result["journal"]["evidence"][1]["verdict"] == "proved"
+    assert [result["journal"]["evidence"][1][name] for name in ("verdict", "elsewhere")] == ["proved", True]
     assert sorted(os.listdir(s3.bucket / sent(result))) == ["manifest.json", "tree.tar"]
 
 

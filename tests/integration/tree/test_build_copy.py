@@ -386,7 +386,7 @@ def other_disk(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
 def test_target_on_another_file_system_gets_the_same_copy_and_second_copies_there_are_evidence(
         hard_tree: pathlib.Path, tmp_path: pathlib.Path, other_disk: pathlib.Path) -> None:
     made = copy(hard_tree, tmp_path / "backup", name="tree", copies=[str(other_disk / "second")])
-    assert [one.get("verdict") for one in made["journal"]["evidence"]] == ["proved", "proved"]
+    assert [(one.get("verdict"), one.get("elsewhere")) for one in made["journal"]["evidence"]] == [("proved", None), ("proved", True)]
     (hard_tree / "-dash").write_bytes(b"other")
     again = copy(hard_tree, tmp_path / "backup", name="tree", copies=[str(other_disk / "second")], incremental=True)
     for path in (again["path"], again["copies"][0]["path"]):

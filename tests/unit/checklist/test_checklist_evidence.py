@@ -49,3 +49,18 @@ def test_what_is_under_way_again_or_failed_shows_no_longer_what_it_once_did() ->
 
 def test_another_attempt_shows_nothing_in_this_one() -> None:
     assert checklist_evidence([event("pg.preflight", "ok", MENDED, attempt=1), event("pg.preflight", "started", attempt=2)], 2) == []
+
+
+IDLE = {"not_applicable": "no source host has a tree to copy"}
+
+
+def test_a_stack_whose_backup_had_nothing_to_do_but_on_the_new_site_says_why() -> None:
+    staged = event("web.backup", "ok", host="new", summary="the release is staged")
+    nowhere = [event("web.backup", "not_applicable", **IDLE),
+               event("web.backup", "not_applicable", host="old", not_applicable="the mover copies")]
+    nothing = {"item": "backup", "stack": "web", "verdict": "not_applicable",
+               "observed": "no source host has a tree to copy"}
+    assert checklist_evidence([*nowhere, staged], 1, targets=["new"]) == [nothing]
+    for events in ([*nowhere, staged], [nowhere[1], event("web.backup", "ok")], [*nowhere, event("web.backup", "started", host="old")],
+                   [event("web.backup", "not_applicable")], []):
+        assert checklist_evidence(events, 1) == []

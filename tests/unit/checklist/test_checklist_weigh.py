@@ -20,6 +20,8 @@ REHEARSAL = json.dumps({"outcome": "ok", "seconds": 1200}).encode()
 FILES = {"docs/README.md": b"up to date", "rehearsal.json": REHEARSAL}
 SHA = {path: hashlib.sha256(data).hexdigest() for path, data in FILES.items()}
 PROVED = {"verdict": "proved", "observed": "seen", "sha256": "ab" * 32}
+BACKUPS = [{**PROVED, "stack": stack, **more} for stack in ("pg", "web") for more in ({}, {"elsewhere": True})]
+IDLE = {"verdict": "not_applicable", "observed": "there is nothing to copy", "stack": "traffic"}
 
 
 def attested(item: str, **other: Any) -> dict[str, Any]:
@@ -34,9 +36,10 @@ COMPLETE = Inputs(
     now=NOW,
     profile="audited",
     phase="before_freeze",
+    stacks=["pg", "web"],
     copies=1,
     seconds=1800,
-    facts={"backup": [PROVED], "access": [PROVED], "rollback_plan": [PROVED]},
+    facts={"backup": BACKUPS, "access": [PROVED], "rollback_plan": [PROVED]},
     evidence=[rehearsed()],
     attestations=[attested(item) for item in texts.ATTESTABLE],
     window={"start": "2026-11-28T22:00:00+01:00", "end": "2026-11-28T23:00:00+01:00"},
@@ -227,12 +230,49 @@ def test_the_window_is_measured_against_now_and_what_is_left(
     assert frozen == {"items": result["items"], "findings": told, "blocked": False}
 
 
+def backup_of(result: dict[str, Any]) -> tuple[str, str]:
+    return next((entry["verdict"], entry["observed"]) for entry in result["items"] if entry["item"] == "backup")
+
+
 def test_a_backup_is_expected_only_after_it_was_made_and_only_with_a_second_place() -> None:
     early = look(facts={**COMPLETE.facts, "backup": []}, phase="before_backup", copies=0)
     assert (verdicts(early)["backup"], early["blocked"]) == ("not_demonstrated", False)
-    single = look(copies=0)
-    assert (verdicts(single)["backup"], single["blocked"]) == ("not_demonstrated", True)
-    assert look(copies=0, profile="standard")["blocked"] is False
+    first = {**COMPLETE.facts, "backup": [entry for entry in BACKUPS if "elsewhere" not in entry]}
+    single = look(facts=first, copies=0)
+    assert (backup_of(single), single["blocked"]) == (("not_demonstrated", texts.NO_COPY), True)
+    assert look(facts=first, copies=0, profile="standard")["blocked"] is False
+
+
+def test_a_second_place_that_was_named_proves_no_copy_there() -> None:
+    """Named since a backup was made without it: before the next one that is still to come, behind it the copy is missed."""
+    first = {**COMPLETE.facts, "backup": [entry for entry in BACKUPS if entry != BACKUPS[1]]}
+    early = look(facts=first, phase="before_backup")
+    assert (backup_of(early), early["blocked"]) == (("not_demonstrated", texts.LATER), False)
+    late = look(facts=first)
+    assert (backup_of(late), late["blocked"]) == (("not_demonstrated", "pg: no second copy of its backup was shown"), True)
+    alone = {**COMPLETE.facts, "backup": [PROVED]}
+    assert backup_of(look(facts=alone, stacks=[])) == ("not_demonstrated", texts.NO_COPY_SHOWN)
+    assert backup_of(look(facts={**alone, "backup": [PROVED, {**PROVED, "elsewhere": True}]}, stacks=[]))[0] == "proved"
+
+
+def test_the_backup_of_one_stack_is_none_of_another() -> None:
+    told = backup_of(look(stacks=["pg", "web", "search"]))
+    assert told == ("not_demonstrated", "search: no verified backup was shown; search: no second copy of its backup was shown")
+    for kind in ({"until": "2026-11-01"}, {"verdict": None}):
+        unproved = {**COMPLETE.facts, "backup": [*BACKUPS[:2], {**BACKUPS[2], **kind}, BACKUPS[3]]}
+        assert "web: no verified backup was shown" in backup_of(look(facts=unproved))[1]
+    failed = {**COMPLETE.facts, "backup": [*BACKUPS, {**PROVED, "stack": "web", "verdict": "failed"}]}
+    assert (backup_of(look(facts=failed))[0], look(facts=failed, profile="standard")["blocked"]) == ("failed", True)
+
+
+def test_a_stack_that_has_nothing_to_back_up_is_no_gap_and_is_named() -> None:
+    named = "traffic: nothing to back up (there is nothing to copy)"
+    told = look(stacks=["pg", "web", "traffic"], facts={**COMPLETE.facts, "backup": [*BACKUPS, IDLE]})
+    assert (backup_of(told), told["blocked"]) == (("proved", f"seen; {named}"), False)
+    assert backup_of(look(stacks=["traffic"], facts={**COMPLETE.facts, "backup": [IDLE]}, copies=0)) == ("proved", named)
+    for entry in ({**IDLE, "observed": ""}, {**IDLE, "stack": "web"}):
+        assert backup_of(look(stacks=["pg", "traffic"], facts={**COMPLETE.facts, "backup": [*BACKUPS[:2], entry]}))[0] == "not_demonstrated"
+    assert verdicts(look(facts={**COMPLETE.facts, "access": [{**IDLE, "stack": "pg"}]}))["access"] == "not_demonstrated"
 
 
 def test_what_a_planned_step_will_prove_is_expected_only_after_it() -> None:

@@ -22,10 +22,10 @@ class Vars(dict):
         return value
 
 
-def digest(host: str = "mover", stack: str = "pg", facts: dict[str, Any] | None = None, **variables: Any) -> str:
+def digest(host: str = "mover", stack: str = "pg", verb: str = "migrate", facts: dict[str, Any] | None = None, **variables: Any) -> str:
     class HostVars(dict):
         _variable_manager = SimpleNamespace(_nonpersistent_fact_cache={host: facts or {}}, extra_vars={})
-    return controller.inputs_sha256({"hostvars": HostVars({host: Vars(variables, **(facts or {}))})}, host, stack)
+    return controller.inputs_sha256({"hostvars": HostVars({host: Vars(variables, **(facts or {}))})}, host, stack, verb)
 
 
 BASE = {"pg_jobs": 4, "pg_source": {"host": "old", "password": "p1", "ports": [1, 2]}, "web_x": 1, "pg_undefined": ...}
@@ -47,6 +47,14 @@ def test_another_input_is_another_digest(change: dict[str, Any]) -> None:
 ])
 def test_secrets_do_not_count(change: dict[str, Any]) -> None:
     assert digest(**BASE) == digest(**{**BASE, **change})
+
+
+def test_a_backup_is_made_again_when_it_has_another_second_place_and_no_other_verb_is() -> None:
+    places: list[list[dict[str, str]]] = [
+        [], [{"path": "/second"}], [{"path": "/third"}], [{"remote": "s3:b", "config": "/c"}], [{"remote": "s3:b", "config": "/d"}]]
+    digests = [digest(verb="backup", **BASE, migration_backup_copies=copies) for copies in places]
+    assert len(set(digests)) == 5 and digests[0] == digest(verb="backup", **BASE)
+    assert {digest(**BASE, migration_backup_copies=copies) for copies in places} == {digest(**BASE)}
 
 
 def test_what_tasks_registered_does_not_count() -> None:

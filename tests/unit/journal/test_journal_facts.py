@@ -17,7 +17,8 @@ EVERYTHING = {
     "tests": [{"name": "pytest", "verdict": "passed", "passed": 3, "failed": 0, "skipped": 1, "log": "/l"}],
     "explained": [{"rule": "collation", "object": "public.t"}], "created": [{"kind": "database", "name": "crm", "identity": 16384}],
     "fence": {"value": "0/16B3748", "at": "2026-11-23T10:00:00Z", "source": "pg_current_wal_lsn"},
-    "evidence": [{"item": "backup", "observed": "2 copies", "sha256": "ab", "until": "2026-12-01", "verdict": "proved"}],
+    "evidence": [{"item": "backup", "observed": "2 copies", "sha256": "ab", "until": "2026-12-01", "verdict": "proved",
+                  "elsewhere": True}],
     "versions": {"postgresql": "18.1"}, "error": {"message": "m", "subject": "s", "remedy": "r"},
 }
 

@@ -141,6 +141,10 @@ OURS = {
     "2 things must be corrected: mobile_apk: it is a debug build; mobile_fdroid_path: the signature of e.jar does not verify": (
         "2 point(s) à corriger : mobile_apk : c’est une version de débogage ; mobile_fdroid_path : la signature de e.jar n’est pas valide"
     ),
+    "traffic: nothing to back up (there is nothing to copy); jobs: nothing to back up (the hosts of both sides have the jobs)": (
+        "traffic : rien à sauvegarder (il n’y a rien à copier) ; "
+        "jobs : rien à sauvegarder (les machines des deux côtés portent les tâches automatiques)"
+    ),
     "org.b 1.8.0 (8), 7 checks passed": "org.b 1.8.0 (8), 7 vérification(s) réussie(s)",
     "1 databases with 9 tables in 5767102 bytes of backup: dumped": (
         "1 base(s) et 9 table(s) sauvegardées en 5 767 102 octets : copiées à l’instant"
