@@ -109,7 +109,7 @@ def transaction_steps(phases: Sequence[str], stacks: Sequence[str], *, movers: S
             yield {"do": "overrun", "phase": phase}
         if work["idle"]:
             yield _record(phase, "migration", phase, "not_applicable", events=work["idle"])
-        if phase == "freeze":
+        if phase == "freeze" and work["busy"]:
             yield moment("frozen")
         for stack in work["busy"]:
             if stack not in last:

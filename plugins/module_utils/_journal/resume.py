@@ -100,6 +100,15 @@ def last_moving_end(events: list[Event], attempt: int) -> tuple[str, list[str]]:
     return found
 
 
+def held(events: list[Event], attempt: int) -> bool:
+    """Whether an attempt waits before its commit point: not where a migration that went on with it was cut off, or it was undone."""
+    mine = of_attempt(events, attempt)
+    unended = unended_run(mine)
+    going_on = unended is not None and unended["facts"].get("run", {}).get("purpose") == "migrate"
+    undone = any(event["verb"] == "rollback" for event in mine) or going_back(mine, attempt)
+    return last_moving_end(mine, attempt)[0] == "waiting" and not (going_on or undone or passed_commit_point(mine, attempt))
+
+
 def passed_commit_point(events: list[Event], attempt: int) -> bool:
     """Whether a client write may have been admitted to the target in this attempt."""
     return any((event["stack"], event["verb"], event["status"]) == (RUN, "commit_point", "ok") for event in of_attempt(events, attempt))
@@ -136,7 +145,7 @@ def situation(events: list[Event], purpose: str, stacks: list[str]) -> dict[str,
         "complete": complete,
         "going_back": back,
         "migrated": outcome == "ok" and not back,
-        "held": outcome == "waiting" and not back and not passed_commit_point(events, attempt),
+        "held": held(events, attempt),
         "unverified": unverified(events, attempt),
         "past_commit_point": passed_commit_point(events, attempt),
         "previous": previous_end(events),
@@ -153,12 +162,20 @@ def freeze_begun(events: list[Event], attempt: int) -> bool:
     return any(event["verb"] in AFTER_FREEZE for event in of_attempt(events, attempt) if event["stack"] != RUN)
 
 
+def froze_nothing(events: list[Event], attempt: int) -> bool:
+    """Whether no stack of an attempt had anything to freeze, although each was asked."""
+    last = {(event["stack"], event["host"]): event["status"] for event in of_attempt(events, attempt)
+            if event["stack"] != RUN and event["verb"] == "freeze"}
+    return bool(last) and set(last.values()) == {"not_applicable"}
+
+
 def fences(events: list[Event], attempt: int) -> dict[str, str]:
     """Since when an attempt keeps the source frozen, and when it passed the commit point; empty where it did not."""
     times = {event["verb"]: event["time"] for event in of_attempt(events, attempt)
              if event["stack"] == RUN and event["verb"] in ("frozen", "reopened", "commit_point")}
     reopened = times.get("reopened", "") > times.get("frozen", "")
-    return {"frozen_since": "" if reopened else times.get("frozen", ""), "commit_point": times.get("commit_point", "")}
+    open_all_along = reopened or froze_nothing(events, attempt)
+    return {"frozen_since": "" if open_all_along else times.get("frozen", ""), "commit_point": times.get("commit_point", "")}
 
 
 def planned(events: list[Event], attempt: int) -> float:

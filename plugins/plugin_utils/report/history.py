@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._journal.resume import going_back
+from ansible_collections.dihya.migration.plugins.module_utils._journal.resume import freeze_begun, froze_nothing, going_back, held
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import (
     CHECKLIST,
     OUTCOMES,
@@ -61,6 +61,7 @@ def build(events: list[dict[str, Any]], chain: dict[str, Any], options: Options 
         committed=committed,
         reopened=reopened,
         writes=writes,
+        held=held(mine, attempt),
         rollback=_rollback(ends, steps),
         rollback_seconds=_rollback_seconds(mine),
         discarded=_discarded(mine),
@@ -154,7 +155,7 @@ def _freeze(events: list[dict[str, Any]], steps: list[Step], committed: str, reo
     proved = _last_time(events, "frozen") or max(
         (step.ended for step in steps if step.verb == "freeze" and step.status == "ok"), default=""
     )
-    if not proved:
+    if not proved or froze_nothing(events, events[-1]["attempt"]):
         return Freeze(fence=fence)
     # Users feel the freeze from its first step on, not from the moment in which it was proved.
     lifted = max((time for time in (committed, reopened) if time and time < proved), default="")
@@ -290,16 +291,17 @@ def _resumes(events: list[dict[str, Any]]) -> bool:
 
 def _hints(hints: Hints, outcome: str, writes: str, events: list[dict[str, Any]]) -> dict[str, str]:
     """The commands that are open to the reader; without one from the caller, the script that reopens is the journal's."""
-    if outcome == "ok" and writes in ("source", "target"):
+    attempt = events[-1]["attempt"]
+    waits, back = held(events, attempt), going_back(events, attempt)
+    if outcome == "ok" and writes in ("source", "target") and not waits:
         return {}
     scripts = [proof["path"] for proof in _collect(events, "proofs") if proof.get("kind") == "reopen_script"]
     reopen = hints.reopen or (f"sh {shlex.quote(scripts[-1])}" if scripts else "")
-    back = going_back(events, events[-1]["attempt"])
     # A run that changed nothing leaves to be undone what those before it did; a rollback that did not end lets nothing else begin.
-    undone = outcome == "rolled_back" or (outcome, writes) == ("refused", "source")
-    held = outcome == "waiting" or (outcome, writes) == ("ok", "nowhere")  # what is held may be verified again, and stays so
+    untouched = writes == "source" and (bool(_run_level(events, "reopened")) or not freeze_begun(events, attempt))
+    undone = outcome == "rolled_back" or (outcome == "refused" and untouched)
     found = {
-        "resume": "" if back else hints.commit if held else hints.resume,
+        "resume": "" if back else hints.commit if waits else hints.resume,  # what is held may be verified again, and stays so
         "rollback": hints.rollback if back or not undone else "",
         "reopen": reopen if writes in ("nowhere", "uncertain", "unknown") else "",
     }

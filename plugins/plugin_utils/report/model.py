@@ -75,7 +75,8 @@ class Freeze:
 class ReportData:
     """One attempt, language-neutral; ``dataclasses.asdict`` of it is the JSON report's body.
 
-    ``discarded`` is what a rollback threw away of what clients had written, by table, None when nothing counted it.
+    ``held``: it waits before its commit point. ``discarded`` is what a rollback threw away of what clients had written, by table, None
+    when nothing counted it.
     """
 
     migration_id: str
@@ -95,6 +96,7 @@ class ReportData:
     committed: str
     reopened: str
     writes: str
+    held: bool
     rollback: list[dict[str, Any]]
     rollback_seconds: float | None
     discarded: list[dict[str, Any]] | None

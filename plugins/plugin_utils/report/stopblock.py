@@ -32,14 +32,14 @@ class Stand:
 
 
 def lines(data: ReportData, words: Words, hints: Hints) -> list[str]:
-    """At most twelve plain lines; nothing for a migration that is OK, and keeps nobody waiting, but the result and the report."""
+    """At most twelve plain lines; nothing for a migration that is OK, and waits for nothing, but the result and the report."""
     say = Phrases(words)
     head = words(
         "{migration}, attempt {attempt}: {status}", migration=data.migration_id, attempt=data.attempt, status=final_status(data, say)
     )
     users = say.term(STATES, data.writes)
     report = words("Report: {path}", path=hints.report) if hints.report else ""
-    if data.outcome == "ok" and data.writes in ("source", "target"):
+    if data.outcome == "ok" and data.writes in ("source", "target") and not data.held:
         return _tidy([head, users, report])
     return _tidy(
         [
@@ -132,7 +132,8 @@ def _source(data: ReportData, words: Words) -> str:
     if data.writes == "nowhere":
         return words("frozen since {time}, {proof}", time=utc(data.freeze.start), proof=proof)
     if data.writes == "target":
-        return words("closed to writes since {time}, {proof}", time=utc(data.freeze.start), proof=proof)
+        closed = words("closed to writes since {time}, {proof}", time=utc(data.freeze.start), proof=proof)
+        return closed if data.freeze.start else words("never frozen")
     if data.writes == "uncertain":
         return words("perhaps partly frozen, {proof}", proof=proof)
     if data.freeze.start:

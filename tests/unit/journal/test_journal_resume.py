@@ -82,6 +82,7 @@ SITUATIONS = {
     "waiting, its commit interrupted behind the commit point": (
         (*HELD, *KILLED[:-1], "commit_point r2", "end r2 interrupted"), "commit", (1, True, False, False, True),
     ),
+    "waiting, its migration killed": ((*HELD, "begin r2 migrate", "pg.migrate started r2"), "commit", (1, True, False, False, False)),
     "waiting, its migration interrupted": (
         (*HELD, "begin r2 migrate", "pg.migrate started r2", "end r2 interrupted"), "commit", (1, True, False, False, False),
     ),
@@ -192,6 +193,14 @@ def test_the_summary_tells_an_operator_where_the_run_stands() -> None:
     # The run that goes on is told as well.
     assert resume.situation(journal(*frozen), "migrate", ["pg"])["frozen_since"] == "t04"
     assert resume.situation(journal(*frozen, "reopened r1"), "migrate", ["pg"])["frozen_since"] == ""
+
+
+def test_what_no_stack_had_to_freeze_is_not_frozen() -> None:
+    idle = ("begin r1 migrate", "frozen r1", "pg.freeze started r1", "pg.freeze not_applicable r1")
+    for more, since in (((), ""), (("web.freeze started r1",), "t02"), (("web.freeze started r1", "web.freeze ok r1"), "t02")):
+        assert resume.situation(journal(*idle, *more), "migrate", ["pg"])["frozen_since"] == since
+        assert resume.summary(journal(*idle, *more))["frozen_since"] == since
+    assert resume.summary(journal("frozen r1"))["frozen_since"] == "t01"
 
 
 def test_a_part_of_the_freeze_is_known_to_the_run_that_goes_on() -> None:

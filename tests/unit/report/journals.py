@@ -282,6 +282,20 @@ def waiting() -> Writer:
     return journal
 
 
+def held_open() -> Writer:
+    """Held with nothing to freeze: a back end that is replaced beside the live one, and a front end."""
+    journal = Writer()
+    journal.begin(stacks=["backend", "frontend"])
+    for verb in ("preflight", "backup", "freeze", "migrate", "verify"):
+        for stack, host in STACKS[1:]:
+            if verb == "freeze":
+                journal.add(stack, verb, "not_applicable", host, not_applicable="a front end takes no writes")
+            else:
+                journal.step(stack, verb, host)
+    journal.end("waiting")
+    return journal
+
+
 def refused() -> Writer:
     journal = Writer()
     journal.begin()
@@ -359,6 +373,7 @@ ALL = {
         went_back,
         interrupted,
         waiting,
+        held_open,
         refused,
         stopped,
         two_attempts,

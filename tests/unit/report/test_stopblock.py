@@ -195,6 +195,33 @@ def test_what_is_held_stays_so_when_it_is_verified_once_more() -> None:
     assert refused(journal)[2:] == found[2:]
 
 
+def test_what_nobody_froze_is_open_and_waits_all_the_same() -> None:
+    journal = journals.ALL["held_open"]()
+    open_and_held = [
+        "Users read and write on the old site.", "Source: open, never frozen", "Target: not in use, holds what was migrated so far",
+        "Rows lost if rolled back now: none: no user could write on the new site", "To go on: ansible-playbook commit.yml",
+        "To roll back: ansible-playbook back.yml", "Report: reports/crm-2026/report.md"]
+    assert block_of(journal)[2:] == open_and_held
+    for purpose, outcome in (("verify", "ok"), ("commit", "refused"), ("commit", "interrupted")):
+        journal.run = f"20261128T230000Z-{purpose}"
+        journal.begin(purpose, resumed=True)
+        if outcome != "interrupted":
+            journal.end(outcome)
+        assert block_of(journal)[2:] == open_and_held, outcome
+    journal.end("interrupted")
+    journal.begin("commit", resumed=True)
+    journal.add("migration", "commit_point")
+    journal.end("failed_after_commit", {"stack": "backend", "verb": "commit", "host": "new1", "message": "gone"})
+    assert "Source: never frozen" in block_of(journal) and "Users read and write on the new site." in block_of(journal)
+
+
+def test_a_freeze_that_had_nothing_to_do_on_any_host_is_none_whatever_an_earlier_version_recorded() -> None:
+    journal = journals.ALL["held_open"]()
+    journal.add("migration", "frozen")
+    data = build(journal.events, journal.chain(), Options(hints=HINTS))
+    assert (data.freeze.start, data.freeze.seconds, data.writes, data.held) == ("", None, "source", True)
+
+
 @pytest.mark.parametrize("name", journals.ALL)
 def test_the_journals_of_these_tests_are_what_the_journal_accepts(name: str) -> None:
     for event in journals.ALL[name]().events:

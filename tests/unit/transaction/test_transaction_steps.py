@@ -60,11 +60,15 @@ def test_the_window_is_looked_at_from_the_freeze_on_before_anything_is_recorded(
     assert steps[steps.index("overrun migrate") + 1] == "record pg migrate started"
 
 
-def test_a_verb_without_work_is_on_record_with_its_reason_and_not_run():
+def test_a_verb_without_work_is_on_record_with_its_reason_and_not_run_and_what_nobody_freezes_is_not_frozen():
     idle = {"mover": {"migration_nothing_to_do": {"pg": {"freeze": "nothing writes"}}}}
     (step,) = transaction_steps(["freeze"], ["pg"], movers=["mover"], groups={}, hostvars=idle, state_host="state")
-    assert [(one["verb"], one["status"]) for one in step["records"]] == [("freeze", "not_applicable"), ("frozen", "ok")]
+    assert [(one["verb"], one["status"]) for one in step["records"]] == [("freeze", "not_applicable")]
     assert step["records"][0]["events"] == [{"stack": "pg", "host": "mover", "facts": {"not_applicable": "nothing writes"}}]
+    # One host with something to freeze is enough, before it begins.
+    assert told(["freeze"], ["pg", "web"], {"mover": {"migration_nothing_to_do": {name: {"freeze": "no"} for name in ("pg", "web")}}}) == [
+        "record migration freeze not_applicable, migration frozen ok, web freeze started", "name_unit freeze web", "unit freeze web",
+        "record web freeze ok"]
 
 
 def test_second_places_are_looked_at_before_the_gate_of_preflight_where_there_are_any():

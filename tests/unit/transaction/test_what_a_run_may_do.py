@@ -55,6 +55,15 @@ def test_a_resumed_run_holds_the_plan_on_record_against_the_window() -> None:
     assert ask("migration_plan_seconds", **known) == 42.5
 
 
+@pytest.mark.parametrize(("stacks", "script"), [
+    (["postgresql", "traffic"], "sh /work/postgresql/reopen"), ("postgresql", "sh /work/postgresql/reopen"), (["jobs", "frontend"], ""),
+    (5, ""),
+])
+def test_the_script_that_reopens_the_old_site_is_named_only_where_databases_are_frozen(stacks: Any, script: str) -> None:
+    hosts = {"groups": {}, "hostvars": {"mover": {"migration_work_dir": "/work"}}}
+    assert ask("migration_reopen", migration_stacks=stacks, **hosts) == script
+
+
 def refusal(purpose: str, *lines: str, **given: Any) -> str:
     """Why a run of ``purpose`` is refused after what the journal says in ``lines``, empty when it may begin."""
     begun = resume.situation(journal(*lines), purpose, ["pg"])
