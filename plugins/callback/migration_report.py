@@ -22,7 +22,9 @@ description:
     C(dihya.migration.report) makes the report of any run from the journal.
   - At the end of a run it says on standard error, below the recap and in plain lines whatever the result format, how the run ended
     or why it was refused, where users are, where the report is, and what to type to go on or back.
-  - The playbooks of the collection enable it themselves. It prints nothing else, calls no network, and never fails a run.
+  - A play that is to migrate and of which not one task ran (C(--skip-tags all,always)) would end with the exit status 0 and no word. It is
+    told there, and ends with 1.
+  - The playbooks of the collection enable it themselves. It prints nothing else, calls no network, and fails no other run.
 requirements:
   - Babel and Jinja2, for the report
 """
@@ -35,13 +37,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
 from ansible.template import Templar
+from ansible_collections.dihya.migration.plugins.plugin_utils import controller
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.attendant import Attendant
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.commands import hints_for, started_with
 from ansible_collections.dihya.migration.plugins.plugin_utils.report.runlog import (
@@ -57,6 +60,8 @@ MIGRATION_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RUNNER_READS = 0.5
 """Seconds in which ansible-runner reads the recap: what it reads together with the end of that, it keeps and does not show."""
+NOTHING_RAN = 1
+"""Exit status of a migration of which not one task ran."""
 ACTIVE: list[int] = []
 """The process in which an instance is at work: the shim and a user's own setting must not make two."""
 
@@ -77,6 +82,21 @@ def harmless(method: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
+def why_idle(arguments: Mapping[str, Any], language: str) -> list[str]:
+    """The last words of a run of which not one task ran, by how it was started."""
+    given = {"ansible_limit": "subset", "ansible_run_tags": "tags", "ansible_skip_tags": "skip_tags"}
+    why = controller.partial_run({name: arguments.get(option) for name, option in given.items()})
+    why = why or "Nothing was changed. No task ran: the play has no host. Name the inventory of the migration"
+    try:  # what it takes to say it in the reader's language is dear, and may not be here
+        from ansible_collections.dihya.migration.plugins.plugin_utils.i18n.catalog import Words
+        from ansible_collections.dihya.migration.plugins.plugin_utils.report import stopblock
+        from ansible_collections.dihya.migration.plugins.plugin_utils.report.model import Hints
+
+        return stopblock.refusal("", why, None, Words(language), Hints())
+    except Exception:
+        return [why]
+
+
 class CallbackModule(CallbackBase):
     """See DOCUMENTATION."""
 
@@ -94,6 +114,7 @@ class CallbackModule(CallbackBase):
         self.attendant: Optional[Attendant] = None
         self.clock = Clock()
         self.play = ""
+        self.idle: set[str] = set()
         self.options: dict[str, Any] = {}
         self.reported = False
         self.last_words: list[str] = []
@@ -106,6 +127,8 @@ class CallbackModule(CallbackBase):
     @harmless
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self.play = play.get_path()
+        if "migration_purpose" in play.get_vars():
+            self.idle.add(self.play)
         if self.log is None:
             self._open(play)
         if self.log is not None:
@@ -131,9 +154,13 @@ class CallbackModule(CallbackBase):
     @harmless
     def v2_playbook_on_stats(self, stats: Any) -> None:
         self._finish()
+        if self.idle:
+            self.last_words = why_idle(context.CLIARGS, self.options.get("language", "fr"))
+            raise SystemExit(NOTHING_RAN)  # there is no task that could fail
 
     @harmless
     def _result(self, result: Any, status: str) -> None:
+        self.idle.discard(self.play)
         # The public names are not those of every ansible-core.
         host, task, data = result._host.get_name(), result._task, result._result
         action = name_or_nothing(task.resolved_action or task.action)

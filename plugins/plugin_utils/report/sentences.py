@@ -335,6 +335,8 @@ REFUSALS = (
     N_("Correct ansible_become, its password or its sudo rule there"),
     N_("A migration is one transaction, {option} would leave a part of it out"),
     N_("{what}: a migration runs as a whole or not at all, nothing was changed"),
+    N_("No task ran: the play has no host"),
+    N_("Name the inventory of the migration"),
     N_("Leave the option away"),
     N_("choose parts of the application with migration_stacks"),
     N_("{what} is locked by run {run} of migration {name}, operator {user}, since {time} (controller {host}, pid {pid}): wait for its end, "

@@ -125,6 +125,13 @@ def test_it_is_enabled_by_path_and_by_name_without_any_setting(project: pathlib.
     assert "64 bits" in (project / "reports" / "crm-2026" / "report.md").read_text(), "the report is the journal's, not the callback's"
 
 
+def test_a_play_that_is_to_migrate_nothing_may_run_no_task(project: pathlib.Path) -> None:
+    (project / "other.yml").write_text("- hosts: all\n  gather_facts: false\n  tasks: [{name: Look, ansible.builtin.debug: {}}]\n")
+    process = start(project, "other.yml", "--skip-tags", "all")
+    output, _none = process.communicate(timeout=120)
+    assert (process.returncode, "KO" in output) == (0, False), output
+
+
 def test_a_users_own_setting_does_not_make_two_logs(project: pathlib.Path) -> None:
     write_journal(journals.ok(), project / "state")
     process = start(project, "playbooks/report.yml", cwd=ROOT, ANSIBLE_CALLBACKS_ENABLED="dihya.migration.migration_report,profile_tasks")

@@ -183,6 +183,19 @@ def test_a_partial_run_is_refused_before_any_change_and_says_how_things_stand(al
         f"Pour continuer : ansible-playbook playbooks/migrate.yml -i {alone.directory}/inventory.json"], done.stdout[-3000:]
 
 
+@pytest.mark.parametrize(("options", "why"), [
+    (["--skip-tags", "all,always"], WHOLE.format("--skip-tags")),
+    (["--tags", "x", "--skip-tags", "always"], WHOLE.format("--tags, --skip-tags")),
+    ([], "Rien n’a été changé. Aucune tâche n’a été exécutée : aucune machine n’est visée. Indiquer l’inventaire de la migration"),
+], ids=["skip-tags", "tags", "no host"])
+def test_a_run_of_which_not_one_task_is_left_is_no_green_one_and_says_why(alone, options, why):
+    if not options:
+        alone.inventory["all"]["hosts"] = {}
+    done = alone.run("migrate", *options)
+    assert done.returncode == 1 and last_words(done) == ["migration : KO (refus avant tout changement)", f"Pourquoi : {why}"], done.stdout
+    assert not (alone.directory / "state").exists()
+
+
 def test_check_mode_shows_the_plan_and_writes_nothing(alone):
     done = alone.run("migrate", "--check", "--diff")
     assert done.returncode == 0, done.stdout[-2000:]
