@@ -15,8 +15,9 @@ name: checklist_evidence
 short_description: What the journal of an attempt says about the items of the checklist now
 version_added: 0.1.0
 description:
-  - Of each verb of a stack on a host the last event of the attempt alone counts. What an earlier run saw is replaced by what a later one
-    sees at the same place, a right that was missing as well as a backup that was whole; what is under way shows nothing yet.
+  - Of each verb of a stack on a host the last result of the attempt alone counts. What an earlier run saw is replaced by what a later one
+    sees at the same place, a right that was missing as well as a backup that was whole. What is only under way replaces nothing - no freeze
+    may be refused its end because the run that made its backup anew was killed.
   - A stack whose verb C(backup) had nothing to do, on the mover and on every other host but those of the target, has nothing to back up.
     That is said of it as evidence with the verdict V(not_applicable) and the first reason, which is the mover's.
 positional: attempt
@@ -53,10 +54,10 @@ _value:
 
 
 def checklist_evidence(events: Sequence[Mapping[str, Any]], attempt: int, *, targets: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The evidence in the last event of each unit (stack, verb, host) of ``attempt``; see RETURN."""
+    """The evidence in the last result of each unit (stack, verb, host) of ``attempt``; see RETURN."""
     last: dict[tuple[str, str, str], Mapping[str, Any]] = {}
     for event in events:
-        if event["attempt"] == attempt and event["stack"] != RUN:
+        if event["attempt"] == attempt and event["stack"] != RUN and event["status"] != "started":
             last[event["stack"], event["verb"], event["host"]] = event
     found = [dict(entry, stack=stack) for (stack, _verb, _host), event in last.items() for entry in event["facts"].get("evidence", [])]
     reasons: dict[str, list[str]] = {}

@@ -180,6 +180,13 @@ def test_a_missing_flutter_is_told_before_anything_starts_and_how_to_do_without(
     assert set(found) == {"mobile_flutter"} and "give a signed package in mobile_apk" in found["mobile_flutter"]
 
 
+def test_a_package_without_project_or_published_repository_says_that_there_is_nothing_to_back_up(world):
+    made = world.run(["mobile backup"], mobile_distribution="play", mobile_project="", mobile_published_apk=str(world.old))
+    assert made.rc == 0, made.output[-5000:]
+    nothing = "there is neither a project nor a published repository to copy"
+    assert world.facts("mobile backup")["evidence"] == [{"item": "backup", "verdict": "not_applicable", "observed": nothing}]
+
+
 def test_a_build_with_another_certificate_or_version_or_none_at_all_is_refused_before_the_freeze(world):
     before, pubspec = world.digest(), world.project / "pubspec.yaml"
     strange = world.workshop.apk("stranger", 8, world.other)

@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import datetime
+import pathlib
 from typing import Any
 
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from ansible_collections.dihya.migration.plugins.filter.checklist_evidence import checklist_evidence
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.weigh import Inputs, weigh
 
@@ -40,11 +43,12 @@ def test_what_another_host_stack_or_verb_showed_is_not_replaced() -> None:
     assert [entry["stack"] for entry in checklist_evidence(events, 1)] == ["pg", "pg", "web", "pg"] and verdict(events) == "failed"
 
 
-def test_what_is_under_way_again_or_failed_shows_no_longer_what_it_once_did() -> None:
+def test_what_failed_since_shows_no_longer_what_it_did_and_what_is_only_begun_again_still_does() -> None:
     made = [event("web.backup", "started"), event("web.backup", "ok", WHOLE)]
-    assert checklist_evidence(made, 1) == [{**WHOLE, "stack": "web"}]
-    for status in ("started", "failed"):
-        assert checklist_evidence([*made, event("web.backup", status)], 1) == [], status
+    for events in (made, [*made, event("web.backup", "started")]):
+        assert checklist_evidence(events, 1) == [{**WHOLE, "stack": "web"}]
+    assert checklist_evidence([*made, event("web.backup", "started"), event("web.backup", "failed")], 1) == []
+    assert checklist_evidence(made[:1], 1) == []
 
 
 def test_another_attempt_shows_nothing_in_this_one() -> None:
@@ -61,6 +65,20 @@ def test_a_stack_whose_backup_had_nothing_to_do_but_on_the_new_site_says_why() -
     nothing = {"item": "backup", "stack": "web", "verdict": "not_applicable",
                "observed": "no source host has a tree to copy"}
     assert checklist_evidence([*nowhere, staged], 1, targets=["new"]) == [nothing]
-    for events in ([*nowhere, staged], [nowhere[1], event("web.backup", "ok")], [*nowhere, event("web.backup", "started", host="old")],
+    for events in ([*nowhere, staged], [nowhere[1], event("web.backup", "ok")], [*nowhere, event("web.backup", "failed", host="old")],
                    [event("web.backup", "not_applicable")], []):
         assert checklist_evidence(events, 1) == []
+
+
+def test_a_front_end_of_which_only_pages_are_measured_has_nothing_to_back_up_and_says_so() -> None:
+    loader, role = DataLoader(), pathlib.Path(__file__).parents[3] / "roles" / "frontend"
+    variables = loader.load_from_file(str(role / "vars" / "main.yml"), trusted_as_template=True)
+    task = loader.load_from_file(str(role / "tasks" / "backup_pages.yml"), trusted_as_template=True)[-1]
+    copied = {"evidence": [WHOLE], "summary": "copied", "proofs": []}
+    for sources, evidence in ((["old"], [WHOLE]), ([], [
+            {"item": "backup", "verdict": "not_applicable", "observed": "no host is in both groups, frontend and source"}])):
+        given = {**variables, **task["vars"], "__frontend_sources": sources, "__frontend_into_bucket": False,
+                 "__frontend_audited": {"journal": {"proofs": [{"kind": "page_audit"}]}}, "__frontend_lighted": {}, "__frontend_cached": {},
+                 "migration_verb_facts": copied}
+        facts = Templar(loader, given).template(task["ansible.builtin.set_fact"]["migration_verb_facts"])
+        assert (facts["evidence"], facts["proofs"]) == (evidence, [{"kind": "page_audit"}])
