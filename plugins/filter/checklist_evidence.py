@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.evidence import NOTHING_TO_DO
-from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import RUN
 
 DOCUMENTATION = r"""
 name: checklist_evidence
@@ -20,7 +19,8 @@ description:
     may be refused its end because the run that made its backup anew was killed.
   - A stack whose verb C(backup) had nothing to do, on the mover and on every other host but those of the target, has nothing to back up.
     That is said of it as evidence with the verdict V(not_applicable) and the first reason, which is the mover's.
-positional: attempt
+  - A stack that this run has not shows nothing.
+positional: attempt, stacks
 options:
   _input:
     description: The events of the journal, in their order.
@@ -30,6 +30,11 @@ options:
   attempt:
     description: The attempt.
     type: int
+    required: true
+  stacks:
+    description: The stacks of this run.
+    type: list
+    elements: str
     required: true
   targets:
     description: The hosts of the new site. What they do in C(backup) prepares what is to come there.
@@ -42,7 +47,7 @@ author: Dihya Migration contributors
 EXAMPLES = r"""
 - name: Gather the evidence of the first attempt
   ansible.builtin.set_fact:
-    evidence: "{{ journal.events | dihya.migration.checklist_evidence(1) }}"
+    evidence: "{{ journal.events | dihya.migration.checklist_evidence(1, ['postgresql', 'traffic']) }}"
 """
 
 RETURN = r"""
@@ -53,11 +58,12 @@ _value:
 """
 
 
-def checklist_evidence(events: Sequence[Mapping[str, Any]], attempt: int, *, targets: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The evidence in the last result of each unit (stack, verb, host) of ``attempt``; see RETURN."""
+def checklist_evidence(events: Sequence[Mapping[str, Any]], attempt: int, stacks: Sequence[str], *,
+                       targets: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The evidence in the last result of each unit (stack, verb, host) of ``stacks`` in ``attempt``; see RETURN."""
     last: dict[tuple[str, str, str], Mapping[str, Any]] = {}
     for event in events:
-        if event["attempt"] == attempt and event["stack"] != RUN and event["status"] != "started":
+        if event["attempt"] == attempt and event["stack"] in stacks and event["status"] != "started":
             last[event["stack"], event["verb"], event["host"]] = event
     found = [dict(entry, stack=stack) for (stack, _verb, _host), event in last.items() for entry in event["facts"].get("evidence", [])]
     reasons: dict[str, list[str]] = {}

@@ -10,9 +10,9 @@ short_description: Prove that PostgreSQL databases hold the same rows, objects, 
 version_added: 0.1.0
 description:
   - Digests every row of every table and large object on both sides and compares the catalogs, across major versions.
-  - A difference is explained by a named rule, or it is a failure that names database and table. Which rows differ is looked for only between
-    two servers (O(source)), in tables with a primary key; the message names their number and, where the key is made of integers, its
-    range. Of a backup (O(manifest)) or an earlier verification (O(baseline)) only digests of whole tables are at hand.
+  - A difference is explained by a named rule, or it is a failure that names database and table. Which rows differ is looked for only
+    between two servers (O(source)), in tables with a primary key; the message names their number and, where the key is made of integers,
+    its range. Of a backup (O(manifest)) or an earlier verification (O(baseline)) only digests of whole tables are at hand.
   - Databases are read one after the other. Each side has a connection for every one of O(jobs), and one more that holds the snapshot.
   - The digest has 64 bits a row. It detects accidents, not an adversary.
   - A role whose password hash alone differs, as it does with another salt, is logged in with the password that the target's passfile has

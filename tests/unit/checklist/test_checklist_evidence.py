@@ -14,6 +14,7 @@ from ansible_collections.dihya.migration.plugins.filter.checklist_evidence impor
 from ansible_collections.dihya.migration.plugins.module_utils._checklist.weigh import Inputs, weigh
 
 NOW = datetime.datetime(2026, 11, 28, 21, 0, tzinfo=datetime.timezone.utc)
+STACKS = ["pg", "web"]
 REFUSED = {"item": "access", "verdict": "failed", "observed": "a login lacks privileges, see the findings"}
 MENDED = {"item": "access", "verdict": "proved", "observed": "migrator logged in"}
 WHOLE = {"item": "backup", "verdict": "proved", "observed": "copy of web"}
@@ -27,7 +28,7 @@ def event(what: str, status: str = "ok", *evidence: dict[str, Any], host: str = 
 
 def verdict(events: list[dict[str, Any]], item: str = "access") -> str:
     """What the checklist makes of ``events``."""
-    entries = [entry for entry in checklist_evidence(events, 1) if entry["item"] == item]
+    entries = [entry for entry in checklist_evidence(events, 1, STACKS) if entry["item"] == item]
     return next(row["verdict"] for row in weigh(Inputs(now=NOW, facts={item: entries}), lambda path: None)["items"] if row["item"] == item)
 
 
@@ -40,19 +41,25 @@ def test_a_run_that_was_refused_for_rights_passes_once_they_are_granted_and_is_r
 def test_what_another_host_stack_or_verb_showed_is_not_replaced() -> None:
     events = [event("pg.preflight", "ok", REFUSED), event("pg.preflight", "ok", MENDED, host="other"), event("web.preflight", "ok", MENDED),
               event("pg.backup", "ok", MENDED)]
-    assert [entry["stack"] for entry in checklist_evidence(events, 1)] == ["pg", "pg", "web", "pg"] and verdict(events) == "failed"
+    assert [entry["stack"] for entry in checklist_evidence(events, 1, STACKS)] == ["pg", "pg", "web", "pg"] and verdict(events) == "failed"
 
 
 def test_what_failed_since_shows_no_longer_what_it_did_and_what_is_only_begun_again_still_does() -> None:
     made = [event("web.backup", "started"), event("web.backup", "ok", WHOLE)]
     for events in (made, [*made, event("web.backup", "started")]):
-        assert checklist_evidence(events, 1) == [{**WHOLE, "stack": "web"}]
-    assert checklist_evidence([*made, event("web.backup", "started"), event("web.backup", "failed")], 1) == []
-    assert checklist_evidence(made[:1], 1) == []
+        assert checklist_evidence(events, 1, STACKS) == [{**WHOLE, "stack": "web"}]
+    assert checklist_evidence([*made, event("web.backup", "started"), event("web.backup", "failed")], 1, STACKS) == []
+    assert checklist_evidence(made[:1], 1, STACKS) == []
+
+
+def test_a_stack_that_was_taken_out_since_shows_nothing() -> None:
+    events = [event("pg.preflight", "ok", REFUSED), event("web.preflight", "ok", MENDED)]
+    assert checklist_evidence(events, 1, ["web"]) == [{**MENDED, "stack": "web"}]
 
 
 def test_another_attempt_shows_nothing_in_this_one() -> None:
-    assert checklist_evidence([event("pg.preflight", "ok", MENDED, attempt=1), event("pg.preflight", "started", attempt=2)], 2) == []
+    events = [event("pg.preflight", "ok", MENDED, attempt=1), event("pg.preflight", "started", attempt=2)]
+    assert checklist_evidence(events, 2, STACKS) == []
 
 
 IDLE = {"not_applicable": "no source host has a tree to copy"}
@@ -64,10 +71,10 @@ def test_a_stack_whose_backup_had_nothing_to_do_but_on_the_new_site_says_why() -
                event("web.backup", "not_applicable", host="old", not_applicable="the mover copies")]
     nothing = {"item": "backup", "stack": "web", "verdict": "not_applicable",
                "observed": "no source host has a tree to copy"}
-    assert checklist_evidence([*nowhere, staged], 1, targets=["new"]) == [nothing]
+    assert checklist_evidence([*nowhere, staged], 1, STACKS, targets=["new"]) == [nothing]
     for events in ([*nowhere, staged], [nowhere[1], event("web.backup", "ok")], [*nowhere, event("web.backup", "failed", host="old")],
                    [event("web.backup", "not_applicable")], []):
-        assert checklist_evidence(events, 1) == []
+        assert checklist_evidence(events, 1, STACKS) == []
 
 
 def test_a_front_end_of_which_only_pages_are_measured_has_nothing_to_back_up_and_says_so() -> None:
