@@ -1,7 +1,8 @@
 # make demo          the demonstration: a whole migration on loopback, no root needed
 # make demo-failure  two migrations that fail on purpose (exit status not 0)
 # make demo-clean    end every process of the demo and remove its files
-# make test          every test there is; TIER=unit|integration|molecule|chaos|browser for a part
+# make test          what has its turn at this commit, TURNS=all runs every test;
+#                    TIER=unit|sanity|integration|molecule|chaos|browser for a part
 # make bench         benchmarks; AREA=migration|postgresql|… for a part
 # make clean         demo-clean, and remove .venv, .tools and build
 #

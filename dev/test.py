@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs every test there is: ``python dev/test.py [unit|sanity|molecule|integration|chaos|browser]`` (or TIER=… in the environment).
+"""Runs the tests: ``python dev/test.py [unit|sanity|molecule|integration|chaos|browser]`` (or TIER=… in the environment).
 
-Sets up what is missing, runs every step even when one failed, two beside each other, lists each skip with its reason, and ends with
-exactly one line ``N passed, N failed, N skipped``. The exit status is not 0 when a test failed or when none ran.
+Runs what has its turn at this commit (see :mod:`dev.testing.turns`), with ``TURNS=all`` in the environment every test. Sets up what is
+missing, runs every step even when one failed, two beside each other, lists each skip with its reason, and ends with exactly one line
+``N passed, N failed, N skipped``. The exit status is not 0 when a test failed or when none ran.
 """
 
 from __future__ import annotations
