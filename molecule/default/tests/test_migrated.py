@@ -118,6 +118,8 @@ def test_the_report_still_tells_of_the_migration_after_a_second_run_that_found_i
 def test_one_database_moves_with_the_smallest_inventory_by_its_defaults():
     rows = "SELECT count(*), min(name), max(id), current_setting('server_version_num')::int / 10000 FROM client"
     assert (query("old", rows, "crm"), query("new", rows, "crm")) == ("1000|ⵉⵙⵎ 1|1000|15", "1000|ⵉⵙⵎ 1|1000|18")
+    # The application was stopped where the inventory says, and stays so.
+    assert {name: machine(name).run("test -e /run/crm.stopped").rc for name in ("mover", "old", "new")} == {"mover": 1, "old": 0, "new": 1}
     report = json.loads((WORK / "crm" / "reports" / "crm-2026-11-28" / "report.json").read_text(encoding="utf-8"))
     assert report["verdict"] == "OK" and report["committed"]
     # The backup was restored for trial, although nobody said where the server's programs are, and lies where backups lie by default.

@@ -14,7 +14,7 @@ import yaml
 from dev.testing.turns import in_turn
 from tests.support.move import Move, equal_data
 
-# The smallest inventory of the design, with the names of the test.
+# The smallest inventory of the design, with the names of the test; other endpoints take the place of its own, see below.
 SMALLEST = """
 all:
   hosts: {{mover: {{ansible_host: 127.0.0.1}}}}
@@ -31,8 +31,8 @@ all:
 def endpoints(move: Move) -> dict[str, object]:
     """What differs here from a real inventory: no TLS on loopback, chosen ports, and no directory under /var.
 
-    Reports go where they go by default; the same inventory to the letter, with TLS, port and directories by default, is that of a second
-    database in molecule/default.
+    Reports go where they go by default. With TLS, port and directories by default, the same inventory moves a second database in
+    molecule/default.
     """
     ours = {name: value for name, value in move.variables.items()
             if name == "test_base" or name.endswith(("_dir", "_transport")) and name != "migration_report_dir"}
