@@ -91,7 +91,7 @@ def explain(output: str, program: str, log: pathlib.Path) -> str:
          "there is no network, or no way to the package registry. Connect, or configure your proxy or mirror for pip and npm"),
         (("CERTIFICATE_VERIFY_FAILED", "SELF_SIGNED_CERT", "unable to get local issuer"),
          "the registry's TLS certificate is not trusted. Tell pip and npm your proxy's CA (PIP_CERT, NODE_EXTRA_CA_CERTS)"),
-        (("No matching distribution",), "a package has no build for this Python or machine (Linux x86_64 or aarch64, Python 3.11 to 3.13)"),
+        (("No matching distribution",), "a package has no build for this Python or machine (Linux x86_64 or aarch64, Python 3.11 to 3.14)"),
     )
     for words, cause in causes:
         if any(word in output for word in words):
