@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Writes each role's README.md from its meta/argument_specs.yml and meta/main.yml.
 
-`python dev/role_readme.py` writes them; `--check` writes nothing and fails, naming each file that is not up to date.
+`.venv/bin/python dev/role_readme.py` writes them; `--check` writes nothing and fails, naming each file that is not up to date.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def main() -> int:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         if check:
-            print(f"roles/{role.name}/README.md is not what its argument specs say: run python dev/role_readme.py")
+            print(f"roles/{role.name}/README.md is not what its argument specs say: run .venv/bin/python dev/role_readme.py")
             wrong += 1
         else:
             path.write_text(text, encoding="utf-8")
