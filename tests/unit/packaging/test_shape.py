@@ -1,10 +1,12 @@
 # Copyright: Dihya Migration contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Rules of the house that no checker knows: who is in the action groups, how long a module's main is, and that no play has ``serial``."""
+"""Rules of the house that no checker knows: who is in the action groups, how long a module's main is, that no play has ``serial``, and
+that what the README links to is in the built collection too."""
 
 from __future__ import annotations
 
 import ast
+import fnmatch
 import pathlib
 import re
 
@@ -39,3 +41,17 @@ def test_no_play_is_serial() -> None:
     files = [path for room in ("playbooks", "roles") for path in sorted((ROOT / room).rglob("*.yml"))]
     assert len(files) > 100
     assert [str(path.relative_to(ROOT)) for path in files if re.search(r"(?m)^[\s-]*serial\s*:", path.read_text(encoding="utf-8"))] == []
+
+
+def test_what_the_readme_links_to_is_built_into_the_collection_and_a_filled_in_vault_is_not() -> None:
+    left_out = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["build_ignore"]
+
+    def built(name: str) -> bool:
+        ways = [name, *map(str, pathlib.PurePath(name).parents)]
+        return not any(fnmatch.fnmatch(way, pattern) for way in ways for pattern in left_out)
+
+    links = set(re.findall(r"\]\(((?!https?:|#)[^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert {"docs/architecture.md", "inventories/example"} <= links
+    assert [name for name in sorted(links) if not ((ROOT / name).exists() and built(name))] == []
+    example = "inventories/example/group_vars/all"
+    assert built(f"{example}/vault.yml.example") and not built(f"{example}/vault.yml")
