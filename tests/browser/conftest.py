@@ -79,7 +79,7 @@ def run_demo(environment: dict[str, str], *arguments: str, status: int = 0) -> s
 
 
 @pytest.fixture(scope="session", name="moved")
-def fixture_moved(chromium, tmp_path_factory):
+def fixture_moved(tmp_path_factory):
     """The demo as ``make demo`` leaves it: what its inventory reads (ports, addresses, authority), ``passwords``, what it ``said`` at -vvv,
     its ``directory``, and ``recorded``, every start of a shell, a tool of PostgreSQL and a program of its virtual environment. Before, it
     was ``planned`` with --check: what it said then, and the ``files`` that it had afterwards."""
