@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -29,23 +30,44 @@ def fixture_limited(server, run, tmp_path):
     return lambda **changes: run(source=source, **changes)
 
 
+@pytest.fixture(name="held")
+def fixture_held(tmp_path, monkeypatch):
+    """A file without which no timer goes on, so that nothing before it has to be quick."""
+    held, program = tmp_path / "held", tmp_path / "bin" / "sleep"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nuntil [ -e {held} ]; do /bin/sleep 0.05; done\nexec /bin/sleep "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")  # the timer has it from us
+    yield held
+    held.touch()
+
+
 def timers(tmp_path):
-    return subprocess.run(["pgrep", "-f", f"{tmp_path}/f/capture.json.guard"], capture_output=True, check=False, text=True).stdout.split()
+    """The timer's process; without those that it starts, which have its command line until they become another program."""
+    found = subprocess.run(["pgrep", "-f", f"{tmp_path}/f/capture.json.guard.sh$"], capture_output=True, check=False, text=True).stdout
+    living = [one for one in map(read_stat, map(int, found.split())) if one]
+    return [one.pid for one in living if one.parent not in {other.pid for other in living}]
+
+
+def is_heard_of(sign, seconds=0):
+    """Write a sign of the run, one that is newer than any look of the timer for so long."""
+    subprocess.run(["touch", f"--date=+{seconds} seconds", str(sign)], check=True)
 
 
 def guard_files(tmp_path):
     return sorted(path.name for path in (tmp_path / "f").iterdir() if ".guard" in path.name)
 
 
-def test_a_freeze_that_lasts_too_long_is_undone_by_a_timer_that_needs_nobody(server, limited, tmp_path, eventually):
+def test_a_freeze_that_lasts_too_long_is_undone_by_a_timer_that_needs_nobody(server, limited, held, tmp_path, eventually):
     before = normal(server)
     assert limited(longest=2)["state"] == "frozen" and normal(server) != before
-    os.kill(int(*timers(tmp_path)), signal.SIGKILL)  # as a restart of the host does
+    os.kill(*timers(tmp_path), signal.SIGKILL)  # as a restart of the host does
     assert eventually(lambda: not timers(tmp_path))
     assert limited(state="fenced")["state"] == "frozen" and len(timers(tmp_path)) == 1
     secrets = tmp_path / "f" / "capture.json.guard.pgpass"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
     (tmp_path / "pgpass").unlink()  # as at the end of a run, whatever became of it
+    held.touch()
     assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists) and eventually(lambda: not secrets.exists())
     passfile(tmp_path, server)
     assert normal(server) == before and (tmp_path / "started again").exists()
@@ -56,38 +78,43 @@ def test_a_freeze_that_lasts_too_long_is_undone_by_a_timer_that_needs_nobody(ser
     assert limited(state="open")["state"] == "open" and guard_files(tmp_path) == [] and timers(tmp_path) == []
 
 
-def test_a_run_that_is_no_longer_heard_of_loses_its_freeze_and_one_that_is_keeps_it_until_its_limit(limited, tmp_path, eventually):
+def test_a_run_that_is_no_longer_heard_of_loses_its_freeze_and_one_that_is_keeps_it_until_its_limit(limited, held, tmp_path, eventually):
     sign, reopened = tmp_path / "alive", tmp_path / "f" / "capture.json.guard.reopened"
+    is_heard_of(sign, 600)
     limited(longest=4, lease=2, signs=[str(sign), str(tmp_path / "is never written")])
-    assert eventually(lambda: (sign.write_bytes(b""), reopened.exists())[1])
+    held.touch()
+    assert eventually(reopened.exists, 30)
     with pytest.raises(MigrationError, match="the freeze lasted longer than it may"):
         limited(state="fenced", disarm=True)
     limited(longest=600, lease=2, signs=[str(sign)])
-    assert eventually(reopened.exists)
+    is_heard_of(sign)
+    assert eventually(reopened.exists, 30)
     with pytest.raises(MigrationError, match="the run was not heard of"):
         limited(state="fenced", disarm=True)
 
 
 def test_a_timer_takes_nobody_for_dead_before_a_sign_that_lies_in_the_future(limited, tmp_path, eventually):
     sign, reopened = tmp_path / "alive", tmp_path / "f" / "capture.json.guard.reopened"
+    is_heard_of(sign, 600)  # as the transaction does before other hosts work
     limited(longest=600, lease=1, signs=[str(sign)])
-    subprocess.run(["touch", "--date=+600 seconds", str(sign)], check=True)  # as the transaction does before other hosts work
     time.sleep(4)
     assert not reopened.exists()
-    sign.write_bytes(b"")  # the mover works again
+    is_heard_of(sign)  # the mover works again
     assert eventually(reopened.exists)
 
 
-def test_a_source_that_the_timer_opened_and_its_application_changed_is_frozen_anew(server, limited, tmp_path, eventually, monkeypatch):
-    server.execute("CREATE TABLE crm.last_day (a int, b int); GRANT INSERT, UPDATE (b) ON crm.last_day TO crm_app", "frozen")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Guard, "arm", die)
-        limited(longest=1)
-    first = limited(longest=1)["fence"]["value"]  # has a timer although the freeze began without one
-    assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists)
-    server.execute("CREATE TABLE crm.day (); DROP TABLE crm.last_day; SELECT lo_create(70007); CREATE ROLE hired", "frozen")
-    server.execute("ALTER ROLE crm_app CONNECTION LIMIT 21", "frozen")
+def test_a_source_that_the_timer_opened_and_its_application_changed_is_frozen_anew(
+        server, limited, held, tmp_path, eventually, monkeypatch):
     try:
+        server.execute("CREATE TABLE crm.last_day (a int, b int); GRANT INSERT, UPDATE (b) ON crm.last_day TO crm_app", "frozen")
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Guard, "arm", die)
+            limited(longest=1)
+        first = limited(longest=1)["fence"]["value"]  # has a timer although the freeze began without one
+        held.touch()
+        assert eventually((tmp_path / "f" / "capture.json.guard.reopened").exists)
+        server.execute("CREATE TABLE crm.day (); DROP TABLE crm.last_day; SELECT lo_create(70007); CREATE ROLE hired", "frozen")
+        server.execute("ALTER ROLE crm_app CONNECTION LIMIT 21", "frozen")
         opened = limited(state="open", longest=600)
         assert opened["state"] == "open" and "all that the freeze changed" in opened["msg"]
         told = {one["object"] for one in opened["explained"]}
@@ -102,26 +129,32 @@ def test_a_source_that_the_timer_opened_and_its_application_changed_is_frozen_an
         server.execute("ALTER ROLE crm_app LOGIN", "frozen")
         assert limited(state="open")["state"] == "open" and timers(tmp_path) == [] and guard_files(tmp_path) == []
     finally:
-        server.execute("DROP TABLE IF EXISTS crm.day, crm.last_day; DROP ROLE hired; SELECT lo_unlink(70007)", "frozen")
+        server.execute("DROP TABLE IF EXISTS crm.day, crm.last_day; DROP ROLE IF EXISTS hired; "
+                       "SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE oid = 70007", "frozen")
         server.execute("ALTER ROLE crm_app LOGIN CONNECTION LIMIT 20", "frozen")
 
 
-def test_a_timer_that_is_opening_the_source_is_waited_for(server, limited, tmp_path, eventually):
-    before, fired = normal(server), tmp_path / "f" / "capture.json.guard.fired"
-    undo = ["sh", "-c", f"echo begins >> {tmp_path}/log; sleep 0.7; echo ends >> {tmp_path}/log"]
+def test_a_timer_that_is_opening_the_source_is_waited_for(server, limited, held, tmp_path, eventually):
+    before, fired, done = normal(server), tmp_path / "f" / "capture.json.guard.fired", tmp_path / "done"
+    waits = f"for n in $(seq 600); do [ -e {done} ] && break; sleep 0.1; done"
+    undo = ["sh", "-c", f"echo begins >> {tmp_path}/log; {waits}; echo ends >> {tmp_path}/log"]
     limited(longest=1, undo=undo)
+    held.touch()
     assert eventually(fired.exists)
     with pytest.raises(MigrationError, match="the freeze lasted longer than it may"):
         limited(state="fenced")
-    assert fired.exists() and limited(state="open", undo=undo)["changed"] and normal(server) == before
+    assert fired.exists()
+    threading.Timer(0.7, done.touch).start()
+    assert limited(state="open", undo=undo)["changed"] and normal(server) == before
     assert (tmp_path / "log").read_text().split() == ["begins", "ends"] * 2 and guard_files(tmp_path) == []
 
 
-def test_a_timer_that_was_taken_away_never_opens_the_source(limited, tmp_path):
+def test_a_timer_that_was_taken_away_never_opens_the_source(limited, held, tmp_path):
     limited(longest=2, lease=2, signs=[str(tmp_path / "is never written")])
     assert limited(state="fenced", disarm=True)["state"] == "frozen"
     assert timers(tmp_path) == [] and guard_files(tmp_path) == []
-    time.sleep(2.2)
+    held.touch()
+    time.sleep(2.7)
     assert limited(state="fenced", disarm=True)["state"] == "frozen"
     assert not (tmp_path / "started again").exists()
 
@@ -145,6 +178,7 @@ def orphaned(options):
 
 def test_a_rollback_that_dies_while_it_opens_the_source_leaves_that_to_the_timer(server, limited, run, tmp_path, eventually):
     before, sign, opening = normal(server), tmp_path / "alive", tmp_path / "opening"
+    is_heard_of(sign, 600)
     limited(longest=600, lease=1, signs=[str(sign)])
     hangs = {"state": "open", "undo": ["sh", "-c", f"touch {opening}; exec sleep 60"], "source": run.options["source"]}
     with orphaned({**run.options, **hangs}) as rollback:
