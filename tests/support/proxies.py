@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -21,6 +23,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._proxy.runtime imp
 from tests.support.needs import require_program
 
 SIDES = ("blue", "green")
+PORTS = range(30_100, 32_700)
+"""Below those that the kernel gives to clients, of whom one could take a port before it is bound; above those of the demos in tests."""
 NGINX = """daemon off;
 pid {root}/nginx.pid;
 error_log {root}/nginx.log;
@@ -85,15 +89,15 @@ FIRST = {"nginx": "map $host $public_side {{ default {side}; }}\n", "haproxy": "
 
 
 def unused_ports(count: int) -> list[int]:
-    """TCP ports of 127.0.0.1 that nothing holds now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in sockets]
-    finally:
-        for listener in sockets:
-            listener.close()
+    """TCP ports of 127.0.0.1 that nothing holds now, and that are so rarely chosen twice that they may be bound much later."""
+    ports: list[int] = []
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise AssertionError(f"{count} ports are not free")
 
 
 class Proxy:
@@ -190,14 +194,15 @@ def get(port: int, path: str = "/", timeout: float = 20) -> tuple[int, str]:
 
 
 class Side:
-    """An application that says who it is; ``/slow`` waits until ``gate`` is open."""
+    """An application that says who it is; ``/slow`` sets ``asked`` and waits until ``gate`` is open."""
 
     def __init__(self, name: str) -> None:
-        self.gate = threading.Event()
+        self.asked, self.gate = threading.Event(), threading.Event()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(handler) -> None:  # named by http.server; self is the side
                 if handler.path == "/slow":
+                    self.asked.set()
                     self.gate.wait(20)
                 handler.send_response(200)
                 handler.end_headers()

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
+
+from tests.support.proxies import unused_ports
 
 # The applications that these tests move have tests of their own.
 collect_ignore = ["site", "library_django", "library_node", "schema_tools_node"]
@@ -14,9 +14,5 @@ collect_ignore = ["site", "library_django", "library_node", "schema_tools_node"]
 
 @pytest.fixture
 def free_port():
-    """A TCP port of 127.0.0.1 that nothing holds now."""
-    def find() -> int:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            return listener.getsockname()[1]
-    return find
+    """Call to get a TCP port of 127.0.0.1 that nothing holds now."""
+    return lambda: unused_ports(1)[0]

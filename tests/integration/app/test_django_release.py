@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from demo.postgres_server import free_port
+from tests.support.proxies import unused_ports
 from tests.support.verbs import CANARY, Verbs
 
 HERE = pathlib.Path(__file__).parent
@@ -98,7 +98,7 @@ class Library(Verbs):
 @pytest.fixture(scope="module")
 def library(tmp_path_factory, postgres):
     """The application after the verbs of release ``one``, ``migrate`` twice."""
-    made = Library(tmp_path_factory.mktemp("django"), free_port(), postgres(18))
+    made = Library(tmp_path_factory.mktemp("django"), *unused_ports(1), postgres(18))
     try:
         made.moved = made.run(FORWARD)
         yield made

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -49,13 +48,13 @@ def test_servers_leave_and_return_in_turn_without_a_failed_request(balancer, run
     assert load.failed() == [] and len(load.answers) > 100
 
 
-def test_a_request_under_way_is_answered_before_its_server_counts_as_drained(balancer, sides, run_module):
+def test_a_request_under_way_is_answered_before_its_server_counts_as_drained(balancer, sides, run_module, eventually):
     for side in sides.values():
         side.gate.clear()
     answers: list = []
     asking = threading.Thread(target=lambda: answers.append(get(balancer.port, "/slow")))
     asking.start()
-    time.sleep(1)
+    assert eventually(lambda: any(side.asked.is_set() for side in sides.values()))
     seen = run_module("haproxy_server", socket=balancer.socket, backend="api")["servers"]
     (busy,) = [name for name, server in seen.items() if server["sessions"]]
     out = run_module("haproxy_server", state="drained", socket=balancer.socket, backend="api", server=busy, timeout=0.3)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import stat
 import threading
-import time
 
 import pytest
 
@@ -56,9 +55,10 @@ def under_way(proxy, sides):
     """A request that the blue side has and does not answer before its gate is open."""
     answers: list = []
     sides[0].gate.clear()
+    sides[0].asked.clear()
     asking = threading.Thread(target=lambda: answers.append(proxy.get("/slow")))
     asking.start()
-    time.sleep(1)
+    assert sides[0].asked.wait(20)
     yield sides[0].gate, asking, answers
     sides[0].gate.set()
     asking.join()
