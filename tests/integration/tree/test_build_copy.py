@@ -21,7 +21,7 @@ import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
-from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying
+from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying, naming
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.system import sync_filesystem
 
@@ -81,7 +81,8 @@ def test_names_in_the_manifest_can_be_restored(hard_tree: pathlib.Path, tmp_path
     assert names == {b"tree" if name == b"." else b"tree/" + name for name in facts(hard_tree)}
 
 
-def test_unchanged_source_keeps_the_copy(hard_tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_unchanged_source_keeps_the_copy(hard_tree: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(naming, "STAMP", "2026-11-28_0000")  # all in one minute
     first = copy(hard_tree, tmp_path / "backup")
     again = copy(hard_tree, tmp_path / "backup")
     assert (again["changed"], again["reused"], again["path"], again["sha256"]) == (False, True, first["path"], first["sha256"])
