@@ -151,10 +151,10 @@ def test_a_port_held_by_a_stranger_is_not_fought_for(site):
         stranger.wait()
 
 
-@pytest.mark.parametrize(("mode", "words"), [("flaps", "it flaps"), ("dies", "it ended before it was healthy")])
-def test_an_application_that_is_healthy_once_is_not_in_service(site, mode, words):
+@pytest.mark.parametrize(("mode", "seconds", "words"), [("flaps", 6, "it flaps"), ("dies", 20, "it ended before it was healthy")])
+def test_an_application_that_is_healthy_once_is_not_in_service(site, mode, seconds, words):
     site.secrets(MODE=mode)
-    failed = site.ask("started", health_timeout=1.5, health_successes=3)
+    failed = site.ask("started", health_timeout=seconds, health_successes=3)
     assert failed["failed"] and words in failed["msg"] and failed["journal"]["error"]["remedy"]
     assert site.ask("observed")["port"] == "free"
 
@@ -172,7 +172,7 @@ def test_a_process_that_dies_is_started_again_and_its_log_says_so(site, eventual
     first = site.ask("started")
     killed = children_of(first["pid"])[0]
     os.kill(killed, signal.SIGKILL)
-    eventually(lambda: children_of(first["pid"]) not in ([], [killed]) and site.ask("observed")["port"] == "own")
+    assert eventually(lambda: children_of(first["pid"]) not in ([], [killed]) and site.ask("observed")["port"] == "own")
     assert site.answer() == "new canary-7"
     assert "ERROR the process ended by itself, exit status 137; it is started again in 1 s" in (site.root / "log" / "app.log").read_text()
     again = site.ask("started")

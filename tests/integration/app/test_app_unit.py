@@ -68,7 +68,7 @@ class Site:
 
     def ask(self, state: str, release: str | None = "new", **values) -> dict:
         """Run the module, for V(started) with ``values`` as environment."""
-        given: dict = {"health_url": f"http://127.0.0.1:{self.port}/", "health_timeout": 1 if "STATUS" in values else 20, "port": self.port}
+        given: dict = {"health_url": f"http://127.0.0.1:{self.port}/", "health_timeout": 6 if "STATUS" in values else 20, "port": self.port}
         if state == "started":
             self.env.write_text(ask(role(backend_environment=values), "__backend_env_text"))
             self.env.chmod(0o600)

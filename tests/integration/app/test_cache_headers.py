@@ -44,7 +44,7 @@ def served(kind: str, site: pathlib.Path, port: int, eventually):
                 "caddy": [CADDY, "run", "--adapter", "caddyfile", "--config", str(config)]}[kind]
     with (site.parent / f"{kind}.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
         try:
-            eventually(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+            assert eventually(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
             yield f"http://127.0.0.1:{port}/"
         finally:
             process.terminate()
