@@ -42,6 +42,10 @@ def verdict(result) -> dict:
     return {name: result["journal"]["tests"][0][name] for name in ("verdict", "passed", "failed", "skipped")}
 
 
+def gone(command: str) -> bool:
+    return subprocess.run(["pgrep", "-f", command], capture_output=True, check=False).returncode == 1
+
+
 def test_a_green_run_is_counted_and_its_whole_output_kept_private(check, tmp_path):
     result = check(PYTEST)
     assert verdict(result) == {"verdict": "passed", "passed": 1, "failed": 0, "skipped": 1}
@@ -69,18 +73,18 @@ def test_a_run_that_executed_no_test_is_a_failure(check, argv):
 def test_a_hang_is_killed_with_all_its_children(check, tmp_path, eventually):
     result = check(["sh", "-c", "sleep 613.5 & sleep 614.5"], timeout=0.5)
     assert verdict(result)["verdict"] == "failed" and "did not end within 0.5 s" in result["msg"]
-    assert subprocess.run(["pgrep", "-f", "sleep 61[34].5"], capture_output=True, check=False).returncode == 1
+    assert eventually(lambda: gone("sleep 61[34].5"))
 
 
-def test_a_child_left_behind_by_a_finished_command_is_ended(check):
+def test_a_child_left_behind_by_a_finished_command_is_ended(check, eventually):
     assert verdict(check(["sh", "-c", "sleep 615.5 & echo 1 passed in 0.1s"]))["verdict"] == "passed"
-    assert subprocess.run(["pgrep", "-f", "sleep 615.5"], capture_output=True, check=False).returncode == 1
+    assert eventually(lambda: gone("sleep 615.5"))
 
 
 def test_what_a_command_started_ends_with_a_worker_that_is_killed(check, eventually):
     with pytest.raises(json.JSONDecodeError):  # it left no result
-        check(["sh", "-c", "sleep 616.5 & sleep 0.2; kill -9 $PPID; wait"])
-    assert eventually(lambda: subprocess.run(["pgrep", "-f", "sleep 616.5"], capture_output=True, check=False).returncode == 1)
+        check(["sh", "-c", "sleep 616.5 & sleep 1; kill -9 $PPID; wait"])
+    assert eventually(lambda: gone("sleep 616.5"))
 
 
 def test_junit_counts_and_a_stale_file_does_not(check, tmp_path):
