@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import tempfile
 
@@ -25,6 +26,9 @@ def test_a_run_that_takes_too_long_leaves_neither_browser_nor_directory(room, ru
     late = run_module("lighthouse", url=serve(write_site(tmp_path / "site")), ca=str(authority[0]), chromium=chromium, timeout=1,
                       node=str(BIN / "node"), package=str(tools / "node_modules" / "lighthouse"), dest=str(tmp_path / "scores.json"))
     assert late["failed"] and "did not end within 1 s and was stopped: raise timeout" in late["msg"]
-    commands = [path.read_bytes() for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    commands = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            commands.append(path.read_bytes())
     assert not [command for command in commands if str(room).encode() in command]
     assert list(room.iterdir()) == [] and not (tmp_path / "scores.json").exists()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -60,6 +61,13 @@ class Slow:
                 continue
         return found
 
+    @staticmethod
+    def kill(pids: list[int]) -> None:
+        """End processes, of which one may end with another."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def remains(self) -> list[str]:
         """Files that a finished operation left, beside its empty lease and the last sign of its run."""
         mine = [path for place in (self.work, self.site.root / "remote_tmp") for path in place.rglob("*") if path.is_file()]
@@ -70,8 +78,7 @@ class Slow:
 def slow(site: Site) -> Any:
     one = Slow(site)
     yield one
-    for pid in one.workers():
-        os.kill(pid, signal.SIGKILL)
+    one.kill(one.workers())
 
 
 def test_progress_is_shown_and_the_result_is_the_modules_own(slow: Slow) -> None:
@@ -158,11 +165,7 @@ def test_a_killed_worker_is_an_error_and_the_rerun_does_the_work(slow: Slow, vic
     process = slow.site.start(slow.playbook(until=str(slow.until)))
     wait_for(lambda: slow.starts() == 1, "the worker")
     worker = int(Path(f"{slow.dest}.starts").read_text(encoding="ascii"))
-    for pid in [worker] if victims == "module" else slow.workers():
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    slow.kill([worker] if victims == "module" else slow.workers())
     assert process.wait(timeout=300) == 2
     output = slow.site.output()
     assert "was ended from outside" in output and "Traceback" not in output
@@ -173,8 +176,7 @@ def test_a_killed_worker_is_an_error_and_the_rerun_does_the_work(slow: Slow, vic
 
 def test_controller_and_worker_killed_leave_the_work_to_the_rerun(slow: Slow) -> None:
     killed_controller(slow)
-    for pid in slow.workers():
-        os.kill(pid, signal.SIGKILL)
+    slow.kill(slow.workers())
     status, output = slow.site.run(slow.playbook(), "-e", "migration_run_id=r2")
     assert status == 0 and shown(output, "done")["changed"] is True and slow.starts() == 2, output
     assert "attached" not in output
