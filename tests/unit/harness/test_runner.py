@@ -56,8 +56,8 @@ def test_a_missing_tool_is_a_failure(runner):
 def test_a_step_over_its_limit_ends_with_all_its_children(runner, tmp_path):
     child = "import subprocess, time; p = subprocess.Popen(['sleep', '600']); open('pid', 'w').write(str(p.pid)); time.sleep(600)"
     begun = time.monotonic()
-    assert runner.run(python(child, timeout=2)).failed == 1
-    assert time.monotonic() - begun < 20
+    assert runner.run(python(child, timeout=8)).failed == 1
+    assert time.monotonic() - begun < 60
     pid = int((tmp_path / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         for _ in range(100):
