@@ -84,9 +84,9 @@ class Unit:
             if step != "wait":
                 run([*self._systemctl(), *step.split(), self.name], env=self._environment(), timeout=self.timeout + 30)
         deadline = time.monotonic() + self.timeout
-        while not wanted["active"] and self.found()["begun"]:
+        while not wanted["active"] and (begun := self.found()["begun"]):
             if time.monotonic() > deadline:
-                raise MigrationError(f"{self.found()['begun'][0]}, which {self.name} began, still works after {self.timeout:g} s")
+                raise MigrationError(f"{begun[0]}, which {self.name} began, still works after {self.timeout:g} s")
             time.sleep(PAUSE)
 
     def script(self, state: State) -> list[str]:

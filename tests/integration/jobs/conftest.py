@@ -42,12 +42,16 @@ class OwnJob:
 
 @pytest.fixture(name="manager", scope="module")
 def fixture_manager(tmp_path_factory):
-    """A manager of systemd with a worker, a timer, a service that is never enabled, one that dies, and one that ends by itself."""
+    """A manager of systemd with a worker, a timer, a service that is never enabled, one that dies, and what the timer begins.
+
+    That ends once the file ``reported`` is there beside the units.
+    """
     systemd = Systemd(tmp_path_factory.mktemp("systemd"))
     systemd.unit("worker.service", *WORKER)
     systemd.unit("helper.service", "[Service]", "ExecStart=/bin/sleep 1000")
     systemd.unit("report.timer", *TIMER)
-    systemd.unit("report.service", "[Service]", "Type=oneshot", "ExecStart=/bin/sleep 3")
+    ended = systemd.units / "reported"
+    systemd.unit("report.service", "[Service]", "Type=oneshot", f"ExecStart=/bin/sh -c 'until [ -e {ended} ]; do sleep 0.1; done'")
     systemd.unit("dying.service", "[Unit]", "StartLimitIntervalSec=0", "[Service]", "ExecStart=/bin/false", "Restart=always",
                  "RestartSec=200ms", "[Install]", "WantedBy=default.target")
     yield systemd

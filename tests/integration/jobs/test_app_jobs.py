@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+import threading
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._journal.facts import check_facts
@@ -36,6 +37,7 @@ def fixture_units(manager, monkeypatch):
     assert manager.control("enable", "--now", *UNITS[:2]).returncode == 0 and manager.control("start", "helper.service").returncode == 0
     yield {"units": UNITS, "scope": "user", "timeout": 20}
     manager.control("disable", "--now", *UNITS, "dying.service")
+    manager.control("stop", "report.service")
 
 
 def files(place: pathlib.Path) -> dict:
@@ -63,6 +65,7 @@ def test_what_a_timer_began_is_waited_for_and_counts_as_its_work(jobs, units, ma
     assert "report.timer" in jobs("quiet", **only)["msg"]
     hasty = jobs("stopped", **{**only, "timeout": 0.2})
     assert hasty["failed"] and "report.service, which report.timer began, still works" in hasty["msg"]
+    threading.Timer(1, (manager.units / "reported").touch).start()
     assert not jobs("stopped", **only)["failed"] and manager.state("report.service")[0] == "inactive"
 
 

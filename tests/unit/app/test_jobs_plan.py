@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._app.job_kinds import Crontab, Unit, declared
+from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 
 UNIT = Unit("worker.service", "system", 5)
 
@@ -28,6 +29,13 @@ def found(active=False, enabled="", begun=(), dying=False, file="disabled"):
 ])
 def test_only_what_differs_is_done_to_a_unit(before, on, steps):
     assert UNIT.steps(before, UNIT.wanted(on, before)) == steps
+
+
+def test_what_a_timer_began_is_named_although_it_ends_while_that_is_said(monkeypatch):
+    looks = iter([found(begun=["report.service"]), found()])
+    monkeypatch.setattr(Unit, "found", lambda _unit: next(looks))
+    with pytest.raises(MigrationError, match="report.service, which report.timer began, still works"):
+        Unit("report.timer", "system", -1).bring(found(begun=["report.service"]), {"active": False, "enabled": ""})
 
 
 @pytest.mark.parametrize("before", [
