@@ -265,7 +265,7 @@ def test_a_transaction_that_still_writes_is_ended_or_refused(server, run):
     application, superuser = server.connect("frozen", "crm_app", "app-secret"), server.connect("frozen")
     with application.cursor() as cursor:
         cursor.execute("BEGIN; UPDATE crm.customer SET amount = 0 WHERE id = 1")
-    run(settle=0.1)
+    run(settle=2)
     with pytest.raises(psycopg2.Error):
         application.cursor().execute("COMMIT")
     run(state="open")
@@ -276,15 +276,17 @@ def test_a_transaction_that_still_writes_is_ended_or_refused(server, run):
     superuser.close()
 
 
-def test_clients_that_stay_are_named(server, run):
+def test_clients_that_stay_are_named(server, run, eventually):
     session = server.connect("frozen", "crm_app", "app-secret")
     with pytest.raises(MigrationError, match="user crm_app") as failure:
         run(keep_readers=False)
     assert failure.value.facts["clients"][0]["sessions"] == 1
     session.close()
+    assert eventually(lambda: server.execute("SELECT 1 FROM pg_stat_activity WHERE usename = 'crm_app'") == [])
     with contextlib.closing(server.connect("frozen")):
         listed = run(keep_readers=False, other_clients="list")["clients"]
     assert [(one["user"], one["superuser"], one["sessions"]) for one in listed] == [("postgres", True, 1)]
+    assert eventually(lambda: run(keep_readers=False, other_clients="list")["clients"] == [])
     assert run(keep_readers=False)["clients"] == []
 
 
