@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -82,19 +82,30 @@ def killed(moment: float, work: list) -> float | None:
         return time.monotonic() - started
 
 
-def moments(work: list, times: int = TIMES) -> Iterator[float]:
-    """Random moments over the whole of what the work takes when it is left alone, until so many kills found it at work."""
-    took = killed(60, work)
-    assert took is not None and not AT_WORK.pop()
+def moments(work: list, times: int = TIMES, prepare: Callable[[], object] = lambda: None) -> Iterator[float]:
+    """Random moments over the whole of what the work takes when it is left alone, until so many kills found it at work.
+
+    What is to be done is made by ``prepare`` before each.
+    """
+    took = min(alone(work, prepare) for _run in range(3))  # one that was held up tells moments at which another is over
     source = random.Random(SEED)
     while sum(AT_WORK) < times:
-        assert len(AT_WORK) < 5 * times, "the work is too quick to be killed"
+        assert len(AT_WORK) < 20 * times, "the work is too quick to be killed"
+        prepare()
         yield source.uniform(0, took * 1.05)
+
+
+def alone(work: list, prepare: Callable[[], object]) -> float:
+    """Seconds that the work takes when nobody kills it."""
+    prepare()
+    took = killed(60, work)
+    assert took is not None and not AT_WORK.pop()
+    return took
 
 
 def without_orphans(base: pathlib.Path) -> None:
     """Wait for children of the killed process, which end by themselves between two files; a dying one has locks longer than a name."""
-    for _turn in range(100):
+    for _turn in range(600):
         living = [p for p in pathlib.Path("/proc").iterdir() if p.name.isdigit() and str(base).encode() in command_line(p)]
         locks = [system.try_lock(os.fsencode(stage)) for stage in base.rglob(".partial-*") if stage.is_dir()]
         for lock in locks:
@@ -168,8 +179,7 @@ def test_killed_staging_is_never_a_release_and_a_rerun_completes(tmp_path: pathl
     app = tmp_path / "app"
     source = make_tree(tmp_path / "new", "new")
     stage: dict[str, Any] = {"path": str(app), "state": "present", "name": "new", "src": str(source)}
-    for moment in moments([["release", "release", stage]]):
-        release.release(release.Request(str(app), "absent", "new"))
+    for moment in moments([["release", "release", stage]], prepare=lambda: release.release(release.Request(str(app), "absent", "new"))):
         killed(moment, [["release", "release", stage]])
         without_orphans(tmp_path)
         marker = app / "releases/new/.release.json"
@@ -188,9 +198,7 @@ def test_killed_restoration_leaves_the_old_or_the_new_path_whole(tmp_path: pathl
     def spoil() -> None:
         subprocess.run(["rm", "-rf", str(place)], check=True)
         subprocess.run(["cp", "-a", str(spare), str(place)], check=True)
-    spoil()
-    for moment in moments(restore):
-        spoil()
+    for moment in moments(restore, prepare=spoil):
         killed(moment, restore)
         without_orphans(tmp_path)
         words = {path.read_text()[:4] for path in place.rglob("*") if path.is_file()}
