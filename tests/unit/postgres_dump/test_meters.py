@@ -19,7 +19,9 @@ def test_where_no_server_tells_a_table_counts_when_every_worker_has_begun_anothe
     relations = [{"schema": "public", "name": name, "bytes": size, "kind": kind}
                  for name, size, kind in (("a", 60, "r"), ('b"', 30, "r"), ("c", 10, "r"), ("seen", 50, "m"))]
     old_server = SimpleNamespace(server_version=130000)
-    progress = Progress(None)
+    progress, looks = Progress(None), []
+    approach = progress.approach
+    monkeypatch.setattr(progress, "approach", lambda done: (approach(done), looks.append(done)))
     meter = meters.DumpMeter([meters.Dumped(meters.Log(str(log)), relations, 2, old_server)], progress)
     assert meter.total == 100
     progress.begin("dump", meter.total)
@@ -27,22 +29,28 @@ def test_where_no_server_tells_a_table_counts_when_every_worker_has_begun_anothe
         for name, done in (("a", 0), ('b"', 0), ("c", 60), ("c", 90), ("c", 99)):  # never more than what the sizes said
             with log.open("a") as stream:
                 stream.write(f'pg_dump: dumping contents of table "public.{name}"\n')
-            time.sleep(0.1)
+            seen, until = len(looks), time.monotonic() + 20
+            while len(looks) < seen + 2 and time.monotonic() < until:  # one may have begun before
+                time.sleep(0.01)
             assert progress.state["done"] == done
 
 
 def test_a_restore_counts_what_it_and_its_workers_read_and_the_indexes_behind_them(tmp_path):
     archive, log, progress = tmp_path / "archive", str(tmp_path / "log"), Progress(None)
     archive.write_bytes(bytes(4_000_000))
-    script = (f"(dd if={archive} of=/dev/null bs=1000000 count=2; sleep 0.2; true); cat {archive} > /dev/null; sleep 0.2;"
-              " for name in a b c; do echo \"pg_restore: creating INDEX \\\"public.$name\\\"\"; sleep 0.2; done")
+    script = (f"at() {{ : > {tmp_path}/at-$1; until [ -e {tmp_path}/seen-$1 ]; do sleep 0.1; done; }};"  # goes on once it was looked at
+              f" (dd if={archive} of=/dev/null bs=1000000 count=2; at half; true); cat {archive} > /dev/null; at whole;"
+              " for name in a b c; do echo \"pg_restore: creating INDEX \\\"public.$name\\\"\"; at $name; done")
     meter = meters.RestoreMeter([meters.Filled(meters.Log(log), 1, 4_000_000, 1000, 300, 3)], progress)
     progress.begin("restore", meter.total)
     seen = []
 
     def look(running) -> None:
+        stages = list(tmp_path.glob("at-*"))
         meter.look(running)
         seen.append(progress.state["done"])
+        for stage in stages:
+            stage.with_name(stage.name.replace("at-", "seen-")).touch()
 
     tools.run_all([tools.Work(["sh", "-c", script], {}, log, "x")], 1, look)
     assert seen == sorted(seen) and {1000, 1100, 1200} <= set(seen) and seen[-1] < meter.total == 1300
