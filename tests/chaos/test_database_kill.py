@@ -48,6 +48,7 @@ class Night:
                                       "lease_file": str(directory / "lease"),
                                       "progress_file": str(directory / "progress.json")}
         self.runs = 0
+        self.kills: list[bool] = []
 
     def options(self, options: dict[str, Any]) -> dict[str, Any]:
         """With what all modules share, and a run of its own."""
@@ -70,21 +71,23 @@ class Night:
         """The path of a backup of the database."""
         return self.other("pg_dumpall", source=self.source.endpoint, databases=["killed"], dest=str(self.directory / "backups"))["path"]
 
-    def killed(self, moment: float, **options: Any) -> bool:
-        """Start the module and kill it after so many seconds; whether it was still at work."""
+    def kill(self, moment: float, **options: Any) -> None:
+        """Start the module and kill it after so many seconds; :attr:`kills` has whether it was still at work."""
         process = self.module.start(self.name, **self.options(options))
         try:
             process.communicate(timeout=moment)
-            return False
+            self.kills.append(False)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
-            return True
+            self.kills.append(True)
 
-    def moments(self, took: float) -> list[float]:
-        """Random moments over the whole of what the module takes when it is left alone."""
+    def moments(self, took: float) -> Iterator[float]:
+        """Random moments over what the module takes when it is left alone, few of them not in its start; two kills find it at work."""
         dice = random.Random(f"{SEED} {self.name}")
-        return [dice.uniform(0, took) for _turn in range(TIMES)]
+        while len(self.kills) < TIMES or sum(self.kills) < 2:
+            assert len(self.kills) < 4 * TIMES, "the module is too quick to be killed"
+            yield dice.uniform(0 if FULL else 0.3 * took, took)
 
     def sessions(self) -> int:
         """How many of our sessions either server has."""
@@ -113,21 +116,19 @@ def timed(night: Night, **options: Any) -> tuple[dict[str, Any], float]:
     return night.run(**options), time.monotonic() - begun
 
 
-def tell(capsys: pytest.CaptureFixture[str], night: Night, took: float, killed: list[bool]) -> None:
-    """Print the figures, and see that at least one kill found the module at work."""
+def tell(capsys: pytest.CaptureFixture[str], night: Night, took: float) -> None:
+    """Print the figures."""
     with capsys.disabled():
-        sys.stdout.write(f"\n{night.name}: {sum(killed)} kills at work of {len(killed)} within {took:.1f} s, each rerun ended right, "
-                         f"seed {SEED}\n")
-    assert any(killed)
+        sys.stdout.write(f"\n{night.name}: {sum(night.kills)} kills at work of {len(night.kills)} within {took:.1f} s, each rerun ended "
+                         f"right, seed {SEED}\n")
 
 
 def test_a_killed_dump_is_never_a_backup_and_a_rerun_leaves_one_whole(night, tmp_path, capsys, eventually):
     dump, dest = night("pg_dumpall"), tmp_path / "backups"
     options = {"source": dump.source.endpoint, "databases": ["killed"], "dest": str(dest), "digests": True, "keep": 1}
     first, took = timed(dump, **options)
-    killed = []
     for moment in dump.moments(took):
-        killed.append(dump.killed(moment, **options))
+        dump.kill(moment, **options)
         for name in os.listdir(dest):
             assert name.startswith(".") or _manifest.damaged_files(str(dest / name), _manifest.read_manifest(
                 str(dest / name), "postgresql")["files"]) == []
@@ -135,7 +136,7 @@ def test_a_killed_dump_is_never_a_backup_and_a_rerun_leaves_one_whole(night, tmp
         assert again["changed"] and again["counts"]["tables"] == first["counts"]["tables"]
         assert [name for name in os.listdir(dest) if name.startswith(".")] == []
         assert eventually(lambda: dump.sessions() == 0)
-    tell(capsys, dump, took, killed)
+    tell(capsys, dump, took)
 
 
 def test_a_killed_restore_is_completed_or_undone_by_a_rerun_and_nothing_stays_of_it(night, tmp_path, capsys, eventually):
@@ -145,9 +146,8 @@ def test_a_killed_restore_is_completed_or_undone_by_a_rerun_and_nothing_stays_of
     before = restore.target.names()
     _first, took = timed(restore, backup=backup, **options)
     restore.run(state="absent", **options)
-    killed = []
     for number, moment in enumerate(restore.moments(took)):
-        killed.append(restore.killed(moment, backup=backup, **options))
+        restore.kill(moment, backup=backup, **options)
         if number % 4:  # the next run completes it, or, one time in four, the rollback finds it as it is
             restore.run(backup=backup, **options)
             compared = restore.other("pg_verify", source=restore.source.endpoint, target=restore.target.endpoint, databases=["killed"])
@@ -155,7 +155,7 @@ def test_a_killed_restore_is_completed_or_undone_by_a_rerun_and_nothing_stays_of
         restore.run(state="absent", **options)
         assert restore.target.names() == before
         assert eventually(lambda: restore.sessions() == 0)
-    tell(capsys, restore, took, killed)
+    tell(capsys, restore, took)
 
 
 def test_a_killed_proof_leaves_nothing_on_either_server_and_a_rerun_proves(night, tmp_path, capsys, eventually):
@@ -164,11 +164,11 @@ def test_a_killed_proof_leaves_nothing_on_either_server_and_a_rerun_proves(night
     verify.other("pg_restore_cluster", backup=verify.back_up(), target=ends["target"], created_file=str(tmp_path / "created.json"))
     options = {**ends, "databases": ["killed"]}
     first, took = timed(verify, **options)
-    files, killed = set(os.listdir(tmp_path)), []
+    files = set(os.listdir(tmp_path))
     for moment in verify.moments(took):
-        killed.append(verify.killed(moment, **options))
+        verify.kill(moment, **options)
         again = verify.run(**options)
         assert again["equal"] is True and again["digests"] == first["digests"]
         assert eventually(lambda: verify.sessions() == 0)
         assert {name for name in set(os.listdir(tmp_path)) - files if not name.startswith(("arguments", "progress"))} == set()
-    tell(capsys, verify, took, killed)
+    tell(capsys, verify, took)
