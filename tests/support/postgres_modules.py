@@ -44,26 +44,33 @@ class Module:
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory
-        self._count = 0
+        self._started: list[subprocess.Popen] = []
 
     def start(self, name: str, check: bool = False, **options: Any) -> subprocess.Popen:
-        self._count += 1
         if MAJORS.get((options.get("source") or {}).get("port", 0)) == 15:
             if name == "pg_dumpall" and options.get("bin_dir") == dump_tools(18):
                 options["bin_dir"] = dump_tools(15)
             elif name == "pg_preflight" and options.get("bin_dir") == dump_tools(18):
                 options.setdefault("dump_bin_dir", dump_tools(15))
-        arguments = self._directory / f"arguments{self._count}.json"
+        arguments = self._directory / f"arguments{len(self._started) + 1}.json"
         arguments.write_text(json.dumps(dict(options, _ansible_check_mode=check)))
         environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'collections'}")
-        return subprocess.Popen(
+        self._started.append(subprocess.Popen(
             [sys.executable, "-c", RUNNER, name, str(arguments)],
             env=environment,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-        )
+        ))
+        return self._started[-1]
+
+    def end(self) -> None:
+        """Kill every module that still works, as after a test that failed; its tools die with it."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
     def run(self, name: str, check: bool = False, **options: Any) -> dict[str, Any]:
         process = self.start(name, check, **options)
@@ -91,10 +98,19 @@ class Site:
 
     def names(self) -> dict[str, set[str]]:
         """What a restore could have left: databases, roles, and what it gave to every role."""
-        return {
-            "databases": {row[0] for row in self.execute("SELECT datname FROM pg_database")},
-            "roles": {row[0] for row in self.execute("SELECT rolname FROM pg_roles")},
-            "everybody": {row[0] for row in self.execute(
-                "SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = 0 AND setrole = 0 UNION ALL"
-                " SELECT parname FROM pg_parameter_acl WHERE paracl::text ~ '[{,]='")},
-        }
+        found: dict[str, set[str]] = {"databases": set(), "roles": set(), "everybody": set()}
+        for kind, name in self.execute(
+                "SELECT 'databases', datname::text FROM pg_database UNION ALL SELECT 'roles', rolname FROM pg_roles UNION ALL"
+                " SELECT 'everybody', unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = 0 AND setrole = 0 UNION ALL"
+                " SELECT 'everybody', parname FROM pg_parameter_acl WHERE paracl::text ~ '[{,]='"):
+            found[kind].add(name)
+        return found
+
+    def clear(self, kept: dict[str, set[str]]) -> None:
+        """Drop databases and roles that are not among ``kept``, which :meth:`names` told before."""
+        found = self.names()
+        for name in found["databases"] - kept["databases"]:
+            quoted = name.replace('"', '""')
+            self.execute(f'DROP DATABASE "{quoted}" WITH (FORCE)')
+        for role in found["roles"] - kept["roles"]:
+            self.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')

@@ -90,9 +90,22 @@ def extension() -> str:
     return EXTENSION
 
 
+@pytest.fixture(autouse=True)
+def cleared(request: pytest.FixtureRequest):
+    """What a test that failed left on the new server is no obstacle to the next one."""
+    new = request.getfixturevalue("new") if "new" in request.fixturenames else None
+    before = new.names() if new else {}
+    yield
+    if new:
+        new.clear(before)
+
+
 @pytest.fixture
-def module(tmp_path: pathlib.Path) -> Module:
-    return Module(tmp_path)
+def module(tmp_path: pathlib.Path):
+    """Runs modules; those that a test leaves at work are ended."""
+    made = Module(tmp_path)
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

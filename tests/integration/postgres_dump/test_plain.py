@@ -51,12 +51,7 @@ def test_psql_restores_it_and_every_row_and_privilege_is_proved(plain, module, n
         assert "app.shared=its own" in new.names()["everybody"]
     finally:
         new.execute("ALTER ROLE ALL RESET app.shared; REVOKE SET ON PARAMETER log_statement FROM PUBLIC")
-        for name in new.names()["databases"] - before["databases"]:
-            quoted = name.replace('"', '""')
-            new.execute(f'DROP DATABASE "{quoted}" WITH (FORCE)')
-        for role in new.names()["roles"] - before["roles"]:
-            new.execute(f"DROP OWNED BY {role}")
-            new.execute(f"DROP ROLE {role}")
+        new.clear(before)
     assert new.names() == before
 
 
