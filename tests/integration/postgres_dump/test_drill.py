@@ -158,6 +158,7 @@ def test_a_killed_drill_leaves_nothing_to_the_next_one(options, module, moment):
     while not list(work.glob(f".partial-*/{moment}")):
         assert time.monotonic() < until and first.poll() is None, first.communicate()
         time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
     if moment == "created.json":
         second = module.run("pg_restore_drill", **options)
         assert second.get("failed") and is_alive(second["lease_holder"]), second

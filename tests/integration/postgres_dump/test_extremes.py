@@ -151,12 +151,20 @@ def test_a_source_restarted_while_it_is_dumped_ends_in_an_error_and_no_backup(sc
     process = module.start("pg_dumpall", **given)
     waits = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{OURS}' AND wait_event_type = 'Lock'"
     assert eventually(lambda: old.execute(waits) != [(0,)], 30)
-    old.server.stop("immediate")
-    old.server.start()
+    crash(old.server)
     out, _err = process.communicate(timeout=60)
     assert '"failed": true' in out and "restarted" in out, out
     assert not [path for path in (tmp_path / "b").iterdir() if not path.name.startswith(".")]
     moved(name, module.run("pg_dumpall", **given))
+
+
+def crash(server: PostgresServer) -> None:
+    """Restart it as after a loss of power; its first try may find what the crashed one has not given back yet."""
+    server.stop("immediate")
+    try:
+        server.start()
+    except RuntimeError:
+        server.start()
 
 
 def told(process: subprocess.Popen, path: pathlib.Path, step: str) -> tuple[dict, list[int], int]:
@@ -182,7 +190,7 @@ def test_a_target_restarted_while_it_is_filled_is_filled_by_the_next_run_and_bot
     name = scratch("refilled", BULK.replace("150000", "600000"), "CREATE INDEX ON t (word)", "CREATE INDEX ON t (n)")
     progress = tmp_path / "progress.json"
     process = module.start("pg_dumpall", source=old.endpoint, databases=[name], dest=str(tmp_path / "b"), bin_dir=tools,
-                           compression="gzip:1", progress_file=str(progress))
+                           compression="gzip:9", progress_file=str(progress))
     dumped, done, total = told(process, progress, "dump")
     assert done == sorted(done) and part_of(done, total) and total > 50_000_000, (dumped, done, total)
     before = new.names()
@@ -191,8 +199,7 @@ def test_a_target_restarted_while_it_is_filled_is_filled_by_the_next_run_and_bot
     process = module.start("pg_restore_cluster", backup=dumped["path"], **options)
     copies = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{OURS}' AND query LIKE 'COPY %'"
     assert eventually(lambda: new.execute(copies) != [(0,)], 30)
-    new.server.stop("immediate")
-    new.server.start()
+    crash(new.server)
     out, _err = process.communicate(timeout=60)
     assert '"failed": true' in out, out
     again, done, total = told(module.start("pg_restore_cluster", backup=dumped["path"], **options), progress, "restore")

@@ -20,6 +20,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._postgres.capture 
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.digest import transaction
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.dump_request import DumpRequest, exported_snapshot
 from ansible_collections.dihya.migration.plugins.module_utils._postgres.endpoint import Endpoint
+from ansible_collections.dihya.migration.plugins.module_utils._processes import read_stat
 from ansible_collections.dihya.migration.plugins.module_utils._progress import Progress
 
 from demo.postgres_server import HOST, PostgresServer
@@ -170,13 +171,21 @@ def test_a_dump_killed_at_work_leaves_no_program_and_the_next_run_no_trace(modul
     assert [name for name in os.listdir(tmp_path / "b") if name.startswith(".partial")] == []
 
 
-def test_a_restore_killed_at_work_is_cleared_away_by_the_next_run(module, options, backup, new, tmp_path, eventually):
-    before = new.names()
-    process = module.start("pg_restore_cluster", backup=backup["path"], jobs=1, **options)
-    assert eventually(lambda: any(name.startswith("dihya-") for name in new.names()["databases"]), 20)
+def test_a_restore_killed_at_work_is_cleared_away_by_the_next_run(module, options, backup, new, tools, tmp_path, eventually):
+    before, began, slow = new.names(), tmp_path / "began", tmp_path / "bin"
+    slow.mkdir()
+    for tool in pathlib.Path(tools).iterdir():
+        if tool.name != "pg_restore":
+            (slow / tool.name).symlink_to(tool)
+    (slow / "pg_restore").write_text(
+        f'#!/bin/sh\ncase "$*" in *--dbname=*) echo $$ >{began}; exec sleep 600; esac\nexec {tools}/pg_restore "$@"\n')
+    (slow / "pg_restore").chmod(0o755)
+    process = module.start("pg_restore_cluster", backup=backup["path"], jobs=1, **{**options, "bin_dir": str(slow)})
+    assert eventually(lambda: began.exists() and began.read_text(), 30)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert os.path.exists(options["created_file"])
+    assert eventually(lambda: read_stat(int(began.read_text())) is None), "the tool outlived its worker"
+    assert os.path.exists(options["created_file"]) and any(name.startswith("dihya-") for name in new.names()["databases"])
     again = module.run("pg_restore_cluster", backup=backup["path"], **options)
     assert again["changed"] and again["leftovers_removed"], again
     module.run("pg_restore_cluster", state="absent", **options)
