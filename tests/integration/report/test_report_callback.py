@@ -209,7 +209,7 @@ def test_a_run_that_is_told_to_stop_leaves_a_report_before_it_ends(project: path
     # Ctrl-C goes to the whole group, other signals to the process alone: its workers live on and hold its pipes.
     os.killpg(process.pid, number) if number == signal.SIGINT else os.kill(process.pid, number)
     assert process.wait(timeout=60) in status, "the exit status is not Ansible's own"
-    assert time.monotonic() - sent < 4
+    assert time.monotonic() - sent < 40  # its worker would take 60
     told(report(project), how)
     assert [line["status"] for line in logs(project)[0] if line["event"] == "end"] == [signal.Signals(number).name]
     with contextlib.suppress(ProcessLookupError):
@@ -272,6 +272,7 @@ def test_the_journal_makes_the_report_of_that_run_again_and_quotes_its_log(proje
     process = begun(project)
     os.kill(process.pid, signal.SIGTERM)
     process.wait(timeout=60)
+    report(project, patience=10)
     quoted = json.loads((project / "reports" / "crm-2026" / "report.json").read_text())["run_logs"]
     for _time in range(2):
         again = start(project, "playbooks/report.yml", cwd=ROOT)
