@@ -118,7 +118,9 @@ def fixture_sites(tmp_path_factory):
 @pytest.fixture(name="move")
 def fixture_move(sites, tmp_path):
     """A migration that has not begun, its source database filled; both servers are cleared after the test."""
-    yield Move(sites, tmp_path, f"m{next(NUMBER)}").fill()
+    move = Move(sites, tmp_path, f"m{next(NUMBER)}").fill()
+    yield move
+    move.playbook.end()
     sites.clear()
 
 

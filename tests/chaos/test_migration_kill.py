@@ -136,17 +136,24 @@ def wait_for(watch: Watch, stage: str, process: subprocess.Popen, seconds: float
     raise AssertionError(f"the stage {stage} did not begin in {seconds} s")
 
 
-def kill(victim: str, number: signal.Signals, process: subprocess.Popen, worker: dict[str, Any] | None) -> None:
-    """End the controller by signal ``number`` (SIGKILL: with all its forks), the worker's own process, or both, as a crash would."""
-    if victim == "controller" and worker:
-        os.kill(worker["pid"], signal.SIGSTOP)
+def kill(victim: str, number: signal.Signals, process: subprocess.Popen, worker: dict[str, Any] | None) -> dict[str, Any] | None:
+    """End the controller by signal ``number`` (SIGKILL: with all its forks), the worker's own process, or both, as a crash would.
+
+    Returns the worker, None when it was done already: it is stopped first, so that it is at work when the kill comes.
+    """
+    if worker:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker["pid"], signal.SIGSTOP)
+        worker = worker if is_alive(worker) else None
     if victim in ("controller", "both"):
         if number == signal.SIGKILL:
             kill_with_forks(process)
         else:
             process.send_signal(number)
     if victim in ("worker", "both") and worker:
-        os.kill(worker["pid"], signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker["pid"], signal.SIGKILL)
+    return worker
 
 
 class Run:
@@ -160,7 +167,8 @@ class Run:
             time.sleep(0.1)
         if held:
             time.sleep(0.5)  # a second worker would show now
-            os.kill(held["pid"], signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(held["pid"], signal.SIGCONT)
 
     def attached(self) -> bool:
         return ATTACHED in self.log.read_text(encoding="utf-8", errors="replace")
@@ -175,7 +183,9 @@ class Run:
 @pytest.fixture(name="bulk")
 def fixture_bulk(sites, tmp_path) -> Iterator[Move]:
     """A migration with a table that takes a while."""
-    yield Move(sites, tmp_path, f"kill{time.monotonic_ns() % 10**9}").fill(ROWS)
+    move = Move(sites, tmp_path, f"kill{time.monotonic_ns() % 10**9}").fill(ROWS)
+    yield move
+    move.playbook.end()
     sites.clear()
 
 
@@ -184,14 +194,14 @@ def test_a_migration_killed_in_several_stages_is_finished_by_the_last_run(bulk, 
     move = bulk
     move.variables["postgresql_drill"] = False
     move.variables["migration_backup_copies"] = [{"path": "{{ test_base }}/second"}]
-    held = None
+    held, at_work = None, []
     with Watch(move) as watch:
         for night, (stage, victim, number, delay) in enumerate(kills):
             run = Run(move, night, held)
             wait_for(watch, stage, run.process)
             time.sleep(delay)
-            worker = watch.holder(MODULES[stage])
-            kill(victim, number, run.process, worker)
+            worker = kill(victim, number, run.process, watch.holder(MODULES[stage]))
+            at_work.append(worker is not None)
             killed = time.monotonic()
             ended = run.end()
             assert ended.rc != 0 or not worker, ended.output[-3000:]
@@ -204,6 +214,7 @@ def test_a_migration_killed_in_several_stages_is_finished_by_the_last_run(bulk, 
         last = Run(move, len(kills), held).end()
     assert last.rc == 0, last.output[-4000:]
     assert (move.outcome(), equal_data(move)) == ("ok", True)
+    assert any(at_work), "every worker was done before its kill: nothing is shown"
     assert watch.crowds == []
     assert watch.looks > 20
     # Ansible's own scratch directory of a controller that was killed stays: no run of ours could know of it.

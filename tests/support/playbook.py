@@ -61,6 +61,7 @@ class Playbook:
     def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
+        self._started: list[subprocess.Popen] = []
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Our environment without Ansible's variables, with its home and temporary directories here."""
@@ -86,8 +87,16 @@ class Playbook:
               output: pathlib.Path | None = None) -> subprocess.Popen:
         """Start a run in its own process group and return at once; its output goes to ``output`` or nowhere."""
         with open(output or os.devnull, "wb") as stream:
-            return subprocess.Popen(self.argv(playbook, inventory, variables, arguments), cwd=ROOT, env=self.environment(environment),
-                                    stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+            self._started.append(subprocess.Popen(
+                self.argv(playbook, inventory, variables, arguments), cwd=ROOT, env=self.environment(environment),
+                stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True))
+        return self._started[-1]
+
+    def end(self) -> None:
+        """Kill every run that still goes on, as after a test that failed while it waited for one."""
+        for process in self._started:
+            if process.poll() is None:
+                kill_with_forks(process)
 
     def run(self, playbook: str | pathlib.Path, inventory: Any = None, variables: Mapping[str, Any] | None = None,
             arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, timeout: float = 240) -> Outcome:

@@ -86,7 +86,8 @@ def test_a_controller_that_never_comes_back_leaves_a_source_that_takes_writes_ag
                  f"Sans Ansible, pour rouvrir l’ancien site : sh {state.parent}/reopen"):
         assert part in told, status.output[-3000:]
     # The next run is taken for dead by nobody while another host works for longer than that, of which the mover hears nothing.
-    intrusion.order("verify", ["sleep", "13"])
+    move.variables["migration_freeze_lease"] = 20
+    intrusion.order("verify", ["sleep", "25"])
     beyond = {"beyond": {**move.mover, "migration_work_dir": str(move.work / "beyond")}}
     move.children.update(target={"hosts": beyond}, intruder={"hosts": {"beyond": None}})
     again = intrusion.run()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 import re
 import time
@@ -109,11 +110,11 @@ def test_a_starter_project_runs_once_filled_in_and_then_tells_how_it_stands(move
     assert re.search(r"mover +: ok=\d+ +changed=0 ", output), output[-1000:]
 
     (project / "empty.yml").write_text("- hosts: all\n  gather_facts: false\n", encoding="utf-8")
-    seconds = {}
-    for playbook in ("empty.yml", "dihya.migration.status"):
+    seconds: dict[str, float] = {}
+    for playbook in ("empty.yml", "dihya.migration.status") * 2:
         began = time.monotonic()
         rc, output = user.run("ansible-playbook", playbook, "-i", "inventory", *password)
-        seconds[playbook] = time.monotonic() - began
+        seconds[playbook] = min(seconds.get(playbook, math.inf), time.monotonic() - began)
         assert rc == 0, output[-3000:]
     assert move.id in output and "ok" in output
     # Whoever asks at night waits for little more than Ansible itself: 2 to 3 times what an empty playbook takes (docs/architecture.md).
