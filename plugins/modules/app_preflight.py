@@ -153,7 +153,8 @@ journal:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import CHECKS, Look, inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import CHECKS, inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 
 LOOK = {
     "check": {"type": "str", "required": True, "choices": list(CHECKS)},

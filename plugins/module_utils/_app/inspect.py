@@ -11,13 +11,12 @@ import re
 import shutil
 import stat
 import subprocess
-from dataclasses import dataclass, field
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._age import Seal, problems
-from ansible_collections.dihya.migration.plugins.module_utils._app import container_plan, docker, output, podman, process_table
-from ansible_collections.dihya.migration.plugins.module_utils._app.engine import Engine
+from ansible_collections.dihya.migration.plugins.module_utils._app import output, process_table, runtime_looks
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Finding, Look, free_room
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
@@ -30,31 +29,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 BLOCK = 4096
-Finding = Optional[tuple[str, str]]
-"""What is wrong and how to put it right, None when all is well."""
-
-
-@dataclass
-class Look:
-    """One thing to look at; ``value`` as given, ``facts`` collects what was measured."""
-
-    check: str
-    subject: str
-    value: Any
-    contains: list[str]
-    bytes: int
-    pid_file: str | None
-    chdir: str | None
-    facts: dict[str, Any]
-    recipients: list[str] = field(default_factory=list)
-    exclude: list[str] = field(default_factory=list)
-    digest: bool = False
-    made: str | None = None
-    stale: dict[str, str] | None = None
-    releases: str | None = None
-    made_for: str | None = None
-
-
 def path_problem(value: str) -> Finding:
     """An absolute, plain path below ``/``; pure."""
     if not isinstance(value, str) or not value.startswith("/"):
@@ -111,20 +85,13 @@ def _writable(look: Look) -> Finding:
         return f"{parent} is no directory", "move the file away, or choose another path"
     if not os.access(parent, os.W_OK | os.X_OK) or os.statvfs(parent).f_flag & os.ST_RDONLY:
         return f"{parent} cannot be written by this user", "give the user write permission, use become, or choose another path"
-    free = _free(look, parent)
+    free = free_room(look, parent)
     look.facts["made_bytes"] = _made(look.made) if look.made else 0
     look.facts["places"] = [tree for tree in (_tree(look.value), _tree(os.path.join(look.value, "current"))) if tree]
     look.facts["identity"] = f"directory {os.path.realpath(look.value)} on {machine()}"[:300]
     if look.bytes and free < look.bytes * 1.2:
         return f"{free >> 20} MiB are free where {int(look.bytes * 1.2) >> 20} MiB are needed", "free space, or choose another file system"
     return None
-
-
-def _free(look: Look, directory: str) -> int:
-    """The bytes that are free for ``directory``, kept with its file system, the same for all directories of this machine that share it."""
-    free = shutil.disk_usage(directory).free
-    look.facts.update(free_bytes=free, filesystem=f"{boot_id()} {os.stat(directory).st_dev}")
-    return free
 
 
 def _made(pattern: str) -> int:
@@ -285,76 +252,11 @@ def _port(look: Look) -> Finding:
     return None
 
 
-def _systemd(look: Look) -> Finding:
-    if not os.path.isdir("/run/systemd/system"):
-        return "systemd does not manage this host", "choose the runtime process, or a host that systemd manages"
-    if os.geteuid() != 0:
-        return "units can be installed by root only", "use become on this host, or choose the runtime process"
-    return None
-
-
 def _file(look: Look) -> Finding:
     if not os.path.isfile(look.value) or not os.access(look.value, os.R_OK):
         return f"{look.value} is no readable file on this host", "correct the path, or give the user read permission"
     size = os.path.getsize(look.value)
     look.facts.update(files=1, bytes=size, room=size)
-    return None
-
-
-def _image(look: Look) -> Finding:
-    try:
-        container_plan.parse_pin(look.value)
-    except MigrationError as error:
-        finding, _separator, remedy = error.message.partition(": ")
-        return finding, remedy
-    return None
-
-
-def _podman(look: Look) -> Finding:
-    """``value`` is a form; podman must know all that it needs, and have room for an image archive of ``bytes``."""
-    if not shutil.which("podman"):
-        return "podman is not installed on this host", "install podman, or choose the runtime systemd or process"
-    if look.value == "quadlet" and _systemd(look):
-        return "units of podman need root and a host that systemd manages", "use become on this host, or choose the form podman"
-    host, oldest = podman.Podman(), container_plan.OLDEST[look.value]
-    version = host.version()
-    look.facts["podman"] = ".".join(map(str, version))
-    if version < oldest:
-        return f"podman {look.facts['podman']} is too old for the form {look.value}", (
-            f"install podman {'.'.join(map(str, oldest))} or later" + (", or choose the form podman" if look.value == "quadlet" else ""))
-    storage = host.storage()
-    if storage is None:
-        return "podman does not work for this user", "run `podman info` on this host as this user and correct what it says"
-    return _image_room(look, host, storage)
-
-
-def _compose(look: Look) -> Finding:
-    """Docker Compose must know all that it is given, a daemon of this host must answer, and have room likewise."""
-    if not shutil.which("docker"):
-        return "docker is not installed on this host", "install docker and Docker Compose 2, or choose another form"
-    host, oldest = docker.Docker(), ".".join(map(str, container_plan.OLDEST["compose"]))
-    version = host.compose_version()
-    if version is None:
-        return "docker has no Compose on this host", f"install Docker Compose {oldest} or later as its plug-in, or choose another form"
-    look.facts["compose"] = ".".join(map(str, version))
-    if version < container_plan.OLDEST["compose"]:
-        return f"Docker Compose {look.facts['compose']} is too old", (
-            f"install Docker Compose {oldest} or later as its plug-in, or choose another form")
-    storage = host.storage()
-    if storage is None:
-        return "no daemon of docker answers this user", "run `docker info` on this host as this user and correct what it says"
-    if not os.path.isdir(storage):
-        return "docker's daemon keeps its images elsewhere than on this host", (
-            "let DOCKER_HOST of backend_build_environment name a daemon of this host")
-    return _image_room(look, host, storage)
-
-
-def _image_room(look: Look, host: Engine, storage: str) -> Finding:
-    free = _free(look, storage)
-    with contextlib.suppress(MigrationError):  # a name that cannot be one is a finding of the look at it
-        look.facts["made"] = bool(look.made and host.image(look.made))
-    if free < look.bytes * 2.5:
-        return f"{free >> 20} MiB are free for images where {int(look.bytes * 2.5) >> 20} MiB are needed", f"free space below {storage}"
     return None
 
 
@@ -404,11 +306,11 @@ CHECKS: dict[str, Callable[[Look], Finding]] = {
     "program": _program,
     "python": _python,
     "port": _port,
-    "systemd": _systemd,
+    "systemd": runtime_looks.systemd,
     "file": _file,
-    "image": _image,
-    "podman": _podman,
-    "compose": _compose,
+    "image": runtime_looks.image,
+    "podman": runtime_looks.podman_engine,
+    "compose": runtime_looks.compose_engine,
     "backup": _backup,
     "bucket": _bucket,
     "recipients": _recipients,

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import Look, inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 from ansible_collections.dihya.migration.plugins.module_utils._app.job_kinds import Command, Crontab, Job, State, Unit, declared
 from ansible_collections.dihya.migration.plugins.module_utils._command import cut
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils import _manifest
-from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import Look, inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import machine
 from ansible_collections.dihya.migration.plugins.module_utils._transport import bucket

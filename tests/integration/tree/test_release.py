@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import Look, inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._tree import system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request as Copy

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import Look, inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 
 DOCKER = """#!/bin/sh
 case "$1" in

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import Look, inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 
 
 def test_what_a_live_tree_loses_while_it_is_looked_at_is_no_finding(tmp_path, monkeypatch):

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from ansible_collections.dihya.migration.plugins.filter.same_trees import same_trees
 from ansible_collections.dihya.migration.plugins.module_utils._app import inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 
 GROUPS = {"source": ["old"], "target": ["new", "other"], "site": ["old", "new", "other"]}
 
 
 def looked(check: str, subject: str, path: pathlib.Path) -> dict[str, Any]:
     """The variables of a host that looked at ``path``."""
-    look = inspect.Look(check, subject, str(path), [], 0, None, None, {})
+    look = Look(check, subject, str(path), [], 0, None, None, {})
     assert inspect.inspect([look]) == []
     return {"migration_seen": {subject: look.facts}}
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.dihya.migration.plugins.filter.scarce_room import scarce_room
 from ansible_collections.dihya.migration.plugins.module_utils._app import inspect
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 
 from tests.support.backend_role import ask, role
 
@@ -70,8 +71,8 @@ def test_a_look_tells_the_room_of_what_is_copied_in_whole_blocks_and_what_is_the
     (tmp_path / "tree" / "node_modules").mkdir(parents=True)
     (tmp_path / "tree" / "index.html").write_text("page")
     (tmp_path / "tree" / "node_modules" / "large").write_bytes(bytes(10_000))
-    read = inspect.Look("readable", "from", str(tmp_path / "tree"), [], 0, None, None, {}, exclude=["node_modules"])
-    written = inspect.Look("writable", "to", str(tmp_path / "new"), [], 0, None, None, {}, made=str(tmp_path / "new" / "site_*"))
+    read = Look("readable", "from", str(tmp_path / "tree"), [], 0, None, None, {}, exclude=["node_modules"])
+    written = Look("writable", "to", str(tmp_path / "new"), [], 0, None, None, {}, made=str(tmp_path / "new" / "site_*"))
     assert inspect.inspect([read, written]) == [] and (read.facts["bytes"], read.facts["room"]) == (4, 8192)
     assert written.facts["made_bytes"] == 0
     for name, size in (("site_2026-11-27_0100", 20_000), ("site_2026-11-28_0100", 10_000), ("site_2026-11-28_0100-2", 5_000),
