@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.dihya.migration.plugins.module_utils._app.inspect import inspect
-from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 from ansible_collections.dihya.migration.plugins.module_utils._app.job_kinds import Command, Crontab, Job, State, Unit, declared
+from ansible_collections.dihya.migration.plugins.module_utils._app.look import Look
 from ansible_collections.dihya.migration.plugins.module_utils._command import cut
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._files import private_directory, publish, publish_json, read_json
