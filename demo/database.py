@@ -19,11 +19,13 @@ from demo.postgres_server import PostgresServer, set_password
 
 ROLES = ("demo_owner", "demo_app", "demo_reader")
 ADMINISTRATORS = ("postgres_old", "postgres_new", "migrator_old", "migrator_new")
+AWKWARD = "\"'%&"
+"""Within every password: what JSON, URLs, SQL, HTML and shells write otherwise, so that a search through their escapes shows something."""
 
 
 def make_secrets() -> dict[str, str]:
     """New random passwords for everybody."""
-    found = {name: secrets.token_urlsafe(18) for name in (*ROLES, *ADMINISTRATORS)}
+    found = {name: secrets.token_urlsafe(9) + AWKWARD + secrets.token_urlsafe(9) for name in (*ROLES, *ADMINISTRATORS)}
     write_private(SECRETS, json.dumps(found, indent=1))
     return found
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.canaries import find_secrets
 
-GIVEN = ("state/secrets.json", "state/new/pgpass", "state/old/pgpass")
-"""The demo's vault, and what each site gives its application."""
+GIVEN = {"state/secrets.json": "json", "state/new/pgpass": "plain", "state/old/pgpass": "plain"}
+"""The demo's vault, and what each site gives its application; how passwords, in which much needs an escape, are written there."""
 OTHERS = {"base", "pg_wal", "site-packages", "node_modules"}
 """What others wrote there, some 300 MB: a server what it alone reads, pip and npm what they fetched."""
 
@@ -23,12 +23,13 @@ def test_no_password_is_told_by_the_whole_demo(moved, tmp_path):
     assert len(files) > 100 and any(path.name == "report.json" for path in files)
     found = find_secrets([*files, tmp_path], moved["passwords"])
     # The search finds what is there, and nothing but that.
-    assert {str(one.path).partition(f"{moved['directory']}/")[2] for one in found} == {*GIVEN}, found
+    assert {(str(one.path).partition(f"{moved['directory']}/")[2], one.form) for one in found} == {*GIVEN.items()}, found
     calls = moved["recorded"].calls()
     started = {call.program for call in calls} | {word for call in calls if call.argv[1:2] == ["-m"] for word in call.argv[2:3]}
     assert {"python3", "sh", "pg_dump", "pg_restore", "psql", "flask", "gunicorn", "pytest", "npm", "node"} <= started
-    text = "\0".join(word for call in calls for word in [*call.argv, *call.environ, *call.environ.values()])
-    assert [name for name, value in moved["passwords"].items() if value in text] == []
+    (tmp_path / "started").write_text("\0".join(word for call in calls for word in [*call.argv, *call.environ, *call.environ.values()]),
+                                      encoding="utf-8", errors="surrogateescape")
+    assert find_secrets([tmp_path / "started"], moved["passwords"]) == []
 
 
 def test_every_password_of_the_demo_is_in_use_and_a_wrong_one_is_refused(moved):
