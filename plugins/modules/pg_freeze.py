@@ -154,7 +154,7 @@ options:
       - A file written by M(dihya.migration.pg_verify) with C(digest_file) since the freeze. When only the transaction number moved,
         with O(state=fenced), rows and objects are read again and compared with it, and privileges and roles with those of the freeze;
         when all are equal the fence is explained, not broken. Tables that it leaves out are not looked at, and one of C(scope=rows) proves
-        nothing here. The fence has to stand still meanwhile: where maintenance moves it, all is read again, three times at most.
+        nothing here. The fence has to stand still meanwhile. Where maintenance moves it, all is read again, three times at most.
         Where definitions could not be read, as they are no UTF-8 in a database without an encoding, it explains nothing either.
       - Without it, only maintenance (ANALYZE, VACUUM) explains a moved fence, when the server's statistics count no row written since.
     type: path
