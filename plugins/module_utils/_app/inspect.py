@@ -29,6 +29,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 BLOCK = 4096
+
+
 def path_problem(value: str) -> Finding:
     """An absolute, plain path below ``/``; pure."""
     if not isinstance(value, str) or not value.startswith("/"):
