@@ -74,13 +74,12 @@ def dump(request: DumpRequest, check_mode: bool = False) -> dict[str, Any]:
     if major_of(versions["pg_dump"]) < cluster["server"]["version_num"] // 10000:
         raise MigrationError(f"pg_dump {versions['pg_dump']} cannot dump a server of version {cluster['server']['version']}: "
                              "install newer client tools, or name their directory in bin_dir", subject="bin_dir")
-    # Of an encrypted backup the capture cannot be read here; its digest tells whether it is the same one.
+    # One that does not fit is refused before anything is dumped. Of an encrypted backup the capture cannot be read here; its digest tells
+    # whether it is the same one.
     captured = digest_of(read_capture(request, cluster)) if request.capture_file else None
     reusable = find_reusable(request, cluster, captured)
     if reusable:
         return result_of(request.reuse or "", reusable, False, started, "the earlier backup is intact")
-    if request.capture_file:  # one that does not fit is refused before anything is dumped
-        read_capture(request, cluster)
     if check_mode:
         gone = would_remove(request.policy)
         would = f"would dump {len(cluster['databases'])} databases" + (f" and remove {len(gone)} older backups" if gone else "")
