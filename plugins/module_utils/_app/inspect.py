@@ -20,11 +20,11 @@ from ansible_collections.dihya.migration.plugins.module_utils._app.look import F
 from ansible_collections.dihya.migration.plugins.module_utils._app.process import read_record
 from ansible_collections.dihya.migration.plugins.module_utils._command import environment
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.dihya.migration.plugins.module_utils._files import read_json
 from ansible_collections.dihya.migration.plugins.module_utils._lease import boot_id, machine
 from ansible_collections.dihya.migration.plugins.module_utils._transport.bucket import Bucket
 from ansible_collections.dihya.migration.plugins.module_utils._tree import copying, naming
-from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import MARKER, RELEASES, release_digest
+from ansible_collections.dihya.migration.plugins.module_utils._tree.marker import read_marker
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import RELEASES, release_digest
 from ansible_collections.dihya.migration.plugins.module_utils._tree.scan import excluder, scan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
@@ -51,14 +51,10 @@ def name_problem(value: str) -> Finding:
 
 def _taken(look: Look) -> Finding:
     """A name that stands for a release of another migration, which a rollback of this one would take for its own."""
-    place = os.path.join(look.releases or "", RELEASES, look.value)
-    if not look.releases or not os.path.lexists(place):
+    if not look.releases or not os.path.lexists(os.path.join(look.releases, RELEASES, look.value)):
         return None
-    try:
-        made_for = read_json(os.path.join(place, MARKER))["made_for"]
-    except (OSError, ValueError, KeyError, TypeError):
-        made_for = None
-    if made_for is not None and made_for == look.made_for:
+    found = read_marker(look.releases, look.value)
+    if found is not None and found.made_for == look.made_for:
         return None
     return "what has this name on this host was not put there by this migration", "give the release another name"
 

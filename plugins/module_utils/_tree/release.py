@@ -17,7 +17,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._files import fsync_directory, publish_json, read_json
 from ansible_collections.dihya.migration.plugins.module_utils._tree import naming, not_kept, release_plan, system
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import raw, text
-from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import MARKER, RELEASES, Plan, Release, State, release_of
+from ansible_collections.dihya.migration.plugins.module_utils._tree.marker import MARKER, read_marker
+from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import RELEASES, Plan, Release, State, release_of
 from ansible_collections.dihya.migration.plugins.module_utils._tree.staging import SHARED, STAGE, stage_release
 
 RECORD = ".releases.json"
@@ -101,18 +102,6 @@ def read_state(root: str) -> State:
         names = []
     releases = {name: found for name in names if (found := read_marker(root, name))}
     return State(releases, current, previous, failed & releases.keys(), frozenset(names) - releases.keys())
-
-
-def read_marker(root: str, name: str) -> Release | None:
-    """The release ``name`` when it is complete and ours."""
-    try:
-        marker = read_json(os.path.join(root, RELEASES, name, MARKER))
-        shared = frozenset(outside.rstrip("/") for outside in marker.get("shared", {}).values())
-        found = Release(name, marker["created"], marker["digest"], shared, frozenset(marker.get("made", [])),
-                        marker.get("made_for") or "")
-        return found if marker["name"] == name else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _switch(request: Request) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import ROOT, Entry, tree_digest
 
 RELEASES = "releases"
-MARKER = ".release.json"
 
 
 @dataclass(frozen=True)

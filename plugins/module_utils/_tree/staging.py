@@ -28,8 +28,8 @@ from ansible_collections.dihya.migration.plugins.module_utils._tree.entry import
     summary,
     text,
 )
+from ansible_collections.dihya.migration.plugins.module_utils._tree.marker import MARKER
 from ansible_collections.dihya.migration.plugins.module_utils._tree.release_plan import (
-    MARKER,
     RELEASES,
     Plan,
     Release,
