@@ -80,9 +80,9 @@ def check_url(url: str) -> urllib.parse.SplitResult:
 def judge(expected: Expectation, answer: Answer) -> tuple[str, str]:
     """``(why, remedy)`` of the first expectation that ``answer`` misses, two empty strings when it meets all."""
     if answer.status not in expected.status:
-        first, last = min(expected.status), max(expected.status)
-        whole = len(expected.status) > 2 and set(expected.status) == set(range(first, last + 1))
-        wanted = f"{first} to {last}" if whole else " or ".join(str(code) for code in expected.status)
+        codes = expected.status
+        whole = len(codes) > 2 and sorted(codes) == list(range(min(codes), max(codes) + 1))
+        wanted = f"{min(codes)} to {max(codes)}" if whole else " or ".join(map(str, codes))
         return f"it answered {answer.status}, expected {wanted}", "look in the log of the application that serves this address"
     if expected.header:
         name, separator, value = (part.strip() for part in expected.header.partition(":"))

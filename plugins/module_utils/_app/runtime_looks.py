@@ -15,6 +15,7 @@ from ansible_collections.dihya.migration.plugins.module_utils._errors import Mig
 
 
 def systemd(look: Look) -> Finding:
+    """Units can be installed and started here."""
     if not os.path.isdir("/run/systemd/system"):
         return "systemd does not manage this host", "choose the runtime process, or a host that systemd manages"
     if os.geteuid() != 0:
@@ -23,6 +24,7 @@ def systemd(look: Look) -> Finding:
 
 
 def image(look: Look) -> Finding:
+    """``value`` names an image by its digest."""
     try:
         container_plan.parse_pin(look.value)
     except MigrationError as error:
