@@ -10,10 +10,13 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import Request as Access
 from ansible_collections.dihya.migration.plugins.module_utils._transport.access import pull_access
+from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request as Copy
+from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import build_copy
 
 from tests.support.sshd import Sshd
 from tests.support.store import Store, endpoint
@@ -48,6 +51,11 @@ def make_hard_tree(root: pathlib.Path) -> pathlib.Path:
         os.setxattr(base + b"/plain", "user.note", b"\xff\x00=\n")
     os.utime(base + b"/empty", ns=(1_600_000_000_000_000_001, 1_600_000_000_000_000_001))
     return root
+
+
+def copy(source: pathlib.Path, dest: pathlib.Path, **options: Any) -> dict:
+    """The result of ``build_copy``."""
+    return build_copy(Copy(str(source), str(dest), **options))
 
 
 def facts(root: pathlib.Path) -> dict[bytes, tuple]:

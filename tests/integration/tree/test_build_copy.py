@@ -22,7 +22,6 @@ from ansible_collections.dihya.migration.plugins.module_utils import _manifest
 from ansible_collections.dihya.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.dihya.migration.plugins.module_utils._lease import Lease
 from ansible_collections.dihya.migration.plugins.module_utils._tree import content, copying, naming
-from ansible_collections.dihya.migration.plugins.module_utils._tree.backup import Request, build_copy
 from ansible_collections.dihya.migration.plugins.module_utils._tree.system import sync_filesystem
 
 from tests.support.durable import watched
@@ -30,13 +29,9 @@ from tests.support.needs import require_root
 from tests.support.nobody import as_nobody, open_directory
 from tests.support.tmpfs import disk, tmpfs
 
-from .conftest import facts, make_files
+from .conftest import copy, facts, make_files
 
 FULL = os.environ.get("CHAOS") == "full"
-
-
-def copy(source: pathlib.Path, dest: pathlib.Path, **options: Any) -> dict:
-    return build_copy(Request(str(source), str(dest), **options))
 
 
 def test_copy_is_the_source_exactly(hard_tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -111,51 +106,6 @@ def test_any_change_makes_a_new_copy(hard_tree: pathlib.Path, tmp_path: pathlib.
         os.utime(big, ns=(1, 1))
     result = copy(hard_tree, tmp_path / "backup")
     assert result["changed"] and "differs" in result["msg"]
-
-
-def test_incremental_copy_links_what_is_unchanged_to_the_copy_before_and_never_to_the_source(hard_tree: pathlib.Path,
-                                                                                           tmp_path: pathlib.Path) -> None:
-    first = copy(hard_tree, tmp_path / "backup")
-    (hard_tree / "-dash").write_bytes(b"6 and more")
-    times = os.stat(hard_tree / "!first")
-    (hard_tree / "!first").write_bytes(b"9")  # as long as before, and as old: only its bytes tell
-    os.utime(hard_tree / "!first", ns=(times.st_atime_ns, times.st_mtime_ns))
-    second = copy(hard_tree, tmp_path / "backup", incremental=True)
-    old, new = (pathlib.Path(result["path"]) / "tree" for result in (first, second))
-    assert facts(new) == facts(hard_tree)
-    assert second["sha256"] == copy(hard_tree, tmp_path / "whole")["sha256"]
-    shared = {name for name in os.listdir(new) if (new / name).is_file() and os.path.samefile(new / name, old / name)}
-    assert "-dash" not in shared and "!first" not in shared and {"plain", "new\nline", " lead"} <= shared
-    assert not any(os.path.samefile(new / name, hard_tree / name) for name in shared)
-    shutil.rmtree(old)
-    assert copy(hard_tree, tmp_path / "backup")["reused"]
-
-
-def test_incremental_copy_on_a_damaged_one_is_refused(hard_tree: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    first = pathlib.Path(copy(hard_tree, tmp_path / "backup")["path"]) / "tree/ lead"
-    times = os.stat(first)
-    first.write_bytes(b"X")
-    os.utime(first, ns=(times.st_atime_ns, times.st_mtime_ns))
-    (hard_tree / "-dash").write_bytes(b"6 and more")
-    with pytest.raises(MigrationError, match="what an incremental copy was built on"):
-        copy(hard_tree, tmp_path / "backup", incremental=True)
-
-
-def test_incremental_copy_asks_room_for_what_it_writes_alone(tmp_path: pathlib.Path) -> None:
-    source, small = tmp_path / "source", tmp_path / "small"
-    source.mkdir()
-    small.mkdir()
-    (source / "film").write_bytes(os.urandom(8 << 20))
-    with tmpfs(small, "size=28m"):
-        first = copy(source, small / "backup")
-        (source / "page").write_text("new")
-        for check_mode in (True, False):
-            with pytest.raises(MigrationError, match="bytes free, the copy needs"):
-                copy(source, small / "backup", check_mode=check_mode)
-            second = copy(source, small / "backup", incremental=True, check_mode=check_mode)
-            assert second["changed"] and not second["reused"]
-        assert os.path.samefile(f"{first['path']}/tree/film", f"{second['path']}/tree/film")
-        assert facts(pathlib.Path(second["path"]) / "tree") == facts(source)
 
 
 def test_keep_removes_the_oldest_but_nothing_that_is_not_ours(tmp_path: pathlib.Path) -> None:
